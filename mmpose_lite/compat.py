@@ -1,0 +1,250 @@
+"""What today's torch and torchvision need so that MMPose imports, loads and starts.
+
+Three mendings, all made by :func:`mend` before anything of MMPose is imported. Each
+acts only when it is needed, may be repeated, and leaves a sentence in :data:`RECORD`
+for the environment report:
+
+- ``torchvision ops``: a torchvision whose compiled part does not load (its build is not
+  torch's partner) dies while it is imported and takes MMPose along. MMPose never calls
+  the missing ops; declaring their schemas is enough.
+- ``checkpoints``: since torch 2.6 ``torch.load`` refuses classes it does not know, and
+  mmengine writes its log history and numpy arrays into every checkpoint. The safe
+  loader stays on and learns exactly these.
+- ``process group``: mmengine calls ``torch.cuda.set_device`` also where there is no
+  CUDA, so that distributed training on CPU does not start.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+RECORD: dict[str, str] = {}
+"""What :func:`mend` did: name of the mending → sentence ('mended: …' or why not)."""
+
+# qnms came with torchvision 0.27; declaring it for an older one harms nothing.
+_SCHEMAS = tuple(
+    f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+    for name in ('nms', 'qnms')
+)
+_KEPT = '_mmpose_lite_schemas'
+
+# The native number types; object, string and structured types are never let in.
+_DTYPE_CODES = ('b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8')
+_HISTORY_METHODS = ('min', 'max', 'mean', 'current')
+
+
+def mend() -> dict[str, str]:
+    """Make every mending that this environment needs; further calls change nothing.
+
+    A package that is absent or broken is left to raise its own error where it is used.
+
+    Returns:
+        A copy of :data:`RECORD`.
+    """
+    for name, step in _STEPS.items():
+        try:
+            import_module('torch')
+        except (ImportError, OSError) as error:
+            RECORD[name] = f'left alone: torch cannot be imported ({error})'
+        else:
+            RECORD[name] = step()
+    return dict(RECORD)
+
+
+def _mend_torchvision() -> str:
+    """Declare the schemas torchvision registers fakes for, if they do not exist."""
+    import torch
+
+    if find_spec('mmpose') is None or find_spec('torchvision') is None:
+        return 'not needed: MMPose or torchvision is not installed'
+    if _KEPT in vars(torch.ops.torchvision):
+        return 'mended: schemas declared earlier in this process'
+    # Only torchvision itself knows how its compiled part is found and loaded on this
+    # system, so the import that MMPose makes anyway is the test.
+    try:
+        import_module('torchvision')
+    except Exception as error:
+        _forget('torchvision')
+        if 'operator torchvision::' not in str(error):
+            return f'left alone: torchvision cannot be imported ({error})'
+    else:
+        return "not needed: torchvision's compiled part works"
+    library = torch.library.Library('torchvision', 'FRAGMENT')
+    for schema in _SCHEMAS:
+        library.define(schema)
+    # The schemas live as long as this object: keep it where torch keeps the ops, so
+    # that dropping this module from sys.modules does not take them away.
+    setattr(torch.ops.torchvision, _KEPT, library)
+    return "mended: torchvision's compiled part does not load; schemas declared"
+
+
+def _forget(package: str) -> None:
+    """Drop what a failed import left behind, so that the next one starts afresh."""
+    for name in [n for n in sys.modules if n.partition('.')[0] == package]:
+        del sys.modules[name]
+
+
+def _mend_checkpoints() -> str:
+    """Let the safe loader read what mmengine writes, under the names it writes."""
+    import torch
+
+    if find_spec('mmengine') is None:
+        return 'not needed: mmengine is not installed'
+    if not _loader_takes_names():
+        return (
+            f'left alone: torch {torch.__version__} cannot be given stand-ins by name '
+            '(needed only where torch.load refuses checkpoints of mmengine)'
+        )
+    known = torch.serialization.get_safe_globals()
+    names = {entry[1] for entry in known if isinstance(entry, tuple)}
+    new = [entry for entry in _checkpoint_globals() if entry[1] not in names]
+    torch.serialization.add_safe_globals(new)
+    return "mended: the safe loader knows mmengine's log history and numeric arrays"
+
+
+def _loader_takes_names() -> bool:
+    """Whether ``add_safe_globals`` takes ``(object, name)`` pairs (torch >= 2.6)."""
+    import torch
+
+    if not hasattr(torch.serialization, 'safe_globals'):
+        return False
+    buffer = io.BytesIO()
+    torch.save({}, buffer)
+    buffer.seek(0)
+    try:
+        with torch.serialization.safe_globals([(_loader_takes_names, 'mmpose_lite.x')]):
+            torch.load(buffer, weights_only=True)
+    except Exception:
+        return False
+    return True
+
+
+def _checkpoint_globals() -> list[tuple[Any, str]]:
+    """Pairs of what a checkpoint gets and the name under which it asks for it.
+
+    Functions are stand-ins that answer only for what mmengine writes. numpy 1 and 2
+    write different module names; either may meet files of the other.
+    """
+    import numpy as np
+    from mmengine.logging import HistoryBuffer
+
+    dtypes = {type(np.dtype(code)) for code in _DTYPE_CODES}
+    return [
+        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (_history_method, 'builtins.getattr'),
+        (np.ndarray, 'numpy.ndarray'),
+        (_plain_dtype, 'numpy.dtype'),
+        *((cls, f'numpy.dtypes.{cls.__name__}') for cls in dtypes),
+        *(
+            (function, f'numpy.{core}.multiarray.{name}')
+            for core in ('core', '_core')
+            for function, name in (
+                (_empty_array, '_reconstruct'),
+                (_plain_scalar, 'scalar'),
+            )
+        ),
+    ]
+
+
+def _history_method(owner: object, name: object) -> Callable[..., Any]:
+    """Stand in for ``getattr``: the four statistics of ``HistoryBuffer`` only."""
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in _HISTORY_METHODS:
+        raise pickle.UnpicklingError(
+            f'a checkpoint may use getattr for HistoryBuffer and {_HISTORY_METHODS} '
+            f'only, but this one asks for {name!r} of {owner!r}'
+        )
+    return getattr(HistoryBuffer, str(name))
+
+
+def _plain_dtype(code: object, align: bool = False, copy: bool = False) -> Any:
+    """Stand in for ``numpy.dtype``: numpy's own native number types only.
+
+    ``copy`` is ignored on purpose: a copied dtype takes whatever fields and flags a
+    file sets on it, and an array of such a dtype reads bytes of the file as pointers;
+    numpy's own instances ignore what is set. A file in foreign byte order is beyond
+    this (mmengine writes native order).
+    """
+    import numpy as np
+
+    if code not in _DTYPE_CODES:
+        raise pickle.UnpicklingError(
+            f'a checkpoint may hold arrays of {_DTYPE_CODES} only, but this one asks '
+            f'for dtype {code!r}'
+        )
+    return np.dtype(str(code))
+
+
+def _empty_array(kind: object, shape: object, code: object) -> Any:
+    """Stand in for numpy's ``_reconstruct``: an empty array, to be filled by state."""
+    import numpy as np
+
+    if kind is not np.ndarray or shape != (0,):
+        raise pickle.UnpicklingError(
+            f'a checkpoint may rebuild plain arrays only, not {kind!r} of {shape!r}'
+        )
+    return np.empty(0, np.int8)
+
+
+def _plain_scalar(dtype: object, data: object) -> Any:
+    """Stand in for numpy's ``scalar``: one number from its bytes."""
+    import numpy as np
+
+    plain = isinstance(dtype, np.dtype) and dtype.str[1:] in _DTYPE_CODES
+    if not plain or not isinstance(data, bytes) or len(data) != dtype.itemsize:
+        raise pickle.UnpicklingError(
+            f'a checkpoint may hold numbers of {_DTYPE_CODES} only, not {data!r} as '
+            f'{dtype!r}'
+        )
+    return np.frombuffer(data, dtype)[0]
+
+
+def _mend_process_group() -> str:
+    """Let mmengine's PyTorch launcher start where there is no CUDA device."""
+    import torch
+
+    if find_spec('mmengine') is None or not torch.distributed.is_available():
+        return 'not needed: mmengine or torch.distributed is not there'
+    if torch.cuda.is_available():
+        return 'not needed: CUDA is there'
+    from mmengine.dist import utils
+
+    original = utils._init_dist_pytorch
+    if not hasattr(original, '_mmpose_lite'):
+        utils._init_dist_pytorch = _without_set_device(original)
+    return 'mended: mmengine starts process groups without CUDA'
+
+
+def _without_set_device(original: Callable[..., None]) -> Callable[..., None]:
+    """``original`` with ``torch.cuda.set_device`` doing nothing while it runs."""
+    import torch
+
+    @functools.wraps(original)
+    def init_dist_pytorch(backend: str, *args: Any, **kwargs: Any) -> None:
+        if torch.backends.cuda.is_built() and backend != 'gloo':
+            # A GPU was meant: torch's own error says what is wrong with it.
+            return original(backend, *args, **kwargs)
+        set_device = torch.cuda.set_device
+        torch.cuda.set_device = lambda device: None
+        try:
+            return original(backend, *args, **kwargs)
+        finally:
+            torch.cuda.set_device = set_device
+
+    init_dist_pytorch._mmpose_lite = True  # type: ignore[attr-defined]
+    return init_dist_pytorch
+
+
+_STEPS: dict[str, Callable[[], str]] = {
+    'torchvision ops': _mend_torchvision,
+    'checkpoints': _mend_checkpoints,
+    'process group': _mend_process_group,
+}

@@ -1,0 +1,93 @@
+"""Where the packaged configs lie, and how configs elsewhere inherit from them.
+
+In a source checkout (also one installed editable) the configs are ``configs/`` beside
+the package; a wheel carries them in ``mmpose_lite/.mim/configs``, where mim looks.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib.util import find_spec
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def config_root() -> Path:
+    """Folder that holds the config families.
+
+    Returns:
+        ``configs/`` of the checkout, or the wheel's copy of it.
+
+    Raises:
+        FileNotFoundError: If neither is there (a broken installation).
+    """
+    # setup.py tells a checkout from a stranger's `configs` folder in site-packages.
+    if (PACKAGE.parent / 'setup.py').is_file():
+        root = PACKAGE.parent / 'configs'
+    else:
+        root = PACKAGE / '.mim' / 'configs'
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f'the configs of mmpose_lite are missing: expected them in {root}; '
+            'install the package again'
+        )
+    return root
+
+
+def config_path(name: str) -> str:
+    """Absolute path of a packaged config.
+
+    ``_base_`` of a config elsewhere may name this path; so one can inherit without
+    knowing how the package was installed.
+
+    Args:
+        name: Path below the config folder, such as
+            ``'litehrnet/td-hm_litehrnet-18_8xb64-210e_coco-256x192.py'``, or the file's
+            name alone. ``.py`` may be left out.
+
+    Returns:
+        The path, as mmengine and mim take it.
+
+    Raises:
+        ValueError: If no config has this name, or several have (the message lists the
+            nearest names).
+    """
+    root = config_root()
+    known = [path.relative_to(root).as_posix() for path in sorted(root.rglob('*.py'))]
+    wanted = name.replace('\\', '/').removesuffix('.py') + '.py'
+    if wanted in known:
+        return str(root / wanted)
+    found = [path for path in known if path.rpartition('/')[2] == wanted]
+    if len(found) == 1:
+        return str(root / found[0])
+    if found:
+        raise ValueError(f'config name {name!r} is not unique; give one of {found}')
+    raise ValueError(
+        f'there is no config {name!r} in {root}; nearest: {_nearest(wanted, known)}'
+    )
+
+
+def _nearest(wanted: str, known: list[str]) -> list[str]:
+    """The known paths most like ``wanted``, comparing file names if it is only one."""
+    if '/' in wanted:
+        return difflib.get_close_matches(wanted, known, n=5, cutoff=0.3)
+    by_file: dict[str, list[str]] = {}
+    for path in known:
+        by_file.setdefault(path.rpartition('/')[2], []).append(path)
+    files = difflib.get_close_matches(wanted, by_file, n=5, cutoff=0.3)
+    return [path for file in files for path in by_file[file]]
+
+
+def register_config_scope() -> None:
+    """Let mmengine resolve ``mmpose_lite::…`` in ``_base_``, where it is installed.
+
+    mmengine finds such bases through a table from scope to package. It reads ``_base_``
+    before ``custom_imports``, hence this works only for configs that are read after the
+    package was imported, and only from an installed wheel.
+    """
+    if find_spec('mmengine') is None:
+        return
+    from mmengine.config import utils
+
+    utils.MODULE2PACKAGE.setdefault('mmpose_lite', 'mmpose_lite')
