@@ -1,0 +1,19 @@
+"""Light and searched human-pose networks for MMPose 1.x.
+
+Importing the package registers every model; it prints nothing, reads no arguments and
+downloads nothing. Where MMPose is absent only what needs no MMPose can be used.
+"""
+
+from importlib.util import find_spec
+
+from . import compat
+from .paths import config_path, register_config_scope
+
+__version__ = '0.1.0'
+__all__ = ['__version__', 'config_path']
+
+compat.mend()
+register_config_scope()
+# An absent MMPose is allowed; a broken one shall raise its own error here.
+if find_spec('mmpose') is not None:
+    from . import models  # noqa: F401  (imported for its registrations)

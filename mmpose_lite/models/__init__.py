@@ -1,0 +1,5 @@
+"""Every model of the package; importing this module registers them."""
+
+from . import backbones
+
+__all__ = ['backbones']

@@ -1,0 +1,87 @@
+"""The two convolution groups of the Lite-HRNet family, with their published keys."""
+
+from __future__ import annotations
+
+from mmcv.cnn import ConvModule, build_conv_layer, build_norm_layer
+from torch import nn
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    norm_cfg: dict | None,
+    stride: int = 1,
+    depthwise: bool = False,
+    act: str | None = 'ReLU',
+) -> ConvModule:
+    """Convolution, normalisation and activation; "same" padding.
+
+    Without a norm the convolution has a bias. Keys are ``conv.*`` and ``bn.*``.
+
+    Args:
+        in_channels: Width of the input.
+        out_channels: Width of the output.
+        kernel_size: 1 or 3.
+        norm_cfg: Norm layer as MMPose configs write it, or None for none.
+        stride: Stride of the convolution.
+        depthwise: One filter per channel (groups equal ``in_channels``).
+        act: Activation type, or None for none.
+
+    Shape:
+        - Input: ``(B, in_channels, H, W)``.
+        - Output: ``(B, out_channels, ceil(H / stride), ceil(W / stride))``.
+    """
+    return ConvModule(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        padding=kernel_size // 2,
+        groups=in_channels if depthwise else 1,
+        norm_cfg=norm_cfg,
+        act_cfg=None if act is None else dict(type=act),
+    )
+
+
+def depthwise_pointwise(
+    in_channels: int,
+    out_channels: int,
+    *,
+    stride: int,
+    relu: bool,
+    norm_cfg: dict,
+) -> nn.Sequential:
+    """Depthwise 3x3 and pointwise 1x1 convolution, each with a norm after it.
+
+    The children are numbered 0 to 3 (conv, norm, conv, norm) and there is no activation
+    between the two halves; a ReLU at the end is child 4.
+
+    Args:
+        in_channels: Width of the input.
+        out_channels: Width of the output.
+        stride: Stride of the depthwise convolution.
+        relu: Whether a ReLU ends the sequence.
+        norm_cfg: Norm layer as MMPose configs write it.
+
+    Shape:
+        - Input: ``(B, in_channels, H, W)``.
+        - Output: ``(B, out_channels, ceil(H / stride), ceil(W / stride))``.
+    """
+    layers = [
+        build_conv_layer(
+            None,
+            in_channels,
+            in_channels,
+            3,
+            stride=stride,
+            padding=1,
+            groups=in_channels,
+            bias=False,
+        ),
+        build_norm_layer(norm_cfg, in_channels)[1],
+        build_conv_layer(None, in_channels, out_channels, 1, bias=False),
+        build_norm_layer(norm_cfg, out_channels)[1],
+    ]
+    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
