@@ -1,0 +1,3 @@
+_base_ = ['../_base_/lspet_128x96.py']
+
+model = dict(backbone=dict(type='XHRNet', arch='s18'))
