@@ -5,8 +5,8 @@ acts only when it is needed, may be repeated, and leaves a sentence in :data:`RE
 for the environment report:
 
 - ``torchvision ops``: a torchvision whose compiled part does not load (its build is not
-  torch's partner) dies while it is imported and takes MMPose along. MMPose never calls
-  the missing ops; declaring their schemas is enough.
+  torch's partner) dies while it is imported and takes mmengine's Runner and MMPose
+  along. Neither calls the missing ops; declaring their schemas is enough.
 - ``checkpoints``: since torch 2.6 ``torch.load`` refuses classes it does not know, and
   mmengine writes its log history and numpy arrays into every checkpoint. The safe
   loader stays on and learns exactly these.
@@ -62,12 +62,12 @@ def _mend_torchvision() -> str:
     """Declare the schemas torchvision registers fakes for, if they do not exist."""
     import torch
 
-    if find_spec('mmpose') is None or find_spec('torchvision') is None:
-        return 'not needed: MMPose or torchvision is not installed'
+    if find_spec('mmengine') is None or find_spec('torchvision') is None:
+        return 'not needed: mmengine or torchvision is not installed'
     if _KEPT in vars(torch.ops.torchvision):
         return 'mended: schemas declared earlier in this process'
     # Only torchvision itself knows how its compiled part is found and loaded on this
-    # system, so the import that MMPose makes anyway is the test.
+    # system, so the import that mmengine and MMPose make anyway is the test.
     try:
         import_module('torchvision')
     except Exception as error:

@@ -1,0 +1,387 @@
+"""Each mending works, its cause is real, and none opens the safe loader.
+
+What changes a process for good (imports, registered ops, process groups) runs in a
+subprocess, once with the mending and once without it.
+"""
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+import mmpose_lite
+from mmpose_lite import compat
+
+ROOT = Path(mmpose_lite.__file__).resolve().parents[1]
+# compat alone: importing the package would import MMPose as well, which takes seconds.
+COMPAT = f"""
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location('compat', {str(ROOT / 'mmpose_lite' / 'compat.py')!r})
+compat = module_from_spec(spec)
+spec.loader.exec_module(compat)
+"""
+
+
+# mmengine's Runner imports torchvision: with the other mending it gets further.
+TORCHVISION = f'{COMPAT}\ncompat._mend_torchvision()\n'
+
+
+def run(code, cwd, **variables):
+    """Run Python code in a fresh process that finds the package, not this one's state.
+
+    Returns:
+        ``(exit status, stdout, stderr)``.
+    """
+    env = {**os.environ, 'PYTHONPATH': str(ROOT), **variables}
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+# --- torchvision ------------------------------------------------------------------
+
+
+@pytest.fixture(scope='module')
+def broken_torchvision(tmp_path_factory):
+    """Skip where torchvision loads: there is nothing to mend then."""
+    status, _, stderr = run('import torchvision', tmp_path_factory.mktemp('plain'))
+    if status == 0:
+        pytest.skip(
+            "this torchvision's compiled part fits this torch, so the failure that "
+            'the mending is for cannot occur here'
+        )
+    return stderr
+
+
+def test_mmpose_cannot_be_imported_without_mending(broken_torchvision, tmp_path):
+    assert 'operator torchvision::nms does not exist' in broken_torchvision
+    status, _, stderr = run('import mmpose.apis', tmp_path)
+    assert status != 0
+    assert 'operator torchvision::nms does not exist' in stderr
+
+
+@pytest.mark.usefixtures('broken_torchvision')
+def test_mmpose_can_be_imported_with_mending(tmp_path):
+    code = """
+import mmpose_lite, mmpose.apis, torchvision
+assert mmpose_lite.compat.RECORD['torchvision ops'].startswith('mended')
+"""
+    status, stdout, stderr = run(code, tmp_path)
+    assert status == 0, stderr
+    assert stdout == ''
+
+
+FAKES = {
+    'working': ('', 'not needed'),
+    'otherwise broken': ('raise RuntimeError("no disk")', 'left alone'),
+}
+
+
+@pytest.mark.parametrize(('source', 'expected'), FAKES.values(), ids=FAKES)
+def test_torchvision_is_left_alone_unless_ops_are_missing(source, expected, tmp_path):
+    code = f"""{COMPAT}
+import torch
+record = compat._mend_torchvision()
+assert record.startswith({expected!r}), record
+assert compat._KEPT not in vars(torch.ops.torchvision)
+"""
+    (tmp_path / 'torchvision').mkdir()
+    (tmp_path / 'torchvision' / '__init__.py').write_text(source)
+    # The fake comes first on the path: `-c` puts the working directory there.
+    status, _, stderr = run(code, tmp_path)
+    assert status == 0, stderr
+
+
+# --- checkpoints --------------------------------------------------------------------
+
+TRAIN = """
+import numpy as np, torch, sys
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+
+class Data(torch.utils.data.Dataset):
+    metainfo = dict(colors=np.arange(6, dtype=np.uint8), sigmas=np.ones(3, np.float32))
+    def __len__(self): return 4
+    def __getitem__(self, index): return dict(inputs=torch.ones(1))
+
+class Net(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+    def forward(self, inputs, mode):
+        return dict(loss=self.layer(torch.stack(list(inputs))).square().mean())
+
+def runner(epochs, **kwargs):
+    return Runner(
+        model=Net(), work_dir='work', experiment_name=f'e{epochs}', log_level='ERROR',
+        train_dataloader=dict(
+            dataset=Data(), batch_size=2, num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False)),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(optimizer=dict(type='Adam', lr=1e-3)),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
+        **kwargs)
+"""
+RESUME = """
+again = runner(2, load_from='work/epoch_1.pth', resume=True)
+again.train()
+assert again.iter == 4, again.iter
+history = again.message_hub.get_scalar('train/loss')
+assert len(history.data[0]) == 4, history.data
+assert history.mean() > 0
+"""
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Folder with a checkpoint that mmengine's own Runner wrote after one epoch."""
+    folder = tmp_path_factory.mktemp('trained')
+    status, _, stderr = run(f'{TORCHVISION}{TRAIN}\nrunner(1).train()', folder)
+    assert status == 0, stderr
+    assert (folder / 'work' / 'epoch_1.pth').is_file()
+    return folder
+
+
+def test_resume_fails_without_mending(trained):
+    version = tuple(int(part) for part in torch.__version__.split('.')[:2])
+    if version < (2, 6):
+        pytest.skip(
+            f'torch {torch.__version__} loads checkpoints unsafely by default, so the '
+            'refusal that the mending is for cannot occur here'
+        )
+    status, _, stderr = run(TORCHVISION + TRAIN + RESUME, trained)
+    assert status != 0
+    assert 'HistoryBuffer' in stderr
+    assert 'weights_only' in stderr
+
+
+def test_resume_works_with_mending(trained):
+    status, _, stderr = run(f'{COMPAT}\ncompat.mend()\n{TRAIN}{RESUME}', trained)
+    assert status == 0, stderr
+
+
+def test_what_mmengine_writes_survives(tmp_path):
+    arrays = {
+        code: np.arange(3).astype(code) for code in compat._DTYPE_CODES if code != 'b1'
+    }
+    arrays['2d'] = np.arange(6.0).reshape(2, 3)
+    written = {
+        'arrays': arrays,
+        'flag': np.array([True, False]),
+        'scalars': [np.float64(0.1), np.float32(0.5), np.int64(-3), np.bool_(True)],
+        'history': HistoryBuffer([1.0, 2.0, 6.0], [1, 1, 1]),
+    }
+    torch.save(written, tmp_path / 'c.pth')
+    read = torch.load(tmp_path / 'c.pth', weights_only=True)
+    assert read['scalars'] == written['scalars']
+    assert [type(s) for s in read['scalars']] == [type(s) for s in written['scalars']]
+    np.testing.assert_array_equal(read['flag'], written['flag'])
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(read['arrays'][name], array)
+        assert read['arrays'][name].dtype == array.dtype
+    assert read['history'].mean() == 3.0
+    assert read['history'].statistics('max') == 6.0
+
+
+class Call:
+    """Pickles as a call of ``function(*args)``, either of which may be a Call."""
+
+    def __init__(self, function, *args):
+        self.parts = (function, args)
+
+    def __reduce__(self):
+        return self.parts
+
+    def __call__(self):
+        """Make pickle believe that the result can be called."""
+
+
+def chain_from(function):
+    """From a function's globals to ``exec``, by nothing but getattr and calls."""
+    scope = Call(getattr, function, '__globals__')
+    builtins = Call(Call(getattr, scope, '__getitem__'), '__builtins__')
+    return Call(Call(getattr, builtins, '__getitem__'), 'exec')
+
+
+def attacks(canary):
+    """Name → object whose unrestricted unpickling writes the file ``canary``."""
+    write = f'open({str(canary)!r}, "w").close()'
+    inner = pickle.dumps(Call(exec, write))
+    init = Call(getattr, HistoryBuffer, '__init__')
+    return {
+        'os.system': Call(os.system, f'echo > "{canary}"'),
+        'builtins.eval': Call(eval, write),
+        'subprocess': Call(subprocess.call, f'echo > "{canary}"', True),
+        'getattr __init__': Call(chain_from(init), write),
+        # Starts from what the stand-in does give out.
+        'getattr mean': Call(chain_from(HistoryBuffer.mean), write),
+        'numpy runstring': Call(np.testing._private.utils.runstring, write, {}),
+        'nested pickle': Call(pickle.loads, inner),
+        'rebuild': Call(torch._tensor._rebuild_from_type_v2, eval, object, (write,), 0),
+        'in a history': {'message_hub': HistoryBuffer([1.0], [Call(eval, write)])},
+    }
+
+
+@pytest.mark.parametrize('name', attacks('canary'))
+def test_malicious_checkpoint_is_refused(name, tmp_path):
+    canary = tmp_path / 'canary'
+    path = tmp_path / 'c.pth'
+    if name == 'subprocess':
+        payload = Call(subprocess.call, ['touch', str(canary)])
+    else:
+        payload = attacks(canary)[name]
+    torch.save({'state_dict': {}, 'meta': payload}, path)
+    for load in (torch.load, lambda p: torch.load(p, weights_only=True)):
+        with pytest.raises(pickle.UnpicklingError):
+            load(path)
+        assert not canary.exists()
+    # The attack is a real one: the unsafe loader falls for it.
+    try:
+        torch.load(path, weights_only=False)
+    except Exception as error:
+        print(f'the unsafe loader failed after the attack: {error!r}')
+    assert canary.exists()
+
+
+REFUSED = {
+    'getattr of another class': Call(getattr, np.ndarray, 'mean'),
+    'getattr of another name': Call(getattr, HistoryBuffer, 'register_statistics'),
+    'object array': np.array([{}], dtype=object),
+    'string array': np.array(['a']),
+    'structured array': np.zeros(1, [('a', 'f8')]),
+    'structured scalar': np.zeros(1, [('a', 'f8')])[0],
+    'memory map': Call(np.memmap, __file__),
+    'array subclass': np.ma.masked_array([1.0]),
+}
+
+
+@pytest.mark.parametrize('payload', REFUSED.values(), ids=REFUSED)
+def test_nothing_else_of_numpy_or_getattr_is_let_in(payload, tmp_path):
+    torch.save(payload, tmp_path / 'c.pth')
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'c.pth', weights_only=True)
+
+
+class TamperedDtype:
+    """A float64 dtype on which the file sets flags of its own."""
+
+    def __reduce__(self):
+        # 63 sets every flag, also the one that says 'these are pointers'.
+        return np.dtype, ('f8', False, True), (3, '<', None, None, None, -1, -1, 63)
+
+
+def test_file_cannot_tamper_with_dtypes(tmp_path):
+    torch.save(TamperedDtype(), tmp_path / 'c.pth')
+    assert torch.load(tmp_path / 'c.pth', weights_only=False).flags == 63
+    assert torch.load(tmp_path / 'c.pth', weights_only=True) is np.dtype('f8')
+    assert np.dtype('f8').flags == 0
+
+
+# --- process group ------------------------------------------------------------------
+
+START = """
+from mmengine.dist import get_world_size, init_dist
+import torch
+before = torch.cuda.set_device
+init_dist('pytorch', backend='gloo')
+assert torch.distributed.get_backend() == 'gloo'
+assert torch.cuda.set_device is before
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.fixture
+def one_rank():
+    """The variables a launcher sets, for one process and a free port."""
+    if torch.cuda.is_available():
+        pytest.skip(
+            'this machine has a CUDA device, so the failure that the mending is for '
+            'cannot occur here'
+        )
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    return {
+        'RANK': '0',
+        'LOCAL_RANK': '0',
+        'WORLD_SIZE': '1',
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': str(port),
+    }
+
+
+def test_process_group_fails_without_mending(one_rank, tmp_path):
+    status, _, stderr = run(START, tmp_path, **one_rank)
+    assert status != 0
+    assert 'set_device' in stderr
+
+
+def test_process_group_starts_with_mending(one_rank, tmp_path):
+    status, _, stderr = run(f'{COMPAT}\ncompat.mend()\n{START}', tmp_path, **one_rank)
+    assert status == 0, stderr
+
+
+def test_set_device_still_fails_elsewhere(one_rank, tmp_path):
+    code = f'{COMPAT}\ncompat.mend()\nimport torch\ntorch.cuda.set_device(0)'
+    status, _, stderr = run(code, tmp_path)
+    assert status != 0
+    assert 'set_device' in stderr
+
+
+# --- all of them --------------------------------------------------------------------
+
+
+def test_second_import_changes_nothing(tmp_path):
+    code = """
+import sys
+import torch
+import mmpose_lite, mmpose.apis
+from mmengine.dist import utils
+def state():
+    return set(torch.serialization.get_safe_globals()), utils._init_dist_pytorch
+first = state()
+mmpose_lite.compat.mend()
+for name in [n for n in sys.modules if n.partition('.')[0] == 'mmpose_lite']:
+    del sys.modules[name]
+import mmpose_lite, mmpose.apis, torchvision
+assert state() == first
+"""
+    status, stdout, stderr = run(code, tmp_path)
+    assert status == 0, stderr
+    assert stdout == ''
+
+
+@pytest.mark.parametrize(
+    ('absent', 'idle'),
+    [
+        ('torch', ['torchvision ops', 'checkpoints', 'process group']),
+        ('torchvision', ['torchvision ops']),
+        ('mmengine', ['torchvision ops', 'checkpoints', 'process group']),
+        ('mmpose', []),
+    ],
+)
+def test_absent_package_is_tolerated(absent, idle, tmp_path):
+    code = f"""{COMPAT}
+import sys
+sys.modules[{absent!r}] = None
+record = compat.mend()
+assert record.keys() == {{'torchvision ops', 'checkpoints', 'process group'}}
+for name in {idle}:
+    assert not record[name].startswith('mended'), record
+"""
+    status, _, stderr = run(code, tmp_path)
+    assert status == 0, stderr
