@@ -12,9 +12,7 @@ default_hooks = dict(
 )
 
 # Sizes of codecs are (w, h).
-codec = dict(
-    type='MSRAHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5
-)
+codec = dict(type='MSRAHeatmap', input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5)
 model = dict(
     type='TopdownPoseEstimator',
     data_preprocessor=dict(

@@ -89,7 +89,8 @@ def resolve_arch(
     """Row named ``arch``, or a row of one's own from a dict of :class:`HRArch` fields.
 
     Raises:
-        ValueError: If the name, a field or the unit is unknown; it lists what is allowed.
+        ValueError: If the name, a field or the unit is unknown; what is allowed is
+            listed.
     """
     if isinstance(arch, str):
         if arch not in table:

@@ -1,0 +1,3 @@
+_base_ = ['./td-hm_xhrnet-s18_8xb64-210e_coco-384x288.py']
+
+model = dict(backbone=dict(arch='p18'))
