@@ -4,6 +4,7 @@ Importing the package registers every model; it prints nothing, reads no argumen
 downloads nothing. Where MMPose is absent only what needs no MMPose can be used.
 """
 
+import sys
 from importlib.util import find_spec
 
 from . import compat
@@ -14,6 +15,12 @@ __all__ = ['__version__', 'config_path']
 
 compat.mend()
 register_config_scope()
-# An absent MMPose is allowed; a broken one shall raise its own error here.
+# An absent MMPose is allowed; a broken one shall raise its own error here, except in
+# the environment report (argv[0] is '-m' while `python -m` looks for what to run).
 if find_spec('mmpose') is not None:
-    from . import models  # noqa: F401  (imported for its registrations)
+    try:
+        from . import models  # noqa: F401  (imported for its registrations)
+    except Exception as error:
+        if sys.argv[:1] != ['-m']:
+            raise
+        compat.RECORD['models'] = f'BROKEN: {type(error).__name__}: {error}'
