@@ -1,12 +1,30 @@
-"""Shared fixtures: where the reference material lies."""
+"""Shared fixtures: reference material, the rows of every table, golden files."""
 
+from __future__ import annotations
+
+import importlib.util
 import os
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get('MMPOSE_LITE_SHARED', ROOT.parent / 'shared'))
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        '--update-goldens',
+        action='store_true',
+        help='rewrite tests/goldens from the present outputs instead of comparing',
+    )
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _one_thread():
+    """Many small operators run fastest, and repeatably, on one thread."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope='session')
@@ -18,3 +36,14 @@ def shared():
             'environment variable MMPOSE_LITE_SHARED'
         )
     return SHARED
+
+
+@pytest.fixture(scope='session')
+def reference_fill(shared):
+    """Module with the deterministic weights and inputs of the reference outputs."""
+    spec = importlib.util.spec_from_file_location(
+        'reference_fill', shared / 'reference' / 'fill.py'
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,56 @@
+"""The counter against hand counts and the published sizes."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from mmpose_lite.analysis import Complexity, complexity
+
+
+def test_hand_count():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+    net.append(nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8, bias=False))
+    params = 3 * 8 * 9 + 8 + 16 + 8 * 9
+    macs = 3 * 8 * 9 * 16 * 24 + 8 * 9 * 8 * 12
+    assert complexity(net, (16, 24)) == Complexity(params, macs)
+
+
+def test_mode_is_restored_and_statistics_untouched():
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).train()
+    complexity(net, (8, 8))
+    assert net.training
+    assert net[1].num_batches_tracked == 0
+
+
+def test_matrix_products_count():
+    class Product(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(5, 8))
+
+        def forward(self, x):
+            return self.weight @ x[0, 0]
+
+    assert complexity(Product(), (8, 6)).macs == 5 * 8 * 6
+
+
+def test_bad_image_size():
+    with pytest.raises(ValueError, match='image_size must be two positive numbers'):
+        complexity(nn.Conv2d(3, 3, 1), (0, 8))
+
+
+@pytest.mark.parametrize(
+    'name', ['litehrnet-18_coco-256x192', 'sxhrnet-18_coco-256x192']
+)
+def test_published_count(shared, name):
+    """MACs in eval are those of "each module once", which published figures use."""
+    from parity import LAYOUT_ROWS, build_pose_net
+
+    layout = json.loads((shared / f'reference/layouts/{name}.json').read_text())
+    net = build_pose_net(*LAYOUT_ROWS[name.split('_coco')[0]], 17)
+    expected = layout['gmacs_each_module_once'] + layout['gmacs_extra_matmul']
+    assert complexity(net, tuple(layout['input_size'])) == Complexity(
+        layout['params'], round(expected * 1e9)
+    )
