@@ -12,6 +12,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -50,7 +51,7 @@ def report() -> str:
     Returns:
         One line per fact, in sections.
     """
-    sections = {
+    sections: dict[str, dict[str, Callable[[], str]]] = {
         'mmpose_lite': {
             'version': lambda: f'{__version__} in {PACKAGE}',
             'configs': _configs,
@@ -71,7 +72,7 @@ def report() -> str:
             name: _package(name, names) for name, names in _ENGINES.items()
         },
         'mended': {
-            name: lambda text=text: text
+            name: partial(str, text)
             for name, text in compat.RECORD.items()
             if name != 'models'
         },

@@ -51,10 +51,9 @@ def mend() -> dict[str, str]:
     for name, step in _STEPS.items():
         try:
             import_module('torch')
-        except (ImportError, OSError) as error:
-            RECORD[name] = f'left alone: torch cannot be imported ({error})'
-        else:
             RECORD[name] = step()
+        except (ImportError, OSError) as error:
+            RECORD[name] = f'left alone: something needed cannot be imported ({error})'
     return dict(RECORD)
 
 
@@ -105,7 +104,7 @@ def _mend_checkpoints() -> str:
     known = torch.serialization.get_safe_globals()
     names = {entry[1] for entry in known if isinstance(entry, tuple)}
     new = [entry for entry in _checkpoint_globals() if entry[1] not in names]
-    torch.serialization.add_safe_globals(new)
+    torch.serialization.add_safe_globals([*new])
     return "mended: the safe loader knows mmengine's log history and numeric arrays"
 
 
@@ -198,8 +197,12 @@ def _plain_scalar(dtype: object, data: object) -> Any:
     """Stand in for numpy's ``scalar``: one number from its bytes."""
     import numpy as np
 
-    plain = isinstance(dtype, np.dtype) and dtype.str[1:] in _DTYPE_CODES
-    if not plain or not isinstance(data, bytes) or len(data) != dtype.itemsize:
+    if (
+        not isinstance(dtype, np.dtype)
+        or dtype.str[1:] not in _DTYPE_CODES
+        or not isinstance(data, bytes)
+        or len(data) != dtype.itemsize
+    ):
         raise pickle.UnpicklingError(
             f'a checkpoint may hold numbers of {_DTYPE_CODES} only, not {data!r} as '
             f'{dtype!r}'

@@ -1,0 +1,117 @@
+"""Who may import whom: layers know only torch, models know nothing that uses them."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'mmpose_lite'
+HOUSE = ('torch', 'numpy', 'mmcv', 'mmengine', 'mmpose')
+# Part of the package → what else of the package it may import; what of outside (the
+# standard library always). A new part needs a row of its own.
+ALLOWED = {
+    'models.layers': ((), ('torch', 'mmcv.cnn', 'mmengine.model')),
+    'models.backbones': (('models.layers', 'registry'), HOUSE),
+    'models.heads': (('models.layers', 'registry'), HOUSE),
+    'models': (
+        ('models.layers', 'models.backbones', 'models.heads', 'registry'),
+        HOUSE,
+    ),
+    'search': (('models', 'registry'), HOUSE),
+    'engine': (('search', 'registry'), HOUSE),
+    'deploy': (('models',), ('torch', 'numpy', 'onnx', 'onnxruntime', 'openvino')),
+    'checkpoints': ((), ('torch',)),
+    'analysis': ((), ('torch',)),
+    'datasets': ((), ('numpy', 'cv2')),
+    'visualization': (('datasets',), (*HOUSE, 'cv2', 'xtcocotools')),
+    'inference': (('models', 'visualization'), (*HOUSE, 'cv2')),
+    'registry': ((), ('mmengine.registry', 'mmpose.registry')),
+    'compat': ((), ('torch', 'numpy', 'mmengine')),
+    'paths': ((), ('mmengine.config',)),
+    '__init__': (('compat', 'paths', 'models', 'deploy'), ()),
+    '__main__': (('__init__', 'compat', 'paths', 'registry'), ()),
+}
+
+
+def within(name, parts):
+    """The first of ``parts`` that ``name`` is or lies in, longest first."""
+    ordered = sorted(parts, key=len, reverse=True)
+    return next((p for p in ordered if name == p or name.startswith(f'{p}.')), None)
+
+
+def imported(module, source):
+    """Absolute names of all that ``source`` imports, wherever in it."""
+    package = module if module.endswith('__init__') else module.rpartition('.')[0]
+    package = package.removesuffix('.__init__')
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split('.')[: package.count('.') + 2 - node.level]
+            base = '.'.join(parents) if node.level else ''
+            base = '.'.join(filter(None, (base, node.module)))
+            yield from (f'{base}.{alias.name}' for alias in node.names)
+
+
+def violations(module, source):
+    """What a module of the package imports against the table."""
+    part = within(module.removeprefix('mmpose_lite.'), ALLOWED)
+    if part is None:
+        return [f'{module} has no row in the table']
+    own, outside = ALLOWED[part]
+    found = []
+    for name in imported(module, source):
+        if name == 'mmpose_lite' or name.startswith('mmpose_lite.'):
+            inside = name.removeprefix('mmpose_lite.')
+            target = within(inside, ALLOWED) or '__init__'
+            if target != part and within(target, own) is None:
+                found.append(f'{module} imports {name}')
+        elif name.partition('.')[0] not in sys.stdlib_module_names:
+            allowed = not outside and part == '__main__'
+            if within(name, outside) is None and not allowed:
+                found.append(f'{module} imports {name}')
+    return found
+
+
+MODULES = {
+    '.'.join(path.relative_to(ROOT).with_suffix('').parts): path
+    for path in sorted(PACKAGE.rglob('*.py'))
+}
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_module_imports_only_what_its_layer_may(module):
+    source = MODULES[module].read_text(encoding='utf-8')
+    assert violations(module, source) == []
+
+
+@pytest.mark.parametrize(
+    ('module', 'source'),
+    [
+        ('mmpose_lite.models.layers.a', 'from ...registry import MODELS'),
+        ('mmpose_lite.models.layers.a', 'import mmcv.ops'),
+        ('mmpose_lite.models.layers.a', 'from mmcv import ops'),
+        ('mmpose_lite.models.layers.__init__', 'from ..backbones import b'),
+        ('mmpose_lite.models.backbones.a', 'def f():\n    from ...search import b'),
+        ('mmpose_lite.models.__init__', 'from .. import deploy'),
+        ('mmpose_lite.models.backbones.a', 'import mmpose_lite.checkpoints.b'),
+        ('mmpose_lite.checkpoints.a', 'from ..models import b'),
+        ('mmpose_lite.analysis.a', 'import mmengine'),
+        ('mmpose_lite.novelty', ''),
+    ],
+)
+def test_forbidden_import_is_seen(module, source):
+    assert len(violations(module, source)) == 1
+
+
+@pytest.mark.parametrize('tool', sorted((ROOT / 'tools').glob('*.py')), ids=str)
+def test_nothing_imports_tools(tool):
+    importers = [
+        module
+        for module, path in MODULES.items()
+        for name in imported(module, path.read_text(encoding='utf-8'))
+        if name.partition('.')[0] in ('tools', tool.stem)
+    ]
+    assert importers == []
