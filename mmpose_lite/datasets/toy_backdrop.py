@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -129,6 +130,7 @@ def sample_obstacle(
     x, y = rng.uniform(0, width), rng.uniform(0.72, 1.08) * height
     w, h = rng.uniform(0.08, 0.26) * width, rng.uniform(0.15, 0.4) * height
     kind = rng.integers(4)
+    faces: list[tuple[Any, float]]
     if kind == 0:
         skew = 0.25 * w
         front = [(x, y), (x + w, y), (x + w, y - h), (x, y - h)]

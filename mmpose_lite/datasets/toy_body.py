@@ -41,6 +41,10 @@ class Bodies:
     heads: np.ndarray
     head_radius: np.ndarray
 
+    def take(self, index: list[int]) -> Bodies:
+        """Some of the bodies."""
+        return Bodies(self.points[index], self.heads[index], self.head_radius[index])
+
 
 def _turn(axis: int, degrees: np.ndarray) -> np.ndarray:
     """Right-handed rotations about a coordinate axis, ``degrees.shape + (3, 3)``."""

@@ -7,24 +7,29 @@ import numpy as np
 
 from .toy_body import Bodies
 
-_MAX_CROWDING = 0.40  # part of a person's box that another box may share
+_CROWDING = 0.30  # part of a box that another may share, if there is room enough
+_MAX_CROWDING = 0.60  # who finds no place better than this does not come
 _TRIES = 16
 
 
-def _covered(box: np.ndarray, others: list[np.ndarray]) -> float:
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def _covered(box: Box, others: list[Box]) -> float:
     """Largest fraction of either box that ``box`` and one of ``others`` share."""
     worst = 0.0
     for other in others:
-        side = np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2])
-        shared = float(np.prod(np.maximum(side, 0)))
-        smaller = min(np.prod(box[2:] - box[:2]), np.prod(other[2:] - other[:2]))
-        worst = max(worst, shared / max(smaller, 1e-6))
+        wide = min(box[2], other[2]) - max(box[0], other[0])
+        tall = min(box[3], other[3]) - max(box[1], other[1])
+        if wide > 0 and tall > 0:
+            smaller = min((b[2] - b[0]) * (b[3] - b[1]) for b in (box, other))
+            worst = max(worst, wide * tall / max(smaller, 1e-6))
     return worst
 
 
 def place_people(
     rng: np.random.Generator, bodies: Bodies, size: tuple[int, int], horizon: float
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Bodies, np.ndarray, np.ndarray]:
     """Stand people on the floor, far (small, high up) to near (large, low).
 
     Args:
@@ -34,7 +39,8 @@ def place_people(
         horizon: Where the floor begins, fraction of the height.
 
     Returns:
-        Statures ``(N,)`` in px, ascending, and image points ``(N, P, 2)`` in px.
+        The M people who found a place, 1 to N; their statures ``(M,)`` in px,
+        ascending; their image points ``(M, P, 2)`` in px.
     """
     width, height = size
     num = len(bodies.points)
@@ -45,10 +51,11 @@ def place_people(
     stature = np.sort(stature) * min(height, 1.3 * width)
     flat = bodies.points[..., :2] * (1, -1) * stature[:, None, None]
     low, high = flat.min(1), flat.max(1)
-    boxes: list[np.ndarray] = []
-    for i in range(num):
-        extent = high[i] - low[i]
-        nearness = min(stature[i] / height, 1.0)
+    boxes: list[Box] = []
+    placed: list[int] = []
+    extents = (high - low).tolist()
+    for i, extent in enumerate(extents):
+        nearness = min(float(stature[i]) / height, 1.0)
         foot = height * (horizon + (1.0 - horizon) * nearness) - 0.04 * height
         foot += rng.normal(0, 0.03) * height
         # Most heads stay in the picture; a close-up loses its legs.
@@ -56,15 +63,18 @@ def place_people(
         overhang = 0.12 * extent[0]
         left = min(-overhang, 0.5 * (width - extent[0]))
         right = max(width + overhang - extent[0], 0.5 * (width - extent[0]))
-        trials = []
-        for x in rng.uniform(left, right, _TRIES):
-            box = np.array([x, foot - extent[1], x + extent[0], foot])
+        trials: list[tuple[float, int, Box]] = []
+        for x in rng.uniform(left, right, _TRIES).tolist():
+            box = (x, foot - extent[1], x + extent[0], foot)
             trials.append((_covered(box, boxes), len(trials), box))
-            if trials[-1][0] < _MAX_CROWDING:
+            if trials[-1][0] < _CROWDING:
                 break
-        boxes.append(min(trials)[2])
-    shift = np.array([box[:2] for box in boxes]) - low
-    return stature, flat + shift[:, None]
+        crowding, _, box = min(trials)
+        if crowding < _MAX_CROWDING:
+            boxes.append(box)
+            placed.append(i)
+    shift = np.array([box[:2] for box in boxes]) - low[placed]
+    return bodies.take(placed), stature[placed], flat[placed] + shift[:, None]
 
 
 def cast_shadows(image: np.ndarray, xy: np.ndarray, stature: np.ndarray) -> None:

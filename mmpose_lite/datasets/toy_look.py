@@ -53,7 +53,7 @@ def sample_look(rng: np.random.Generator) -> Look:
         trousers=_cloth(u[8], 0.7 * u[9], 0.75 * u[10]),
         shoes=_cloth(u[11], 0.5 * u[12], u[13]),
         stripe=_cloth(u[14], u[15], u[16]),
-        build=0.86 + 0.34 * u[17],
+        build=0.95 + 0.35 * u[17],
         sleeve=_SLEEVES[int(u[18] * len(_SLEEVES))],
         shorts=u[19] < 0.3,
         long_hair=u[20] < 0.35,

@@ -42,13 +42,13 @@ class Shape:
     Attributes:
         depth: Larger is nearer to the camera, statures.
         part: Index into ``PARTS``.
-        polygons: Fixed-point vertices ``(M, 2)`` each; the first is the outline.
+        polygons: Fixed-point vertices ``(V, 2)`` each; the first is the outline.
         colors: BGR of each polygon.
     """
 
     depth: float
     part: int
-    polygons: Sequence[np.ndarray]
+    polygons: Sequence[np.ndarray] | np.ndarray
     colors: Sequence[Sequence[float]]
 
 
@@ -166,7 +166,9 @@ def _head_shapes(
                 ('ear', f'{side}_ear', [_tone(skin, 0.8), _tone(skin, 1.0)])
             )
         if head[2] @ (0.42 * sign, 0.02, 0.9) > 0.15:
-            features.append(('eye', f'{side}_eye', [(235, 240, 240), (35, 28, 25)]))
+            features.append(
+                ('eye', f'{side}_eye', [[235.0, 240.0, 240.0], [35.0, 28.0, 25.0]])
+            )
     if head[2, 2] > -0.2:
         features.append(('nose', 'nose', [_tone(skin, 0.76), _tone(skin, 0.95)]))
     for step, (kind, part, tones) in enumerate(features, 1):
@@ -199,7 +201,7 @@ def people_shapes(
         z = bodies.points[i, :, 2]
         shapes = [
             *_limb_shapes(polygons[i], z, look),
-            *_torso_shapes(xy[i], z, stature[i], look, light),
+            *_torso_shapes(xy[i], z, float(stature[i]), look, light),
             *_head_shapes(polygons[i], xy[i], z, bodies.heads[i], head_radius[i], look),
         ]
         people.append(sorted(shapes, key=lambda shape: shape.depth))

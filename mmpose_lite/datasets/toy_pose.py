@@ -14,7 +14,7 @@ JOINT_LIMITS: dict[str, tuple[float, float]] = {
     'knee': (0, 130), 'ankle': (-15, 40),
 }  # fmt: skip
 # Standard deviation of each angle around its activity's mean, degrees, same order.
-_SPREAD = np.array([7, 6, 10, 9, 6, 22, 20, 12, 20, 22, 9, 6, 9, 10, 6], np.float64)
+_SPREAD = np.array([6, 5, 8, 8, 5, 20, 16, 10, 16, 18, 8, 5, 7, 9, 5], np.float64)
 
 # Mean angles that differ from a relaxed stance; a pair is (one side, other side).
 ACTIVITIES: dict[str, dict[str, float | tuple[float, float]]] = {
@@ -89,9 +89,9 @@ def sample_roots(rng: np.random.Generator, num: int) -> np.ndarray:
     Returns:
         ``(N, 3)`` degrees: camera pitch, roll, yaw.
     """
-    facing = rng.normal(0, 38, num)
+    facing = rng.normal(0, 35, num)
     anywhere = rng.uniform(-180, 180, num)
-    yaw = np.where(rng.random(num) < 0.72, facing, anywhere)
+    yaw = np.where(rng.random(num) < 0.8, facing, anywhere)
     return np.stack([rng.normal(4, 4, num), rng.normal(0, 3.5, num), yaw], 1)
 
 

@@ -23,7 +23,7 @@ from .toy_shapes import FRACTION_BITS
 
 MAX_PERSONS = 8
 OBSTACLE = 255  # id of objects; persons use 1 + person * len(PARTS) + part
-_OBSTACLE_CHANCE = 0.22  # of an object in front of a person
+_OBSTACLE_CHANCE = 0.15  # of an object in front of a person
 _JOINTS = len(KEYPOINTS)
 _OPPOSITE = np.array([0, *(i + 1 - 2 * ((i + 1) % 2) for i in range(1, _JOINTS))])
 
@@ -64,21 +64,19 @@ class Canvas:
         self.image = image
         self.ids = np.zeros(image.shape[:2], np.uint8)
 
-    def draw(
-        self, polygon: np.ndarray, color: Sequence[float], number: int | None = None
-    ) -> None:
-        """Fill a fixed-point polygon, in the id buffer too if it has a number."""
+    def draw(self, polygon: np.ndarray, color: Sequence[float], number: int) -> None:
+        """Fill a fixed-point polygon in the image, and with its id in the buffer."""
         cv2.fillPoly(self.image, [polygon], color, cv2.LINE_AA, FRACTION_BITS)
-        if number is not None:
-            cv2.fillPoly(self.ids, [polygon], number, cv2.LINE_8, FRACTION_BITS)
+        cv2.fillPoly(self.ids, [polygon], number, cv2.LINE_8, FRACTION_BITS)
 
     def draw_person(self, shapes: list[Shape], person: int) -> None:
         """Draw the shapes of a person; the first polygon of each is its outline."""
+        fill, smooth, image = cv2.fillPoly, cv2.LINE_AA, self.image
         for shape in shapes:
-            number: int | None = 1 + person * len(PARTS) + shape.part
             for polygon, color in zip(shape.polygons, shape.colors, strict=True):
-                self.draw(polygon, color, number)
-                number = None
+                fill(image, [polygon], color, smooth, FRACTION_BITS)
+            number = 1 + person * len(PARTS) + shape.part
+            fill(self.ids, [shape.polygons[0]], number, cv2.LINE_8, FRACTION_BITS)
 
 
 def visibility(
@@ -127,14 +125,14 @@ def render_scene(
     horizon = rng.uniform(0.38, 0.6)
     bones = sample_bones(rng, num)
     bodies = pose_bodies(sample_angles(rng, num), sample_roots(rng, num), bones)
-    stature, xy = place_people(rng, bodies, size, horizon)
-    looks = [sample_look(rng) for _ in range(num)]
+    bodies, stature, xy = place_people(rng, bodies, size, horizon)
+    looks = [sample_look(rng) for _ in stature]
     light = np.array([rng.choice([-0.6, 0.6]), -0.8])
 
     backdrop = draw_backdrop(rng, size, horizon)
     cast_shadows(backdrop, xy, stature)
     canvas = Canvas(cv2.resize(backdrop, size))
-    hidden_by_object = rng.random(num) < _OBSTACLE_CHANCE
+    hidden_by_object = rng.random(len(looks)) < _OBSTACLE_CHANCE
     extents = []
     for i, shapes in enumerate(people_shapes(bodies, xy, stature, looks, light)):
         canvas.draw_person(shapes, i)

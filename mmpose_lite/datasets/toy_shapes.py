@@ -12,6 +12,8 @@ import numpy as np
 FRACTION_BITS = 4  # sub-pixel bits of the fixed-point vertices
 FLIP = np.array([1.0, -1.0])  # y up to y down
 _ARC = 7  # points of a capsule's end cap
+_SWEEP = np.linspace(-1, 1, 12)
+_RAMP = np.linspace(0, 1, _ARC)
 _RING = np.linspace(0, 2 * np.pi, 12, endpoint=False)
 _RING = np.stack([np.cos(_RING), np.sin(_RING)], 1)
 
@@ -41,9 +43,9 @@ def capsules(
     heading = np.arctan2(axis[..., 1], axis[..., 0])
     # The common tangents touch both circles at this angle from the axis.
     touch = np.arccos(np.clip((start_radius - end_radius) / length, -1, 1))
-    ramp = np.linspace(0, 1, _ARC)
-    tip = heading[..., None] + touch[..., None] * (2 * ramp - 1)
-    tail = heading[..., None] + touch[..., None] + 2 * (np.pi - touch[..., None]) * ramp
+    tip = heading[..., None] + touch[..., None] * (2 * _RAMP - 1)
+    tail = heading[..., None] + touch[..., None]
+    tail = tail + 2 * (np.pi - touch[..., None]) * _RAMP
     angle = np.stack([tip, tail], -2)
     centre = np.stack([end, start], -2)[..., None, :]
     radius = np.stack([end_radius, start_radius], -1)[..., None, None]
@@ -83,22 +85,21 @@ def visible_cap(axis: np.ndarray, half_angle: float, samples: int = 12) -> np.nd
     """
     cos, sin = np.cos(half_angle), np.sin(half_angle)
     flat = np.hypot(axis[0], axis[1])
-    tilt = np.arctan2(axis[1], axis[0])
     crosses = flat > cos  # the rim meets the silhouette
     if not crosses and axis[2] < 0:
         return np.zeros((0, 2))
     # Rim angle t is counted from its point nearest the viewer; z >= 0 for |t| <= limit.
     limit = np.pi
     if crosses:
-        limit = np.arccos(np.clip(-cos * axis[2] / max(sin * flat, 1e-9), -1, 1))
-    t = np.linspace(-limit, limit, samples)
-    near = np.array([-np.cos(tilt) * axis[2], -np.sin(tilt) * axis[2]])
-    across = np.array([-np.sin(tilt), np.cos(tilt)])
-    rim = cos * axis[:2] + sin * (
-        np.cos(t)[:, None] * near + np.sin(t)[:, None] * across
+        limit = np.arccos(max(min(-cos * axis[2] / (sin * flat), 1.0), -1.0))
+    sweep = np.linspace(-1, 1, samples) if samples != len(_SWEEP) else _SWEEP
+    cos_tilt, sin_tilt = axis[:2] / flat if flat > 0 else (1.0, 0.0)
+    towards = np.array(
+        [[-cos_tilt * axis[2], -sin_tilt * axis[2]], [-sin_tilt, cos_tilt]]
     )
+    t = limit * sweep
+    rim = cos * axis[:2] + sin * (np.stack([np.cos(t), np.sin(t)], 1) @ towards)
     if not crosses:
         return rim
-    spread = np.arccos(np.clip(cos / flat, -1, 1))
-    arc = tilt + np.linspace(spread, -spread, samples)
+    arc = np.arctan2(sin_tilt, cos_tilt) - np.arccos(min(cos / flat, 1.0)) * sweep
     return np.concatenate([rim, np.stack([np.cos(arc), np.sin(arc)], 1)])

@@ -1,3 +1,6 @@
+import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
+
+# isort: split
 import json
 
 import cv2
