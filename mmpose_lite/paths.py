@@ -7,7 +7,6 @@ the package; a wheel carries them in ``mmpose_lite/.mim/configs``, where mim loo
 from __future__ import annotations
 
 import difflib
-from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -86,8 +85,9 @@ def register_config_scope() -> None:
     before ``custom_imports``, hence this works only for configs that are read after the
     package was imported, and only from an installed wheel.
     """
-    if find_spec('mmengine') is None:
+    try:
+        from mmengine.config import utils
+    except ImportError:
+        # Absent: no configs are read. Broken: the models' own imports will say so.
         return
-    from mmengine.config import utils
-
     utils.MODULE2PACKAGE.setdefault('mmpose_lite', 'mmpose_lite')
