@@ -30,8 +30,8 @@ def complexity(
     """Count parameters and MACs for one image.
 
     Args:
-        model: A module whose ``forward`` takes an image batch; a pose estimator of
-            MMPose is one. Its mode is restored afterwards.
+        model: A module whose ``forward`` takes an image batch, or a pose estimator of
+            MMPose. Its mode is restored afterwards.
         image_size: Height and width of the image in pixels.
         in_channels: Channels of the image.
 
@@ -46,11 +46,13 @@ def complexity(
     image = torch.zeros(
         1, in_channels, *image_size, dtype=weight.dtype, device=weight.device
     )
+    # A pose estimator's forward wants data samples too; this is its plain twin.
+    run = getattr(model, '_forward', model)
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(image)
+            run(image)
     finally:
         model.train(was_training)
     params = sum(p.numel() for p in model.parameters())

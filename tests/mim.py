@@ -1,0 +1,66 @@
+"""The command line as users type it, and what it leaves in its work directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import ROOT
+
+
+def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options) -> str:
+    """Run ``mim train|test mmpose CONFIG`` on the CPU; returns what it printed.
+
+    Args:
+        command: ``'train'`` or ``'test'``.
+        config: Path of the config.
+        work_dir: Where logs and checkpoints go.
+        *args: Further arguments before ``--cfg-options``.
+        **options: Config options, dots written as double underscores.
+    """
+    words = [
+        *(str(Path(sys.executable).parent / 'mim'), command, 'mmpose', str(config)),
+        *('--work-dir', str(work_dir)),
+        *(args if '--gpus' in args else ('--gpus', '0', *args)),
+    ]
+    if options:
+        words.append('--cfg-options')
+        words += [f'{k.replace("__", ".")}={v}' for k, v in options.items()]
+    result = subprocess.run(
+        words,
+        cwd=ROOT,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore'},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    own = result.stdout.partition('Traceback (most recent call last)')
+    assert result.returncode == 0, own[1] + own[2][:5000]
+    return result.stdout
+
+
+def metrics(work_dir: Path) -> dict[str, float]:
+    """What the last ``mim test`` into ``work_dir`` measured."""
+    return json.loads(max(work_dir.glob('*/*.json')).read_text())
+
+
+def scalars(work_dir: Path) -> list[dict[str, float]]:
+    """Every line that training logged, over all runs into ``work_dir``, in order."""
+    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    return [
+        json.loads(line) for file in files for line in file.read_text().splitlines()
+    ]
+
+
+def dataset_options(folder: str, root: Path, **values) -> dict[str, str]:
+    """Options that point the loaders named in ``folder`` at another data root."""
+    return {
+        f'{folder}_dataloader__dataset__data_root': f'{root}/',
+        f'{folder}_dataloader__num_workers': '0',
+        f'{folder}_dataloader__persistent_workers': 'False',
+        **{f'{folder}_dataloader__dataset__{k}': v for k, v in values.items()},
+    }

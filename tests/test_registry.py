@@ -1,0 +1,66 @@
+"""Names resolve everywhere, and MMPose's own stay its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+CHECK = """
+from mmengine.registry import DefaultScope, MODELS as ROOT, init_default_scope
+from mmpose.registry import MODELS
+assert MODELS.get('XHRNet').__module__ == 'mmpose_lite.models.backbones.xhrnet'
+assert MODELS.get('LiteHRNet').__module__ == 'mmpose.models.backbones.litehrnet'
+for scope in ('mmpose', 'mmdet', 'mmengine', 'mmpose_lite'):
+    init_default_scope(scope)
+    for registry in (MODELS, ROOT):
+        for name in ('mmpose_lite.LiteHRNet', 'mmpose_lite.XHRNet', 'mmpose.XHRNet'):
+            cls = registry.get(name)
+            assert cls is not None, (scope, registry, name)
+            assert cls.__module__.startswith('mmpose_lite.'), (scope, name, cls)
+        theirs = registry.get('mmpose.LiteHRNet')
+        assert theirs.__module__.startswith('mmpose.'), theirs
+init_default_scope('mmpose')
+net = MODELS.build(dict(type='XHRNet', arch='s18'))
+assert type(net).__module__ == 'mmpose_lite.models.backbones.xhrnet'
+print('resolved')
+"""
+
+
+@pytest.mark.parametrize(
+    'imports',
+    [
+        'import mmpose_lite',
+        'import mmpose_lite; import mmpose.models',
+        # torchvision's schemas are declared first, as a working torchvision has them.
+        'from mmpose_lite import compat; import mmpose.models; import mmpose_lite',
+        'import mmpose_lite, importlib; importlib.reload(mmpose_lite)',
+        'import sys, mmpose_lite\n'
+        'for name in [n for n in sys.modules if n.startswith("mmpose_lite")]:\n'
+        '    del sys.modules[name]\n'
+        'import mmpose_lite',
+        'from mmengine.utils import import_modules_from_strings as load\n'
+        "load(['mmpose_lite'], allow_failed_imports=False)\n"
+        "load(['mmpose_lite'], allow_failed_imports=False)",
+    ],
+    ids=['alone', 'before', 'after', 'reload', 'again', 'custom_imports'],
+)
+def test_names_resolve(imports):
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', f'{imports}\n{CHECK}'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == 'resolved'
+
+
+def test_import_prints_nothing():
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', 'import mmpose_lite'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == ''
+    assert result.stderr == ''

@@ -1,0 +1,105 @@
+"""Published weights and real images through ``mim test``."""
+
+import pytest
+from conftest import ROOT
+from mim import dataset_options, metrics, mim, scalars
+
+CONFIGS = ROOT / 'configs' / 'litehrnet'
+UDP = 'td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-{}.py'
+
+pytestmark = pytest.mark.slow
+
+# MMPose's own class in the place of ours; everything else is inherited.
+OWN_CLASS = """
+_base_ = ['{base}']
+stages = dict(
+    num_modules=(2, 4, 2), num_branches=(2, 3, 4), num_blocks=(2, 2, 2),
+    module_type=('NAIVE', 'NAIVE', 'NAIVE'), with_fuse=(True, True, True),
+    reduce_ratios=(8, 8, 8),
+    num_channels=((40, 80), (40, 80, 160), (40, 80, 160, 320)))
+model = dict(backbone=dict(_delete_=True, type='mmpose.LiteHRNet', extra=dict(
+    stem=dict(stem_channels=32, out_channels=32, expand_ratio=1),
+    num_stages=3, stages_spec=stages, with_head=True)))
+"""
+
+
+def ap_on_coco_mini(shared, config, work_dir, size, flip):
+    root = shared / 'data' / 'coco_mini'
+    annotations = 'annotations/person_keypoints_val2017.json'
+    weights = f'wider_naive_litehrnet18_tinypose_{size.replace("x", "_")}.pth'
+    options = dataset_options('test', root, ann_file=annotations, bbox_file='None')
+    mim(
+        'test',
+        config,
+        work_dir,
+        *('--checkpoint', str(shared / 'weights' / weights)),
+        **options,
+        test_evaluator__ann_file=root / annotations,
+        model__test_cfg__flip_test=flip,
+    )
+    return metrics(work_dir)['coco/AP']
+
+
+@pytest.mark.parametrize(('flip', 'expected'), [(False, 0.6258), (True, 0.6620)])
+def test_tinypose_weights_at_256x192(shared, tmp_path, flip, expected):
+    """What MMPose's own class reaches with these weights, measured once."""
+    config = CONFIGS / UDP.format('256x192')
+    found = ap_on_coco_mini(shared, config, tmp_path, '256x192', flip)
+    assert found == pytest.approx(expected, abs=0.002)
+
+
+@pytest.mark.parametrize('size', ['256x192', '128x96'])
+def test_tinypose_weights_in_both_classes(shared, tmp_path, size):
+    config = CONFIGS / UDP.format(size)
+    twin = tmp_path / 'own_class.py'
+    twin.write_text(OWN_CLASS.format(base=config))
+    ours = ap_on_coco_mini(shared, config, tmp_path / 'ours', size, True)
+    theirs = ap_on_coco_mini(shared, twin, tmp_path / 'theirs', size, True)
+    assert ours > 0.5
+    assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def test_detector_boxes(shared, tmp_path):
+    root = shared / 'data' / 'coco_sample'
+    options = dataset_options(
+        'test',
+        root,
+        ann_file='test_coco.json',
+        bbox_file=root / 'test_coco_det_AP_H_56.json',
+        data_prefix__img='',
+    )
+    log = mim(
+        'test',
+        CONFIGS / UDP.format('256x192'),
+        tmp_path,
+        '--checkpoint',
+        str(shared / 'weights' / 'wider_naive_litehrnet18_tinypose_256_192.pth'),
+        **options,
+        test_evaluator__ann_file=root / 'test_coco.json',
+    )
+    assert 'test_coco_det_AP_H_56.json' in log
+    # 118 detections in batches of 32.
+    assert 'Epoch(test) [4/4]' in log
+    assert metrics(tmp_path)['coco/AP'] > 0.5
+
+
+def test_mpii(shared, tmp_path):
+    """The whole path of the MPII data set and metric, from training to PCKh."""
+    root = shared / 'data' / 'mpii_mini'
+    options = {
+        **dataset_options('train', root, ann_file='annotations/mpii_val.json'),
+        **dataset_options('val', root),
+    }
+    mim(
+        'train',
+        CONFIGS / 'td-hm_naive-litehrnet-18_8xb64-210e_mpii-256x256.py',
+        tmp_path,
+        **options,
+        train_dataloader__batch_size=5,
+        val_dataloader__dataset__headbox_file=root / 'annotations/mpii_gt_val.mat',
+        train_cfg__max_epochs=1,
+        train_cfg__val_interval=1,
+    )
+    results = [line for line in scalars(tmp_path) if 'PCK' in line]
+    assert len(results) == 1
+    assert 0 <= results[0]['PCK'] <= 100
