@@ -106,7 +106,9 @@ def test_forbidden_import_is_seen(module, source):
     assert len(violations(module, source)) == 1
 
 
-@pytest.mark.parametrize('tool', sorted((ROOT / 'tools').glob('*.py')), ids=str)
+@pytest.mark.parametrize(
+    'tool', sorted((ROOT / 'tools').glob('*.py')), ids=lambda p: p.name
+)
 def test_nothing_imports_tools(tool):
     importers = [
         module
