@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get('MMPOSE_LITE_SHARED', ROOT.parent / 'shared'))
 

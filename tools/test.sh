@@ -17,5 +17,5 @@ bin=.venv/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/mypy"
-# Two processes; tests of one file stay together, for they share trained checkpoints.
-"$bin/python" -m pytest -n 2 --dist loadfile --durations 15 "$@"
+# Two processes; whoever is done takes over what the other has left.
+"$bin/python" -m pytest -n 2 --dist worksteal --durations 15 "$@"

@@ -1,8 +1,8 @@
 """Published weights and real images through ``mim test``."""
 
 import pytest
+from command_line import dataset_options, metrics, mim, scalars
 from conftest import ROOT
-from mim import dataset_options, metrics, mim, scalars
 
 CONFIGS = ROOT / 'configs' / 'litehrnet'
 UDP = 'td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-{}.py'

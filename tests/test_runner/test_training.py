@@ -6,8 +6,8 @@ import json
 
 import pytest
 import torch
+from command_line import mim, scalars
 from conftest import ROOT
-from mim import mim, scalars
 
 from mmpose_lite.datasets import generate_toy_coco
 
@@ -71,7 +71,7 @@ def toy(tmp_path_factory):
 
 @pytest.fixture
 def prepare(toy, tmp_path, monkeypatch):
-    """Write a config for a run into ``tmp_path / name`` and make its hook importable."""
+    """Write a config for a run in ``tmp_path / name``; make its hook importable."""
     (tmp_path / 'record_steps.py').write_text(HOOK)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
 
