@@ -1,7 +1,7 @@
 """Light and searched human-pose networks for MMPose 1.x.
 
-Importing the package registers every model; it prints nothing, reads no arguments and
-downloads nothing. Where MMPose is absent only what needs no MMPose can be used.
+Importing the package registers every model; it prints nothing and downloads nothing.
+Where MMPose is absent only what needs no MMPose can be used.
 """
 
 import sys
