@@ -18,7 +18,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$ROOT"
-CONFIG=configs/demo/td-hm_xhrnet-toy_1xb16-3e_toy-128x96.py
+CONFIG=configs/demo/td-hm_xhrnet-toy_1xb16-2e_toy-128x96.py
 DEMO_DIR=${DEMO_DIR:-work_dirs/demo}
 DEMO_DATA=${DEMO_DATA:-data/toy}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} PYTHONPATH=$ROOT
