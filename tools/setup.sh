@@ -351,7 +351,7 @@ compile_mmcv() {
             --no-binary mmcv -d "$VENV/build" "mmcv==$version"
         tar -xzf "$VENV/build/mmcv-$version.tar.gz" -C "$VENV/build" --no-same-owner
     fi
-    say "compiling mmcv's C++ operators, $MAX_JOBS at a time (12 minutes on 2 cores)"
+    say "compiling mmcv's C++ operators, $MAX_JOBS at a time (7 to 12 minutes on 2 cores)"
     must 'mmcv (compiling)' in_folder "$folder" "$PY" setup.py -q bdist_wheel \
         -d "$VENV/wheels"
     rm -rf "$VENV/build"
