@@ -29,6 +29,9 @@ from ..layers import (
 MakeLayers = Callable[[Sequence[int], int, dict], nn.Module]
 """``(channels, num_blocks, norm_cfg)`` to a module from a list of maps to like maps."""
 
+LITE_WIDTHS = ((40, 80), (40, 80, 160), (40, 80, 160, 320))
+"""Widths per stage of Lite-HRNet and, after it, of X-HRNet."""
+
 
 @dataclass(frozen=True)
 class HRArch:

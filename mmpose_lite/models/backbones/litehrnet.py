@@ -10,18 +10,17 @@ from torch import nn
 
 from ...registry import register_model
 from ..layers import ConditionalChannelWeighting, naive_transform, shuffle_chains
-from .hr_base import HRArch, HRBackbone, MakeLayers, resolve_arch
+from .hr_base import LITE_WIDTHS, HRArch, HRBackbone, MakeLayers, resolve_arch
 
-_WIDTHS = ((40, 80), (40, 80, 160), (40, 80, 160, 320))
 _NARROW = ((30, 60), (30, 60, 120), (30, 60, 120, 240))
 
 # The rows of the paper's tables 1 and 3.
 ARCHS = {
     #                        unit     modules    widths per stage
-    '18':             HRArch('ccw',   (2, 4, 2), _WIDTHS),
-    '30':             HRArch('ccw',   (3, 8, 3), _WIDTHS),
+    '18':             HRArch('ccw',   (2, 4, 2), LITE_WIDTHS),
+    '30':             HRArch('ccw',   (3, 8, 3), LITE_WIDTHS),
     'naive-18':       HRArch('naive', (2, 4, 2), _NARROW),
-    'wider-naive-18': HRArch('naive', (2, 4, 2), _WIDTHS),
+    'wider-naive-18': HRArch('naive', (2, 4, 2), LITE_WIDTHS),
 }  # fmt: skip
 
 

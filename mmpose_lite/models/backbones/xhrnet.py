@@ -11,16 +11,14 @@ from torch import nn
 
 from ...registry import register_model
 from ..layers import SUSA, ParallelSUSA, conv_norm, naive_transform, shuffle_chains
-from .hr_base import HRArch, HRBackbone, resolve_arch
-
-_WIDTHS = ((40, 80), (40, 80, 160), (40, 80, 160, 320))
+from .hr_base import LITE_WIDTHS, HRArch, HRBackbone, resolve_arch
 
 ARCHS = {
     #             unit          modules    widths per stage
-    's18': HRArch('sequential', (2, 4, 2), _WIDTHS),
-    's30': HRArch('sequential', (3, 8, 3), _WIDTHS),
-    'p18': HRArch('parallel',   (2, 4, 2), _WIDTHS),
-    'p30': HRArch('parallel',   (3, 8, 3), _WIDTHS),
+    's18': HRArch('sequential', (2, 4, 2), LITE_WIDTHS),
+    's30': HRArch('sequential', (3, 8, 3), LITE_WIDTHS),
+    'p18': HRArch('parallel',   (2, 4, 2), LITE_WIDTHS),
+    'p30': HRArch('parallel',   (3, 8, 3), LITE_WIDTHS),
 }  # fmt: skip
 
 
