@@ -14,7 +14,7 @@ from .hr_base import LITE_WIDTHS, HRArch, HRBackbone, MakeLayers, resolve_arch
 
 _NARROW = ((30, 60), (30, 60, 120), (30, 60, 120, 240))
 
-# The rows of the paper's tables 1 and 3.
+# The published variants.
 ARCHS = {
     #                        unit     modules    widths per stage
     '18':             HRArch('ccw',   (2, 4, 2), LITE_WIDTHS),
