@@ -1,5 +1,9 @@
 """Every model of the package; importing this module registers them."""
 
-from . import backbones
+from ..registry import register_model
+from . import backbones, layers
 
-__all__ = ['backbones']
+__all__ = ['backbones', 'layers']
+
+# Layers import no registry; those that configs name are registered here.
+register_model(layers.PolarizedSelfAttention)

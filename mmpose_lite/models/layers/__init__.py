@@ -3,6 +3,7 @@
 from .ccw import ConditionalChannelWeighting
 from .checkpoint import checkpoint_keeping_stats
 from .conv import conv_norm, depthwise_pointwise
+from .psa import PolarizedSelfAttention
 from .shuffle import (
     PerBranch,
     ShuffleUnit,
@@ -18,6 +19,7 @@ __all__ = [
     'ConditionalChannelWeighting',
     'ParallelSUSA',
     'PerBranch',
+    'PolarizedSelfAttention',
     'ShuffleUnit',
     'checkpoint_keeping_stats',
     'conv_norm',

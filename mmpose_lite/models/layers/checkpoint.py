@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -26,7 +26,9 @@ def _scratch_statistics(module: nn.Module) -> Iterator[None]:
             norm._buffers.update(buffers)
 
 
-def checkpoint_keeping_stats(module: nn.Module, *args: Any) -> Any:
+def checkpoint_keeping_stats(
+    module: nn.Module, *args: Any, method: Callable[..., Any] | None = None
+) -> Any:
     """Run ``module`` without storing its activations; recompute them for backward.
 
     The recomputation would count every batch twice in running means and variances; here
@@ -35,12 +37,13 @@ def checkpoint_keeping_stats(module: nn.Module, *args: Any) -> Any:
     Args:
         module: The module to run.
         *args: Its inputs.
+        method: Part of the module to run instead of its ``forward``.
 
     Returns:
-        What ``module(*args)`` returns.
+        What ``module(*args)`` or ``method(*args)`` returns.
     """
     return checkpoint(
-        module,
+        module if method is None else method,
         *args,
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), _scratch_statistics(module)),

@@ -1,0 +1,9 @@
+_base_ = [
+    'mmpose::body_2d_keypoint/topdown_heatmap/mpii/'
+    'td-hm_hrnet-w32_8xb64-210e_mpii-256x256.py',
+    '../_base_/plugin.py',
+]
+
+# MMPose's file of this name loads 16 images per GPU; its schedule is made for 64.
+train_dataloader = dict(batch_size=64)
+model = dict(backbone=dict(type='PSAHRNet', layout='parallel'))

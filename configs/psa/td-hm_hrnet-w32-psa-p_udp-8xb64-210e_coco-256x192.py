@@ -1,0 +1,9 @@
+_base_ = [
+    'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
+    'td-hm_hrnet-w32_udp-8xb64-210e_coco-256x192.py',
+    '../_base_/plugin.py',
+]
+
+# No recipe of the authors' pose networks was published; this is MMPose's UDP-HRNet with
+# attention in every BasicBlock.
+model = dict(backbone=dict(type='PSAHRNet', layout='parallel'))

@@ -1,0 +1,7 @@
+_base_ = [
+    'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
+    'td-hm_hrnet-w48_udp-8xb32-210e_coco-256x192.py',
+    '../_base_/plugin.py',
+]
+
+model = dict(backbone=dict(type='PSAHRNet', layout='sequential'))

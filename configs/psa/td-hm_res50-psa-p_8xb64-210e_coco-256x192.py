@@ -1,0 +1,7 @@
+_base_ = [
+    'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
+    'td-hm_res50_8xb64-210e_coco-256x192.py',
+    '../_base_/plugin.py',
+]
+
+model = dict(backbone=dict(type='PSAResNet', layout='parallel'))

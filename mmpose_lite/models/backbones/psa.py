@@ -1,0 +1,146 @@
+"""Polarized self-attention inside the residual blocks of MMPose's HRNet and ResNet.
+
+arXiv 2107.00782. Neither network is written again: their blocks are subclassed, and the
+networks only say which blocks to use. Keys of the plain network stay as they are, so
+that ImageNet weights load; attention adds ``…deattn.*``.
+
+The placement (after the first 3x3 convolution, its norm and ReLU) is certain for the
+authors' segmentation HRNet; for pose networks, of which no code was published, it is a
+reconstruction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmpose.models.backbones import HRNet, ResNet
+from mmpose.models.backbones.resnet import BasicBlock, Bottleneck
+from torch import Tensor, nn
+
+from ...registry import register_model
+from ..layers import PolarizedSelfAttention, checkpoint_keeping_stats
+
+
+class _PSABlock(nn.Module):
+    """What both residual blocks share: a place for attention, and the sum."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.deattn: nn.Module = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Residual block with attention after its 3x3 convolution."""
+        recompute = self.with_cp and self.training and x.requires_grad
+        return self.relu(
+            checkpoint_keeping_stats(self, x, method=self.sum)
+            if recompute
+            else self.sum(x)
+        )
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Residual and identity branch, before the last ReLU."""
+        identity = x if self.downsample is None else self.downsample(x)
+        return self.residual(x) + identity
+
+
+class PSABasicBlock(_PSABlock, BasicBlock):
+    """MMPose's ``BasicBlock`` with attention before its second convolution."""
+
+    def residual(self, x: Tensor) -> Tensor:
+        """The residual branch."""
+        out = self.relu(self.norm1(self.conv1(x)))
+        return self.norm2(self.conv2(self.deattn(out)))
+
+
+class PSABottleneck(_PSABlock, Bottleneck):
+    """MMPose's ``Bottleneck`` with attention before its last convolution."""
+
+    def residual(self, x: Tensor) -> Tensor:
+        """The residual branch."""
+        out = self.relu(self.norm1(self.conv1(x)))
+        out = self.relu(self.norm2(self.conv2(out)))
+        return self.norm3(self.conv3(self.deattn(out)))
+
+
+def _add_attention(net: nn.Module, blocks: tuple[type, ...], **options: str) -> None:
+    """Give every block of the given types its attention."""
+    for block in net.modules():
+        if isinstance(block, blocks):
+            block.deattn = PolarizedSelfAttention(block.mid_channels, **options)
+
+
+@register_model
+class PSAHRNet(HRNet):
+    """HRNet of MMPose with polarized self-attention in its residual blocks.
+
+    Args:
+        *args: As of MMPose's ``HRNet``.
+        layout: ``'parallel'`` or ``'sequential'``, see :class:`PolarizedSelfAttention`.
+        variant: ``'code'`` or ``'paper'``.
+        in_bottlenecks: Whether the Bottlenecks of stage 1 get attention too; in the
+            authors' segmentation network they do not.
+        **kwargs: As of MMPose's ``HRNet``.
+
+    Shape:
+        - Input: ``(B, 3, H, W)``.
+        - Output: tuple as of MMPose's ``HRNet``.
+    """
+
+    blocks_dict = {'BASIC': PSABasicBlock, 'BOTTLENECK': PSABottleneck}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *args: Any,
+        layout: str = 'parallel',
+        variant: str = 'code',
+        in_bottlenecks: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        blocks = (PSABasicBlock, PSABottleneck) if in_bottlenecks else (PSABasicBlock,)
+        _add_attention(self, blocks, layout=layout, variant=variant)
+        self._freeze_stages()  # attention in frozen stages is frozen too
+
+    def train(self, mode: bool = True) -> PSAHRNet:
+        """As MMPose's, but returns the module."""
+        super().train(mode)
+        return self
+
+
+@register_model
+class PSAResNet(ResNet):
+    """ResNet of MMPose with polarized self-attention in every residual block.
+
+    Args:
+        *args: As of MMPose's ``ResNet``.
+        layout: ``'parallel'`` or ``'sequential'``, see :class:`PolarizedSelfAttention`.
+        variant: ``'code'`` or ``'paper'``.
+        **kwargs: As of MMPose's ``ResNet``.
+
+    Shape:
+        - Input: ``(B, 3, H, W)``.
+        - Output: tuple as of MMPose's ``ResNet``.
+    """
+
+    arch_settings = {  # noqa: RUF012  (MMPose's own name and form)
+        depth: (PSABasicBlock if block is BasicBlock else PSABottleneck, counts)
+        for depth, (block, counts) in ResNet.arch_settings.items()
+    }
+
+    def __init__(
+        self,
+        *args: Any,
+        layout: str = 'parallel',
+        variant: str = 'code',
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        _add_attention(
+            self, (PSABasicBlock, PSABottleneck), layout=layout, variant=variant
+        )
+        self._freeze_stages()  # attention in frozen stages is frozen too
+
+    def train(self, mode: bool = True) -> PSAResNet:
+        """As MMPose's, but returns the module."""
+        super().train(mode)
+        return self
