@@ -39,6 +39,16 @@ def load(shared, name):
     return layout, build_pose_net(cls, arch, 16 if 'mpii' in name else 17)
 
 
+def filled(shared, fill, name):
+    """Network with the reference weights, its image and the outputs it must give."""
+    _, net = load(shared, name)
+    fill_from(net, fill.fill)
+    golden = np.load(shared / f'reference/outputs/{name}.npz')
+    height, width = (4 * side for side in golden['heatmaps'].shape[-2:])
+    image = fill.image(height, width, seed=int(golden['input_seed']))
+    return net, torch.from_numpy(image), golden
+
+
 def relative_error(found, expected):
     return np.abs(found - expected).max() / np.abs(expected).max()
 
@@ -54,25 +64,17 @@ def test_keys_shapes_order_and_size(shared, name):
 
 @every_output
 def test_double_precision_eval(shared, reference_fill, name):
-    _, net = load(shared, name)
-    golden = np.load(shared / f'reference/outputs/{name}.npz')
-    height, width = (4 * side for side in golden['heatmaps_f64'].shape[-2:])
-    image = reference_fill.image(height, width, seed=int(golden['input_seed']))
-    fill_from(net, reference_fill.fill)
+    net, image, golden = filled(shared, reference_fill, name)
     with torch.no_grad():
-        heatmaps = net.double().eval()(torch.from_numpy(image).double()).numpy()
+        heatmaps = net.double().eval()(image.double()).numpy()
     assert relative_error(heatmaps, golden['heatmaps_f64']) < 1e-5
 
 
 @every_output
 def test_training_mode_forward(shared, reference_fill, name):
-    _, net = load(shared, name)
-    golden = np.load(shared / f'reference/outputs/{name}.npz')
-    height, width = (4 * side for side in golden['heatmaps_train'].shape[-2:])
-    image = reference_fill.image(height, width, seed=int(golden['input_seed']))
-    fill_from(net, reference_fill.fill)
+    net, image, golden = filled(shared, reference_fill, name)
     with torch.no_grad():
-        heatmaps = net.train()(torch.from_numpy(image)).numpy()
+        heatmaps = net.train()(image).numpy()
     assert np.abs(heatmaps - golden['heatmaps_train']).max() < 5e-4
 
 
