@@ -16,6 +16,8 @@ from conftest import SHARED
 from parity import LAYOUT_ROWS, build_pose_net, fill_from, own_fill
 from rows import IDS, ROWS
 
+from mmpose_lite.analysis import complexity
+
 GOLDENS = Path(__file__).parent / 'goldens'
 NAMES = sorted(
     path.stem
@@ -60,6 +62,14 @@ def test_keys_shapes_order_and_size(shared, name):
     assert found == layout['state_dict']
     assert list(found) == list(layout['state_dict'])
     assert sum(p.numel() for p in net.parameters()) == layout['params']
+
+
+@every_layout
+def test_macs_are_those_of_each_module_once(shared, name):
+    """What published figures count; in eval nothing runs twice."""
+    layout, net = load(shared, name)
+    expected = layout['gmacs_each_module_once'] + layout['gmacs_extra_matmul']
+    assert complexity(net, tuple(layout['input_size'])).macs == round(expected * 1e9)
 
 
 @every_output
