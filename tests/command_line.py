@@ -43,11 +43,6 @@ def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options)
     return result.stdout
 
 
-def metrics(work_dir: Path) -> dict[str, float]:
-    """What the last ``mim test`` into ``work_dir`` measured."""
-    return json.loads(max(work_dir.glob('*/*.json')).read_text())
-
-
 def scalars(work_dir: Path) -> list[dict[str, float]]:
     """Every line that training logged, over all runs into ``work_dir``, in order."""
     files = sorted(work_dir.glob('*/vis_data/scalars.json'))

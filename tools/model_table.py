@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 import yaml
+
+from mmpose_lite.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 START, END = '<!-- model table: tools/model_table.py -->', '<!-- end of model table -->'
@@ -49,9 +50,7 @@ def main() -> int:
     before, rest = text.split(START)
     current = f'{before}{START}\n{table()}\n{END}{rest.split(END)[1]}'
     if not arguments.check and current != text:
-        part = readme.with_suffix('.part')
-        part.write_text(current)
-        os.replace(part, readme)
+        write_atomically(readme, current.encode())
     return int(arguments.check and current != text)
 
 

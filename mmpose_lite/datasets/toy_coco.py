@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..files import write_atomically
 from .toy_body import KEYPOINTS
 from .toy_scene import MAX_PERSONS, ToyScene, render_scene
 
@@ -178,18 +179,6 @@ def _is_complete(annotation: Path, folder: Path, info: dict[str, Any]) -> bool:
     return all(_file_name(i) in present for i in range(info['num_images']))
 
 
-def _write_bytes(folder: str, name: str, data: bytes) -> None:
-    """Write a file so that it exists either whole or not at all."""
-    part = f'{folder}/.{name}.{os.getpid()}.part'
-    try:
-        with open(part, 'wb') as file:
-            file.write(data)
-        os.replace(part, f'{folder}/{name}')
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
-
-
 def _write_split(
     annotation: Path,
     folder: Path,
@@ -209,7 +198,7 @@ def _write_split(
         _, jpeg = cv2.imencode(
             '.jpg', scene.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         )
-        _write_bytes(str(folder), _file_name(index), jpeg.tobytes())
+        write_atomically(f'{folder}/{_file_name(index)}', jpeg.tobytes())
         images.append(
             {
                 'id': index + 1,
@@ -230,7 +219,7 @@ def _write_split(
         'categories': [category],
     }  # fmt: skip
     text = json.dumps(content, separators=(',', ':'))
-    _write_bytes(str(annotation.parent), annotation.name, text.encode())
+    write_atomically(annotation, text.encode())
 
 
 def _person_records(

@@ -17,6 +17,8 @@ from mmpose.visualization import PoseLocalVisualizer
 from torch import nn
 from xtcocotools.coco import COCO
 
+from ..files import write_atomically
+
 TITLES = ('ground truth', 'predicted')
 _PAPER = 255  # white
 _GAP = 8  # px between cells
@@ -205,10 +207,4 @@ def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         raise ValueError(f'path must end in an image suffix, got {path.name!r}')
     path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(path.suffix, image)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        part.write_bytes(data.tobytes())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    write_atomically(path, data.tobytes())
