@@ -2,11 +2,10 @@
 
 import ast
 import sys
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mmpose_lite'
 HOUSE = ('torch', 'numpy', 'mmcv', 'mmengine', 'mmpose')
 # Part of the package → what else of the package it may import; what of outside (the

@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from mmengine.fileio import load
 
-ROOT = Path(__file__).resolve().parents[1]
 # What a build reads; the rest of a working copy (.venv, data) would only be copied.
 SOURCES = ('mmpose_lite', 'configs', 'tests', 'tools')
 INDEX = load(ROOT / 'model-index.yml')

@@ -3,15 +3,14 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from mmengine.config import utils
 
 import mmpose_lite
 from mmpose_lite import config_path, paths
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(
     path.relative_to(ROOT / 'configs').as_posix()
     for path in (ROOT / 'configs').rglob('*.py')

@@ -3,15 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 
 from mmpose_lite import __main__ as main
 from mmpose_lite import __version__
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def lines_of(report):
