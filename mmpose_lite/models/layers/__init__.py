@@ -1,8 +1,11 @@
 """Building blocks, one idea a file; they import torch and mmcv.cnn only."""
 
+from .attention import EncoderLayer, SelfAttention
 from .ccw import ConditionalChannelWeighting
 from .checkpoint import checkpoint_keeping_stats
 from .conv import conv_norm, depthwise_pointwise
+from .joint_mask import joint_mask
+from .pruning import Pruning, SparseConfig, Stream, build_pruning
 from .psa import PolarizedSelfAttention
 from .shuffle import (
     PerBranch,
@@ -13,19 +16,29 @@ from .shuffle import (
     shuffle_chains,
 )
 from .susa import SUSA, ParallelSUSA
+from .tokens import PatchEmbedding, sine_position_table
 
 __all__ = [
     'SUSA',
     'ConditionalChannelWeighting',
+    'EncoderLayer',
     'ParallelSUSA',
+    'PatchEmbedding',
     'PerBranch',
     'PolarizedSelfAttention',
+    'Pruning',
+    'SelfAttention',
     'ShuffleUnit',
+    'SparseConfig',
+    'Stream',
+    'build_pruning',
     'checkpoint_keeping_stats',
     'conv_norm',
     'depthwise_pointwise',
     'halves',
     'interleave',
+    'joint_mask',
     'naive_transform',
     'shuffle_chains',
+    'sine_position_table',
 ]

@@ -1,0 +1,97 @@
+"""The feature extractors of TokenPose (arXiv 2104.03516): a short HRNet, or none.
+
+MMPose's HRNet is not written again: stages that a trunk lacks are empty, so names stay
+those of the full network and its ImageNet weights load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmpose.models.backbones import HRNet
+from mmpose.models.backbones.base_backbone import BaseBackbone
+from mmpose.models.backbones.resnet import get_expansion
+from torch import Tensor, nn
+
+from ...registry import register_model
+
+
+@register_model
+class HRNetTrunk(HRNet):
+    """MMPose's HRNet up to one of its first three stages.
+
+    Three stages are the trunk of TokenPose-B (W32) and L (W48), one is the stem of S.
+
+    Args:
+        extra: Stages as of MMPose's ``HRNet``; those after ``num_stages`` are not read.
+        num_stages: Stages to build, 1 to 3.
+        **kwargs: As of MMPose's ``HRNet``.
+
+    Shape:
+        - Input: ``(B, 3, H, W)``.
+        - Output: tuple of one map, the finest branch, ``(B, C, H / 4, W / 4)``.
+
+    Raises:
+        ValueError: If ``num_stages`` is not 1, 2 or 3, or ``extra`` lacks a stage.
+    """
+
+    def __init__(
+        self, extra: Mapping[str, Any], num_stages: int = 3, **kwargs: Any
+    ) -> None:
+        if num_stages not in (1, 2, 3):
+            raise ValueError(f'num_stages must be 1, 2 or 3, got {num_stages}')
+        wanted = [f'stage{stage}' for stage in range(1, num_stages + 1)]
+        missing = [name for name in wanted if name not in extra]
+        if missing:
+            raise ValueError(f'extra lacks {missing} for num_stages={num_stages}')
+        stages = {name: dict(extra[name]) for name in wanted}
+        # Only the finest branch is read, so the last module fuses into it alone.
+        stages[wanted[-1]]['multiscale_output'] = False
+        width = stages[wanted[-1]]['num_channels'][0]
+        if num_stages == 1:
+            width *= get_expansion(self.blocks_dict[stages['stage1']['block']])
+        empty = dict(
+            num_modules=0,
+            num_branches=1,
+            block='BASIC',
+            num_blocks=(),
+            num_channels=(width,),
+        )
+        stages |= {f'stage{i}': empty for i in range(num_stages + 1, 5)}
+        options = {k: v for k, v in extra.items() if not k.startswith('stage')}
+        super().__init__(extra={**options, **stages}, **kwargs)
+
+    def _make_stage(
+        self,
+        layer_config: Mapping[str, Any],
+        in_channels: list[int],
+        multiscale_output: bool = True,
+    ) -> tuple[nn.Module, list[int]]:
+        """As MMPose's, but any stage may say ``multiscale_output=False``."""
+        multiscale_output = layer_config.get('multiscale_output', multiscale_output)
+        return super()._make_stage(layer_config, in_channels, multiscale_output)
+
+    def train(self, mode: bool = True) -> HRNetTrunk:
+        """As MMPose's, but returns the module."""
+        super().train(mode)
+        return self
+
+
+@register_model
+class RawImage(BaseBackbone):
+    """No backbone: the normalised image is the map, as of TokenPose-T.
+
+    Shape:
+        - Input: ``(B, 3, H, W)``.
+        - Output: tuple of the same.
+    """
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """The image itself."""
+        return (x,)
+
+    def train(self, mode: bool = True) -> RawImage:
+        """As MMPose's, but returns the module."""
+        super().train(mode)
+        return self

@@ -1,0 +1,370 @@
+"""Pruning of visual tokens or of what they attend to, from layer to layer.
+
+Improved TokenPose with Sparsity (arXiv 2311.09653) re-computes at a few layers which
+keys each query keeps, and uses the choice from the next layer on. The paper's row-wise
+choice costs as much as no pruning at all; the forms in which a choice is shared, or
+tokens are dropped (as in PPT, arXiv 2209.08194), are the ones that save time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .attention import EncoderLayer, SelfAttention
+from .sparse_attention import (
+    masked_attention,
+    row_mask,
+    take_tokens,
+    top_indices,
+    visual_importance,
+    window_mask,
+    window_members,
+    windowed_attention,
+    with_keypoints,
+)
+
+
+class Stream(NamedTuple):
+    """What runs through the encoder.
+
+    Attributes:
+        tokens: ``(B, N, D)``, keypoint tokens first.
+        position: What is added to the tokens before further layers, ``(1 or B, N, D)``
+            with zeros for keypoints; None for nothing.
+        kept: The choice of the last pruning layer, in the form of its mode.
+    """
+
+    tokens: Tensor
+    position: Tensor | None = None
+    kept: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class SparseConfig:
+    """How visual tokens are pruned.
+
+    Attributes:
+        mode: ``'mask'``, the paper's row-wise masks, exact and no cheaper;
+            ``'gather'``, the same on gathered keys, a slow reference; ``'block'``, one
+            list of keys per window of the token grid; ``'shared'``, one list per image;
+            ``'token'``, visual tokens are dropped altogether.
+        keep_ratio: Share of visual keys (tokens) to keep. In mode ``'token'`` it counts
+            from the tokens still there, and with ``reselect='masked'`` it is raised to
+            the number of the pruning layer, so pruning goes on.
+        layers: Layers after which a new choice holds, counted from 0 over all encoders.
+        reselect: From which attention a choice is made: ``'dense'``, unmasked, so that
+            pruned keys may return, or ``'masked'``.
+        block: Side of a window in tokens, of mode ``'block'`` only.
+        queries: Whose attention makes the choice of mode ``'shared'``: all
+            ``'visual'`` queries or, cheaper, those of the ``'keypoint'`` tokens.
+        mask_eps: Smoothing of mode ``'mask'``, see :func:`masked_attention`.
+    """
+
+    mode: str = 'mask'
+    keep_ratio: float = 0.6
+    layers: tuple[int, ...] = (3, 6, 9)
+    reselect: str = 'dense'
+    block: int = 4
+    queries: str = 'visual'
+    mask_eps: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'layers', tuple(self.layers))
+        choices = dict(
+            mode=tuple(MODES),
+            reselect=('dense', 'masked'),
+            queries=('visual', 'keypoint'),
+        )
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f'sparse_cfg {name} must be one of {allowed}, got '
+                    f'{getattr(self, name)!r}'
+                )
+        if not 0 < self.keep_ratio <= 1:
+            raise ValueError(
+                f'sparse_cfg keep_ratio must lie in (0, 1], got {self.keep_ratio}'
+            )
+        if self.block < 1 or self.mask_eps < 0:
+            raise ValueError(
+                'sparse_cfg block must be at least 1 and mask_eps at least 0, got '
+                f'{self.block} and {self.mask_eps}'
+            )
+        if self.mode == 'token' and self.reselect == 'masked':
+            raise ValueError(
+                "sparse_cfg reselect='masked' has no meaning in mode 'token': dropped "
+                'tokens cannot return'
+            )
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], num_layers: int) -> SparseConfig:
+        """The configuration that a dict stands for.
+
+        Raises:
+            ValueError: If a key is unknown, a value not allowed, or ``layers`` are not
+                increasing numbers of layers.
+        """
+        allowed = [field.name for field in fields(cls)]
+        unknown = sorted(set(options) - set(allowed))
+        if unknown:
+            raise ValueError(f'sparse_cfg keys must be among {allowed}, got {unknown}')
+        config = cls(**options)
+        layers = config.layers
+        if list(layers) != sorted(set(layers) & set(range(num_layers))):
+            raise ValueError(
+                f'sparse_cfg layers must be increasing numbers from 0 to '
+                f'{num_layers - 1}, got {layers}'
+            )
+        return config
+
+
+def _count(ratio: float, tokens: int) -> int:
+    """ceil(ratio * tokens), not one more for a rounding error of the product."""
+    return math.ceil(round(ratio * tokens, 6))
+
+
+class TopIndices(nn.Module):
+    """Module twin of :func:`top_indices` for a share of the scores."""
+
+    def __init__(self, keep_ratio: float) -> None:
+        super().__init__()
+        self.keep_ratio = keep_ratio
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Indices of the best of the last axis."""
+        return top_indices(scores, _count(self.keep_ratio, scores.shape[-1]))
+
+
+class RowMask(TopIndices):
+    """Module twin of :func:`row_mask` for a share of the keys."""
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Boolean mask ``(B, n, n)`` of the best keys of each row."""
+        return row_mask(scores, _count(self.keep_ratio, scores.shape[-1]))
+
+
+class Pruning(nn.Module):
+    """Runs an encoder layer under the present choice and makes the next one.
+
+    ``selectors`` holds one module per pruning layer; a forward hook on them sees (or
+    replaces) the choices.
+
+    Args:
+        config: The configuration.
+        num_keypoints: Number J of keypoint tokens.
+        grid: Columns and rows of the visual tokens.
+
+    Raises:
+        ValueError: If the windows of mode ``'block'`` do not divide the grid.
+    """
+
+    selector: type[nn.Module] = TopIndices
+
+    def __init__(
+        self, config: SparseConfig, num_keypoints: int, grid: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.num_keypoints = num_keypoints
+        self.grid = grid
+        self.by_keypoints = config.mode == 'shared' and config.queries == 'keypoint'
+        progressive = config.reselect == 'masked'
+        self.selectors = nn.ModuleDict(
+            {
+                str(layer): self.selector(
+                    config.keep_ratio ** (step if progressive else 1)
+                )
+                for step, layer in enumerate(config.layers, 1)
+            }
+        )
+
+    def forward(self, layer: EncoderLayer, stream: Stream, index: int) -> Stream:
+        """One layer; ``index`` counts from 0 over all encoders."""
+        attention, kept, name = layer.attention, stream.kept, str(index)
+        normed = layer.attention_norm(stream.tokens)
+        selects = name in self.selectors
+        query, key, value = self.project(attention, normed, None if selects else kept)
+        if kept is None:
+            heads = attention.attend(query, key, value)
+        else:
+            heads = self.pruned(query, key, value, kept, attention.scale)
+        if selects:
+            kept = self.selectors[name](
+                self.scores(query, key, stream.kept, attention.scale)
+            )
+        tokens = layer.feed(stream.tokens + attention.merge(heads))
+        return stream._replace(tokens=tokens, kept=kept)
+
+    def scores(
+        self, query: Tensor, key: Tensor, kept: Tensor | None, scale: float
+    ) -> Tensor:
+        """What a choice is made from, in the shape that the mode's selector takes."""
+        front = self.num_keypoints
+        masked = self.config.reselect == 'masked' and kept is not None
+        queries = query[:, :, :front] if self.by_keypoints else query[:, :, front:]
+        mask = self.as_mask(kept) if masked else None
+        return self.pool(visual_importance(queries, key, scale, front, mask))
+
+    def project(
+        self, attention: SelfAttention, normed: Tensor, kept: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values; of all tokens where ``kept`` is None."""
+        return attention.project(normed)
+
+    def pruned(
+        self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor, scale: float
+    ) -> Tensor:
+        """Attention of every head under a choice."""
+        raise NotImplementedError
+
+    def as_mask(self, kept: Tensor) -> Tensor:
+        """The visual mask that a choice stands for, ``(B, n or 1, n)``."""
+        raise NotImplementedError
+
+    def pool(self, importance: Tensor) -> Tensor:
+        """Importance ``(B, queries, n)`` to the scores of the mode's selector."""
+        return importance.sum(dim=1)
+
+
+class MaskPruning(Pruning):
+    """Row-wise masks, the paper's form; a choice is a mask ``(B, n, n)``."""
+
+    selector = RowMask
+
+    def pruned(
+        self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor, scale: float
+    ) -> Tensor:
+        """Masked attention."""
+        return masked_attention(query, key, value, kept, scale, self.config.mask_eps)
+
+    def as_mask(self, kept: Tensor) -> Tensor:
+        """The choice itself."""
+        return kept
+
+    def pool(self, importance: Tensor) -> Tensor:
+        """Every row chooses for itself."""
+        return importance
+
+
+class WindowPruning(Pruning):
+    """One list of keys per window; a choice is ``(B, windows, K)``."""
+
+    def __init__(
+        self, config: SparseConfig, num_keypoints: int, grid: tuple[int, int]
+    ) -> None:
+        super().__init__(config, num_keypoints, grid)
+        block = config.block if config.mode == 'block' else 1
+        if grid[0] % block or grid[1] % block:
+            raise ValueError(
+                f'sparse_cfg block must divide the token grid {grid} (columns, rows), '
+                f'got {block}'
+            )
+        self.register_buffer('members', window_members(grid, block), persistent=False)
+
+    def pruned(
+        self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor, scale: float
+    ) -> Tensor:
+        """Attention on gathered keys."""
+        return windowed_attention(query, key, value, kept, self.members, scale)
+
+    def as_mask(self, kept: Tensor) -> Tensor:
+        """The lists of the windows, and everyone itself."""
+        return window_mask(kept, self.members)
+
+    def pool(self, importance: Tensor) -> Tensor:
+        """Sum over the queries of each window."""
+        return importance[:, self.members].sum(dim=2)
+
+
+class SharedPruning(Pruning):
+    """One list of visual keys per image; a choice is ``(B, K)``."""
+
+    def project(
+        self, attention: SelfAttention, normed: Tensor, kept: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys and values of the kept tokens only."""
+        if kept is None:
+            return attention.project(normed)
+        return attention.project(normed, self._take(normed, kept))
+
+    def pruned(
+        self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor, scale: float
+    ) -> Tensor:
+        """Attention to the kept keys."""
+        if key.shape[2] == query.shape[2]:  # a pruning layer projects all of them
+            key, value = self._take(key, kept), self._take(value, kept)
+        return nn.functional.scaled_dot_product_attention(
+            query, key, value, scale=scale
+        )
+
+    def _take(self, tensor: Tensor, kept: Tensor) -> Tensor:
+        """Keypoints and kept tokens of the last but one axis."""
+        return take_tokens(tensor, with_keypoints(kept, self.num_keypoints))
+
+    def as_mask(self, kept: Tensor) -> Tensor:
+        """One row for all queries."""
+        visual = math.prod(self.grid)
+        mask = kept.new_zeros(kept.shape[0], visual, dtype=torch.bool)
+        return mask.scatter(1, kept, True)[:, None]
+
+
+class TokenPruning(Pruning):
+    """Visual tokens that the keypoints look at least are dropped for good."""
+
+    def __init__(
+        self, config: SparseConfig, num_keypoints: int, grid: tuple[int, int]
+    ) -> None:
+        super().__init__(config, num_keypoints, grid)
+        self.by_keypoints = True
+
+    def forward(self, layer: EncoderLayer, stream: Stream, index: int) -> Stream:
+        """One layer; a pruning layer chooses first, and computes the kept rows only."""
+        name, attention = str(index), layer.attention
+        if name not in self.selectors:
+            return stream._replace(tokens=layer(stream.tokens))
+        tokens, position = stream.tokens, stream.position
+        query, key, value = attention.project(layer.attention_norm(tokens))
+        kept = self.selectors[name](self.scores(query, key, None, attention.scale))
+        wanted = with_keypoints(kept, self.num_keypoints)
+        if position is not None:
+            position = position.expand(tokens.shape[0], -1, -1)
+            position = take_tokens(position, wanted)
+        heads = attention.attend(take_tokens(query, wanted), key, value)
+        tokens = take_tokens(tokens, wanted) + attention.merge(heads)
+        return Stream(layer.feed(tokens), position, kept)
+
+
+MODES: dict[str, type[Pruning]] = {
+    'mask': MaskPruning,
+    'gather': WindowPruning,
+    'block': WindowPruning,
+    'shared': SharedPruning,
+    'token': TokenPruning,
+}
+
+
+def build_pruning(
+    options: Mapping[str, Any],
+    num_layers: int,
+    num_keypoints: int,
+    grid: tuple[int, int],
+) -> Pruning:
+    """The module of ``options['mode']``.
+
+    Args:
+        options: Fields of :class:`SparseConfig`.
+        num_layers: Encoder layers in all.
+        num_keypoints: Number J of keypoint tokens.
+        grid: Columns and rows of the visual tokens.
+
+    Raises:
+        ValueError: As of :meth:`SparseConfig.of` and :class:`Pruning`.
+    """
+    config = SparseConfig.of(options, num_layers)
+    return MODES[config.mode](config, num_keypoints, grid)
