@@ -1,0 +1,17 @@
+"""Checkpoints of other codebases, converted into this project's keys by tables."""
+
+from .convert import LAYOUTS, Conversion, convert, translate
+from .layout import Drop, Dropped, Layout, Rename
+from .read import read_checkpoint
+
+__all__ = [
+    'LAYOUTS',
+    'Conversion',
+    'Drop',
+    'Dropped',
+    'Layout',
+    'Rename',
+    'convert',
+    'read_checkpoint',
+    'translate',
+]

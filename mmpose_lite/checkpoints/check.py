@@ -1,0 +1,78 @@
+"""Strict comparison of converted weights with a model, without touching the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from .layout import Dropped, describe
+from .position import rounding
+
+
+def check(
+    model: nn.Module, state_dict: dict[str, Tensor], dropped: Sequence[Dropped] = ()
+) -> None:
+    """Refuse weights that the model would not load strictly.
+
+    Args:
+        model: The model as its config builds it.
+        state_dict: Weights under our keys.
+        dropped: What the conversion dropped; tables among it that the model computes
+            must equal the model's own.
+
+    Raises:
+        ValueError: If a key is missing or too many, a shape differs or a dropped table
+            is not the model's (the message lists all of them).
+    """
+    own = model.state_dict()
+    missing = [key for key in own if key not in state_dict]
+    unexpected = [key for key in state_dict if key not in own]
+    computed = {name for name, _ in model.named_buffers()} - set(own)
+    parts = {
+        'missing in the file': describe(missing, own, unexpected),
+        'unknown to the model': [
+            line + '; the model computes it' * (key in computed)
+            for key, line in zip(
+                unexpected,
+                describe(unexpected, state_dict, missing or own),
+                strict=True,
+            )
+        ],
+        'of another shape': [
+            f'{key}: expected {tuple(own[key].shape)}, received {tuple(value.shape)}'
+            for key, value in state_dict.items()
+            if key in own and own[key].shape != value.shape
+        ],
+        'computed otherwise by the model': [
+            problem for item in dropped for problem in _difference(model, item)
+        ],
+    }
+    if any(parts.values()):
+        counts = ', '.join(f'{len(v)} {k}' for k, v in parts.items() if v)
+        lines = [f'\n  {name}: {line}' for name, part in parts.items() for line in part]
+        raise ValueError(f'the weights do not fit the model: {counts}{"".join(lines)}')
+
+
+def _difference(model: nn.Module, dropped: Dropped) -> list[str]:
+    """What is wrong with a dropped table against the model's own, if anything."""
+    name, table = dropped.row.computed_as, dropped.tensor
+    if name is None:
+        return []
+    if any(name == key for key, _ in model.named_parameters()):
+        return [f"{dropped.key}: the file's is computed, the model learns its {name}"]
+    own = dict(model.named_buffers()).get(name)
+    if own is None:
+        return [f'{dropped.key}: the model has no {name} to stand for it']
+    if own.shape != table.shape:
+        return [
+            f'{dropped.key}: expected {tuple(own.shape)} as {name} is, '
+            f'received {tuple(table.shape)}'
+        ]
+    worst = float((own.double().cpu() - table.double().cpu()).abs().max())
+    if worst <= rounding(table, 1e-5):
+        return []
+    return [
+        f'{dropped.key}: differs from {name} by up to {worst:.2g}, allowed '
+        f'{rounding(table, 1e-5):.2g}; do input and patch size of the config fit?'
+    ]

@@ -1,0 +1,174 @@
+"""One converter for every layout: recognise the table, apply it, check the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from . import tokenpose
+from .check import check
+from .layout import Drop, Dropped, Layout, Rename, describe
+
+OWN = Layout('mmpose_lite', (), (Rename(r'((?:backbone|head)\..+)', r'\1'),))
+LAYOUTS: tuple[Layout, ...] = tokenpose.LAYOUTS
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Converted weights and an account of everything that the file held.
+
+    Args:
+        layout: Table that was applied.
+        state_dict: Weights under our keys; the tensors are those of the file.
+        dropped: Keys without a successor, each with its row.
+        set_aside: Entries of the file beside its ``state_dict`` (optimizer, epoch, …).
+    """
+
+    layout: Layout
+    state_dict: dict[str, Tensor]
+    dropped: tuple[Dropped, ...] = ()
+    set_aside: tuple[str, ...] = ()
+
+    def account(self) -> list[str]:
+        """Lines for the user: the layout, and all that did not go on."""
+        lines = [f'layout: {self.layout.name}']
+        lines += [f'dropped {item.key}: {item.row.reason}' for item in self.dropped]
+        if self.set_aside:
+            lines.append(f'beside the weights, not kept: {", ".join(self.set_aside)}')
+        if self.layout.note:
+            lines.append(f'note: {self.layout.note}')
+        return lines
+
+
+def convert(
+    checkpoint: Mapping[str, Any], model: nn.Module | None = None
+) -> dict[str, Tensor]:
+    """Weights of any known layout under this project's keys.
+
+    Args:
+        checkpoint: Bare state dict or ``{'state_dict': …}``; all keys may begin with
+            ``module.``, as DataParallel saves them.
+        model: Model that the result must fit strictly; it is not changed.
+
+    Returns:
+        State dict that such a model loads with ``strict=True``. The tensors are not
+        copied.
+
+    Raises:
+        ValueError: If there are no weights, no layout is recognised, a key is left over
+            or the result does not fit the model (the message lists the keys).
+    """
+    return translate(checkpoint, model).state_dict
+
+
+def translate(
+    checkpoint: Mapping[str, Any], model: nn.Module | None = None
+) -> Conversion:
+    """Same as :func:`convert`, with the account of what was recognised and dropped.
+
+    Args:
+        checkpoint: See :func:`convert`.
+        model: See :func:`convert`.
+
+    Raises:
+        ValueError: See :func:`convert`.
+    """
+    weights, set_aside = unwrap(checkpoint)
+    layout = recognise(weights)
+    state_dict, dropped = apply(layout, weights)
+    if model is not None:
+        check(model, state_dict, dropped)
+    return Conversion(layout, state_dict, dropped, set_aside)
+
+
+def unwrap(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The weights of a checkpoint and the names of what lies beside them.
+
+    Raises:
+        ValueError: If there are none, or something among them is no tensor.
+    """
+    weights: Any = checkpoint
+    set_aside: tuple[str, ...] = ()
+    if isinstance(checkpoint, Mapping) and 'state_dict' in checkpoint:
+        weights = checkpoint['state_dict']
+        set_aside = tuple(str(key) for key in checkpoint if key != 'state_dict')
+    if not isinstance(weights, Mapping) or not weights:
+        raise ValueError(
+            'the checkpoint holds no weights: expected a state dict that is not empty, '
+            f"or one under 'state_dict', received {_kind(checkpoint)}"
+        )
+    other = [
+        str(key)
+        for key, value in weights.items()
+        if not isinstance(key, str) or not isinstance(value, Tensor)
+    ]
+    if other:
+        raise ValueError(
+            'the checkpoint is no state dict: these entries are no named tensors: '
+            + ', '.join(other)
+        )
+    prefix = 'module.'
+    if not all(key.startswith(prefix) for key in weights):
+        prefix = ''
+    return {key.removeprefix(prefix): weights[key] for key in weights}, set_aside
+
+
+def recognise(keys: Iterable[str]) -> Layout:
+    """The layout that keys belong to.
+
+    Raises:
+        ValueError: If none is recognised (the message lists those known).
+    """
+    keys = list(keys)
+    if all(key.startswith(('backbone.', 'head.')) for key in keys):
+        return OWN
+    found = [layout for layout in LAYOUTS if set(layout.marks) <= set(keys)]
+    if not found:
+        shown = ', '.join(keys[:8]) + (', …' if len(keys) > 8 else '')
+        known = ', '.join(layout.name for layout in (OWN, *LAYOUTS))
+        raise ValueError(
+            f'the layout of the checkpoint is not known; known are: {known}; '
+            f'its {len(keys)} keys are: {shown}'
+        )
+    return max(found, key=lambda layout: len(layout.marks))
+
+
+def apply(
+    layout: Layout, weights: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], tuple[Dropped, ...]]:
+    """Rename and drop keys as a table says.
+
+    Raises:
+        ValueError: If a key matches no row, or two keys get one name.
+    """
+    sources: dict[str, str] = {}
+    dropped, unmatched, clashes = [], [], []
+    for key, tensor in weights.items():
+        row = layout.row(key, tensor)
+        if row is None:
+            unmatched.append(key)
+        elif isinstance(row, Drop):
+            dropped.append(Dropped(key, tensor, row))
+        else:
+            ours = row.target(key)
+            if ours in sources:
+                clashes.append(f'{sources[ours]} and {key} both become {ours}')
+            sources.setdefault(ours, key)
+    lines = describe(unmatched, weights, layout.patterns()) + clashes
+    if lines:
+        listed = ''.join(f'\n  {line}' for line in lines)
+        raise ValueError(
+            f'the table of {layout.name} leaves {len(unmatched)} keys over and gives '
+            f'{len(clashes)} a name twice:{listed}'
+        )
+    return {ours: weights[key] for ours, key in sources.items()}, tuple(dropped)
+
+
+def _kind(value: object) -> str:
+    """A few words on what something is."""
+    if isinstance(value, Mapping):
+        return f'a mapping with the entries {[str(key) for key in value]}'
+    return f'a {type(value).__name__}'

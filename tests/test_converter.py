@@ -1,0 +1,616 @@
+"""The checkpoint converter: every stored layout, every kind of file, every refusal."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from fractions import Fraction
+
+import pytest
+import torch
+from conftest import ROOT, SHARED
+from mmengine.runner import load_checkpoint
+from mmpose.models import HRNet
+from torch import nn
+
+from mmpose_lite.checkpoints import (
+    LAYOUTS,
+    Drop,
+    Layout,
+    Rename,
+    convert,
+    read_checkpoint,
+    translate,
+)
+from mmpose_lite.checkpoints.convert import apply
+from mmpose_lite.checkpoints.position import is_sine_table
+
+NAMES = sorted(
+    path.stem for path in (SHARED / 'reference/layouts').glob('tokenpose-*.json')
+)
+# Where the reference is absent one skipped case says so.
+every_layout = pytest.mark.parametrize('name', NAMES or ['absent'])
+# Start of a stored layout's name, longest first → the table it must be converted by.
+TABLE_OF = {
+    'tokenpose-sparse': 'TokenPose-S with sparsity',
+    # One encoder on a trunk is what the B class builds, whatever the trunk's width.
+    'tokenpose-L-D6-single': 'TokenPose-B',
+    'tokenpose-L': 'TokenPose-L',
+    'tokenpose-B': 'TokenPose-B',
+    'tokenpose-S': 'TokenPose-S',
+    'tokenpose-T': 'TokenPose-T',
+}
+WIDTH, JOINTS, ROWS, COLUMNS = 8, 3, 4, 2
+TOKENS = ROWS * COLUMNS
+
+
+def sine_table(rows, columns, width):
+    """The specified table, ``(1, rows * columns, width)``, written as loops."""
+
+    def axis(position, length):
+        angle = 2 * math.pi * position / (length + 1e-6)
+        period = [10000 ** (2 * (k // 2) / (width // 2)) for k in range(width // 2)]
+        wave = (math.sin, math.cos)
+        return [wave[k % 2](angle / period[k]) for k in range(width // 2)]
+
+    return torch.tensor(
+        [
+            axis(row, rows) + axis(column, columns)
+            for row in range(1, rows + 1)
+            for column in range(1, columns + 1)
+        ]
+    )[None]
+
+
+def stored(shared, name):
+    """A file of a stored layout: only the position embedding has values."""
+    layout = json.loads((shared / f'reference/layouts/{name}.json').read_text())
+    state = {
+        key: torch.empty(shape, device='meta')
+        for key, shape in layout['state_dict'].items()
+    }
+    key = next(key for key in state if key.endswith('pos_embedding'))
+    _, tokens, width = state[key].shape
+    if key in layout['keep']:
+        height, breadth = layout['input_size']
+        rows = round(math.sqrt(tokens * height / breadth))
+        rows = next(r for r in range(rows, 0, -1) if tokens % r == 0)
+        state[key] = sine_table(rows, tokens // rows, width)
+    else:
+        state[key] = 0.02 * torch.randn(1, tokens, width)
+    return state
+
+
+def trunk_keys(state):
+    """Names that the trunk of a file has in MMPose's HRNet."""
+    known = ('conv1.', 'bn1.', 'conv2.', 'bn2.', 'layer1.')
+    return {
+        key.partition('.')[2]
+        for key in state
+        if key.startswith(('pre_feature.', *(f'features.{part}' for part in known)))
+    }
+
+
+def stack(name, depth):
+    """Names of ``depth`` transformer layers."""
+    both = ('weight', 'bias')
+    leaves = [f'attention_norm.{p}' for p in both] + ['attention.qkv.weight']
+    leaves += [f'attention.out.{p}' for p in both]
+    leaves += [f'{m}.{p}' for m in ('mlp_norm', 'mlp.0', 'mlp.2') for p in both]
+    return {f'{name}.{layer}.{leaf}' for layer in range(depth) for leaf in leaves}
+
+
+def head_keys(depths, linears, learnable, graph):
+    """Names of our head, spelt out independently of the tables."""
+    both = ('weight', 'bias')
+    keys = {'head.keypoint_tokens', *(f'head.patch_embedding.{p}' for p in both)}
+    keys |= {f'head.heatmap_mlp.{i}.{p}' for i in range(2 * linears) for p in both}
+    keys |= {'head.position'} if learnable else set()
+    for index, depth in enumerate(depths):
+        keys |= stack(f'head.encoders.{index}', depth)
+    return keys | stack('head.graph', graph)
+
+
+def expected_head(name):
+    """What each variant's head consists of (specification, section 1)."""
+    depths, linears, graph = (12,), 2, 0
+    if name.startswith('tokenpose-L') and 'single' not in name:
+        depths, linears = ((8, 8, 8) if 'D24' in name else (2, 2, 2)), 1
+    elif 'single' in name:
+        depths = (6,)
+    elif 'sparse' in name:
+        graph = 3 if 'upstream' in name else 8
+    return head_keys(depths, linears, 'learnable' in name, graph)
+
+
+@every_layout
+def test_stored_layout(shared, name):
+    state = stored(shared, name)
+    done = translate(state)
+    table = next(table for start, table in TABLE_OF.items() if name.startswith(start))
+    assert done.layout.name == table
+    backbone = {f'backbone.{key}' for key in trunk_keys(state)}
+    assert set(done.state_dict) == backbone | expected_head(name)
+    assert len(done.state_dict) + len(done.dropped) == len(state)
+    dropped = {item.key.partition('.')[2]: item.row.reason for item in done.dropped}
+    sine = set() if 'learnable' in name else {'pos_embedding'}
+    author = {'joint_mask'} | {
+        f'{stack}.norm.{p}'
+        for stack in ('transformer', 'joint_transformer')
+        for p in ('weight', 'bias')
+    }
+    assert set(dropped) == sine | (author if 'upstream' in name else set())
+    assert all(dropped.values())
+
+
+@pytest.mark.parametrize(
+    ('name', 'width', 'left_out'),
+    [
+        ('tokenpose-B-256x192', 32, ('transition3.', 'stage4.')),
+        ('tokenpose-L-D24-256x192', 48, ('transition3.', 'stage4.')),
+        (
+            'tokenpose-S-v1-256x192',
+            32,
+            ('transition', 'stage2.', 'stage3.', 'stage4.'),
+        ),
+    ],
+)
+def test_trunk_has_the_names_and_shapes_of_mmpose(shared, name, width, left_out):
+    """Specification, section 2: what the trunk lacks of a whole HRNet, and no more."""
+    channels = [width * 2**i for i in range(4)]
+    stage = [
+        dict(
+            num_modules=(1, 1, 4, 3)[i],
+            num_branches=i + 1,
+            block='BASIC' if i else 'BOTTLENECK',
+            num_blocks=(4,) * (i + 1),
+            num_channels=tuple(channels[: i + 1]) if i else (64,),
+        )
+        for i in range(4)
+    ]
+    with torch.device('meta'):
+        hrnet = HRNet({f'stage{i + 1}': row for i, row in enumerate(stage)})
+    left_out += ('stage3.3.fuse_layers.1.', 'stage3.3.fuse_layers.2.')
+    expected = {
+        f'backbone.{key}': value.shape
+        for key, value in hrnet.state_dict().items()
+        if not key.startswith(left_out)
+    }
+    state_dict = convert(stored(shared, name))
+    assert expected == {
+        key: value.shape for key, value in state_dict.items() if 'backbone.' in key
+    }
+
+
+def test_every_row_of_every_table_is_needed(shared):
+    unused = {(table.name, row) for table in LAYOUTS for row in table.rows}
+    for name in NAMES:
+        sine = stored(shared, name)
+        learned = {
+            k: torch.randn(v.shape) if k.endswith('pos_embedding') else v
+            for k, v in sine.items()
+        }
+        for state in (sine, learned):
+            table = translate(state).layout
+            unused -= {(table.name, table.row(k, v)) for k, v in state.items()}
+    assert unused == set()
+
+
+# --- A file with values, and the network it belongs to --------------------------------
+
+
+def layer_tensors(name):
+    """One official layer; the hidden width is 3 times the tokens' width."""
+    norm, wide = (WIDTH,), 3 * WIDTH
+    shapes = {
+        '0.fn.norm.weight': norm,
+        '0.fn.norm.bias': norm,
+        '0.fn.fn.to_qkv.weight': (wide, WIDTH),
+        '0.fn.fn.to_out.0.weight': (WIDTH, WIDTH),
+        '0.fn.fn.to_out.0.bias': norm,
+        '1.fn.norm.weight': norm,
+        '1.fn.norm.bias': norm,
+        '1.fn.fn.net.0.weight': (wide, WIDTH),
+        '1.fn.fn.net.0.bias': (wide,),
+        '1.fn.fn.net.3.weight': (WIDTH, wide),
+        '1.fn.fn.net.3.bias': norm,
+    }
+    return {f'{name}.{key}': torch.randn(shape) for key, shape in shapes.items()}
+
+
+def official(position=None):
+    """A small TokenPose-T file; ``position`` stands for its sine table."""
+    state = {
+        'transformer.keypoint_token': torch.randn(1, JOINTS, WIDTH),
+        'transformer.pos_embedding': (
+            sine_table(ROWS, COLUMNS, WIDTH) if position is None else position
+        ),
+        'transformer.patch_to_embedding.weight': torch.randn(WIDTH, 12),
+        'transformer.patch_to_embedding.bias': torch.randn(WIDTH),
+        **layer_tensors('transformer.transformer.layers.0'),
+        **layer_tensors('transformer.transformer.layers.1'),
+    }
+    for index, shape in enumerate([(WIDTH,), (6, WIDTH), (6,), (20, 6)]):
+        state[f'transformer.mlp_head.{index}.weight'] = torch.randn(shape)
+        state[f'transformer.mlp_head.{index}.bias'] = torch.randn(shape[0])
+    return state
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
+        self.out = nn.Linear(WIDTH, WIDTH)
+
+
+class Layer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(WIDTH)
+        self.attention = Attention()
+        self.mlp_norm = nn.LayerNorm(WIDTH)
+        self.mlp = nn.Sequential(
+            nn.Linear(WIDTH, 3 * WIDTH), nn.GELU(), nn.Linear(3 * WIDTH, WIDTH)
+        )
+
+
+class Head(nn.Module):
+    def __init__(self, learnable=False):
+        super().__init__()
+        self.keypoint_tokens = nn.Parameter(torch.zeros(1, JOINTS, WIDTH))
+        self.patch_embedding = nn.Linear(12, WIDTH)
+        self.encoders = nn.ModuleList([nn.ModuleList([Layer(), Layer()])])
+        self.heatmap_mlp = nn.Sequential(
+            nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 6), nn.LayerNorm(6), nn.Linear(6, 20)
+        )
+        if learnable:
+            self.position = nn.Parameter(torch.zeros(1, JOINTS + TOKENS, WIDTH))
+        else:
+            table = sine_table(ROWS, COLUMNS, WIDTH)
+            self.register_buffer('position', table, persistent=False)
+
+
+class Network(nn.Module):
+    """The keys of our estimator around :class:`Head`, without its arithmetic."""
+
+    def __init__(self, learnable=False):
+        super().__init__()
+        self.head = Head(learnable)
+
+
+def test_each_tensor_goes_where_its_meaning_is():
+    """Keys of equal shape (norms, biases) could be swapped and still load."""
+    state = official()
+    converted = convert(state, Network())
+    layer = 'transformer.transformer.layers.1'
+    ours = 'head.encoders.0.1'
+    pairs = {
+        'transformer.keypoint_token': 'head.keypoint_tokens',
+        'transformer.patch_to_embedding.weight': 'head.patch_embedding.weight',
+        'transformer.patch_to_embedding.bias': 'head.patch_embedding.bias',
+        f'{layer}.0.fn.norm.weight': f'{ours}.attention_norm.weight',
+        f'{layer}.0.fn.norm.bias': f'{ours}.attention_norm.bias',
+        f'{layer}.0.fn.fn.to_qkv.weight': f'{ours}.attention.qkv.weight',
+        f'{layer}.0.fn.fn.to_out.0.weight': f'{ours}.attention.out.weight',
+        f'{layer}.0.fn.fn.to_out.0.bias': f'{ours}.attention.out.bias',
+        f'{layer}.1.fn.norm.weight': f'{ours}.mlp_norm.weight',
+        f'{layer}.1.fn.norm.bias': f'{ours}.mlp_norm.bias',
+        f'{layer}.1.fn.fn.net.0.weight': f'{ours}.mlp.0.weight',
+        f'{layer}.1.fn.fn.net.0.bias': f'{ours}.mlp.0.bias',
+        f'{layer}.1.fn.fn.net.3.weight': f'{ours}.mlp.2.weight',
+        f'{layer}.1.fn.fn.net.3.bias': f'{ours}.mlp.2.bias',
+        'transformer.mlp_head.0.weight': 'head.heatmap_mlp.0.weight',
+        'transformer.mlp_head.3.bias': 'head.heatmap_mlp.3.bias',
+    }
+    assert all(converted[mine] is state[theirs] for theirs, mine in pairs.items())
+
+
+def test_encoders_and_graph_layers_keep_their_order(shared):
+    large = stored(shared, 'tokenpose-L-D24-256x192')
+    leaf = 'layers.7.1.fn.fn.net.3.bias'
+    converted = convert(large)
+    for index in range(3):
+        theirs = large[f'transformer.transformer{index + 1}.{leaf}']
+        assert converted[f'head.encoders.{index}.7.mlp.2.bias'] is theirs
+    sparse = stored(shared, 'tokenpose-sparse-ref-coco-256x192')
+    theirs = sparse[f'features.joint_transformer.{leaf}']
+    assert convert(sparse)['head.graph.7.mlp.2.bias'] is theirs
+    theirs = sparse[f'features.transformer.{leaf}']
+    assert convert(sparse)['head.encoders.0.7.mlp.2.bias'] is theirs
+
+
+def wrapped(state):
+    return {'epoch': 300, 'state_dict': state, 'optimizer': {'lr': 0.1}}
+
+
+def parallel(state):
+    return {f'module.{key}': value for key, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    'wrap', [dict, wrapped, parallel, lambda s: wrapped(parallel(s))]
+)
+def test_every_wrapping_converts_to_the_same_strict_state(wrap):
+    state, net = official(), Network()
+    converted = convert(wrap(state), net)
+    assert list(converted) == list(convert(state))
+    net.load_state_dict(converted, strict=True)
+    last = net.head.encoders[0][1].mlp[2].weight
+    assert torch.equal(
+        last, state['transformer.transformer.layers.1.1.fn.fn.net.3.weight']
+    )
+
+
+def test_account_names_all_that_is_not_kept():
+    account = '\n'.join(translate(wrapped(official())).account())
+    assert 'TokenPose-T' in account
+    assert 'transformer.pos_embedding: a table of sines' in account
+    assert 'not kept: epoch, optimizer' in account
+
+
+def test_left_over_keys_are_listed_with_the_nearest():
+    state = official()
+    state['transformer.keypoint_tokens'] = torch.zeros(2, 5)
+    state['loss.weight'] = torch.zeros(1)
+    with pytest.raises(ValueError, match='leaves 2 keys over') as error:
+        convert(state)
+    lines = str(error.value).splitlines()
+    nearest = r'transformer.keypoint_tokens (2, 5); nearest: transformer.keypoint_token'
+    assert nearest in lines[1]
+    assert 'loss.weight (1,)' in lines[2]
+
+
+@pytest.mark.parametrize(
+    'stray', ['pre_feature.final_layer.weight', 'pre_feature.stage4.0.weight']
+)
+def test_trunk_takes_no_more_than_its_parts(shared, stray):
+    state = stored(shared, 'tokenpose-B-256x192')
+    state[stray] = torch.zeros(1)
+    with pytest.raises(ValueError, match=stray):
+        convert(state)
+
+
+def test_only_the_unused_norm_of_the_sparse_code_is_dropped(shared):
+    state = stored(shared, 'tokenpose-sparse-upstream-mpii-256x256')
+    state['features.transformer.norm.weight'] = torch.zeros(256)
+    with pytest.raises(ValueError, match=r'transformer\.norm\.weight \(256,\)'):
+        convert(state)
+
+
+def test_two_keys_with_one_name_are_refused():
+    table = Layout('both', ('a.x',), (Rename(r'[ab]\.(\w)', r'head.\1'),))
+    with pytest.raises(ValueError, match=r'a\.x and b\.x both become head\.x'):
+        apply(table, {'a.x': torch.zeros(1), 'b.x': torch.zeros(1)})
+
+
+def test_condition_of_a_drop_decides():
+    rows = (Drop('a', 'small', when=lambda t: t.numel() < 2), Rename('a', 'head.a'))
+    table = Layout('conditional', ('a',), rows)
+    assert apply(table, {'a': torch.zeros(1)})[0] == {}
+    assert list(apply(table, {'a': torch.zeros(2)})[0]) == ['head.a']
+
+
+def test_unknown_layout_lists_the_known_ones_and_keys():
+    with pytest.raises(ValueError, match='not known') as error:
+        convert({'fc.weight': torch.zeros(1), 'fc.bias': torch.zeros(1)})
+    for word in ('fc.weight', 'mmpose_lite', *(table.name for table in LAYOUTS)):
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ({}, 'holds no weights'),
+        ([1, 2], 'received a list'),
+        ({'state_dict': {}, 'epoch': 1}, "entries .*'epoch'"),
+        ({'state_dict': 3}, 'holds no weights'),
+        ({'model': {'a': 1}, 'epoch': 1}, 'no named tensors: model, epoch'),
+        ({1: torch.zeros(1)}, 'no named tensors: 1'),
+    ],
+)
+def test_file_without_weights_is_refused(content, message):
+    with pytest.raises(ValueError, match=message):
+        convert(content)
+
+
+def test_own_layout_passes_unchanged_and_is_checked():
+    net = Network()
+    own = dict(net.state_dict())
+    done = translate({'state_dict': own, 'meta': {}}, net)
+    assert (done.layout.name, done.dropped) == ('mmpose_lite', ())
+    assert done.state_dict == own
+    del own['head.keypoint_tokens']
+    with pytest.raises(ValueError, match=r'1 missing.*\n.*head\.keypoint_tokens'):
+        convert(own, net)
+
+
+# --- Against a model ------------------------------------------------------------------
+
+
+def test_misfits_are_all_listed_with_shapes():
+    net, state = Network(), official()
+    net.head.graph = nn.ModuleList([Layer()])
+    del net.head.encoders[0][1].mlp_norm
+    state['transformer.mlp_head.3.bias'] = torch.zeros(21)
+    with pytest.raises(ValueError, match='do not fit') as error:
+        convert(state, net)
+    text = str(error.value)
+    assert '11 missing in the file, 2 unknown to the model, 1 of another shape' in text
+    assert 'head.graph.0.attention.qkv.weight (24, 8)' in text
+    assert (
+        'head.encoders.0.1.mlp_norm.bias (8,); nearest: head.graph.0.mlp_norm' in text
+    )
+    assert 'head.heatmap_mlp.3.bias: expected (20,), received (21,)' in text
+
+
+def test_missing_key_raises_and_leaves_the_model_alone():
+    net, state = Network(), official()
+    before = net.head.patch_embedding.weight.clone()
+    del state['transformer.keypoint_token']
+    with pytest.raises(ValueError, match=r'missing.*\n.*head\.keypoint_tokens'):
+        convert(state, net)
+    assert torch.equal(net.head.patch_embedding.weight, before)
+
+
+def test_learned_positions_go_to_a_model_that_learns_them():
+    learned = torch.randn(1, JOINTS + TOKENS, WIDTH)
+    state, net = official(learned), Network(learnable=True)
+    assert convert(state, net)['head.position'] is learned
+    with pytest.raises(ValueError, match=r'head\.position .*the model computes it'):
+        convert(state, Network())
+
+
+def test_sine_table_must_be_that_of_the_model():
+    turned = sine_table(COLUMNS, ROWS, WIDTH)
+    with pytest.raises(ValueError, match=r'pos_embedding: differs from head\.position'):
+        convert(official(turned), Network())
+    longer = sine_table(ROWS, ROWS, WIDTH)
+    with pytest.raises(
+        ValueError, match=r'expected \(1, 8, 8\).*received \(1, 16, 8\)'
+    ):
+        convert(official(longer), Network())
+    with pytest.raises(ValueError, match=r'the model learns its head\.position'):
+        convert(official(), Network(learnable=True))
+    net = Network()
+    del net.head.position
+    with pytest.raises(ValueError, match=r'the model has no head\.position'):
+        convert(official(), net)
+
+
+def test_file_without_its_sine_table_converts():
+    state = official()
+    del state['transformer.pos_embedding']
+    done = translate(state, Network())
+    assert done.dropped == ()
+    assert len(done.state_dict) == len(state)
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.float16])
+def test_sine_tables_are_known_at_every_precision(dtype):
+    table = sine_table(16, 16, 192).to(dtype)
+    assert is_sine_table(table)
+    state = official(sine_table(ROWS, COLUMNS, WIDTH).to(dtype))
+    assert 'head.position' not in convert(state, Network())
+    table[0, 100, 7] += 0.05
+    assert not is_sine_table(table)
+
+
+def test_other_tables_are_no_sine_tables():
+    assert not is_sine_table(torch.randn(1, 64, 192))
+    assert not is_sine_table(torch.zeros(1, 64, 192))
+    assert not is_sine_table(torch.full((1, 64, 192), float('nan')))
+    assert not is_sine_table(torch.ones(1, 64, 191))
+    assert not is_sine_table(torch.ones(64, 2, dtype=torch.long))
+
+
+# --- Files and the tool ---------------------------------------------------------------
+
+
+def test_file_that_needs_code_is_refused(tmp_path):
+    path = tmp_path / 'code.pth'
+    torch.save({'state_dict': official(), 'lr': Fraction(1, 3)}, path)
+    with pytest.raises(ValueError, match=r'would run code .*fractions\.Fraction'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('content', [b'', b'hello world', b'PK\x03\x04 cut off'])
+def test_damaged_file_is_refused(tmp_path, content):
+    path = tmp_path / 'damaged.pth'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r'damaged\.pth is damaged or no checkpoint'):
+        read_checkpoint(path)
+
+
+def test_absent_file_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match='absent'):
+        read_checkpoint(tmp_path / 'absent.pth')
+
+
+CONFIG = """
+custom_imports = dict(imports=['standin_of_converter_test'])
+model = dict(type='ConverterStandIn')
+"""
+STANDIN = """
+from mmpose.registry import MODELS
+from test_converter import Network
+MODELS.register_module(name='ConverterStandIn', module=Network)
+"""
+
+
+def tool(folder, *arguments):
+    """Run the tool as a user does, with the stand-in importable."""
+    paths = [str(folder), str(ROOT / 'tests')]
+    return subprocess.run(
+        [sys.executable, ROOT / 'tools/convert_checkpoint.py', *map(str, arguments)],
+        cwd=folder,
+        env={
+            **os.environ,
+            'OMP_NUM_THREADS': '1',
+            'PYTHONPATH': os.pathsep.join(paths),
+            'PYTHONWARNINGS': 'ignore',
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A published file, the config of its model and the module that registers it."""
+    (tmp_path / 'config.py').write_text(CONFIG)
+    (tmp_path / 'standin_of_converter_test.py').write_text(STANDIN)
+    torch.save(wrapped(parallel(official())), tmp_path / 'published.pth')
+    return tmp_path
+
+
+def test_tool_writes_what_mmengine_loads(folder):
+    out = folder / 'converted.pth'
+    done = tool(folder, folder / 'published.pth', out, '--config', folder / 'config.py')
+    assert done.returncode == 0, done.stderr
+    for word in (
+        'layout: TokenPose-T',
+        'dropped transformer.pos_embedding: a table of sines',
+        'epoch, optimizer',
+        f'{out}: 33 keys, load strictly into',
+    ):
+        assert word in done.stdout
+    left = {path.name for path in folder.iterdir()} - {'__pycache__'}
+    assert left == {
+        'config.py',
+        'converted.pth',
+        'published.pth',
+        'standin_of_converter_test.py',
+    }
+    net = Network()
+    load_checkpoint(net, str(out), map_location='cpu', strict=True)
+    published = torch.load(folder / 'published.pth')['state_dict']
+    key = 'module.transformer.mlp_head.1.weight'
+    assert torch.equal(net.head.heatmap_mlp[1].weight, published[key])
+
+
+def test_tool_without_config_says_that_nothing_was_tried(folder):
+    done = tool(folder, 'published.pth', 'converted.pth')
+    assert done.returncode == 0, done.stderr
+    assert '33 keys, tried on no model' in done.stdout
+
+
+def test_tool_refuses_with_one_clear_error(folder):
+    (folder / 'broken.pth').write_bytes(b'no checkpoint')
+    misfit = official(sine_table(COLUMNS, ROWS, WIDTH))
+    torch.save(misfit, folder / 'misfit.pth')
+    for source, words, message in [
+        ('broken.pth', (), 'broken.pth is damaged or no checkpoint'),
+        ('absent.pth', (), 'absent.pth'),
+        ('misfit.pth', ('--config', 'config.py'), 'differs from head.position'),
+        ('published.pth', ('--config', 'absent.py'), 'absent.py'),
+    ]:
+        done = tool(folder, source, 'converted.pth', *words)
+        assert done.returncode == 1
+        assert done.stderr.startswith('error: ')
+        assert message in done.stderr
+        assert 'Traceback' not in done.stderr
+        assert not (folder / 'converted.pth').exists()
