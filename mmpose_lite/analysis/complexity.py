@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,18 @@ class Complexity:
 
     params: int
     macs: int
+
+
+def count_macs(run: Callable[[], object]) -> int:
+    """Count the MACs of one call, see :class:`Complexity`; no gradients are kept."""
+    # Fused attention is invisible to the counter; its plain form is not.
+    with (
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
+        run()
+    return int(counter.get_total_flops()) // 2
 
 
 def complexity(
@@ -52,14 +65,8 @@ def complexity(
     was_training = model.training
     model.eval()
     try:
-        # Fused attention is invisible to the counter; its plain form is not.
-        with (
-            torch.no_grad(),
-            sdpa_kernel(SDPBackend.MATH),
-            FlopCounterMode(display=False) as counter,
-        ):
-            run(image)
+        macs = count_macs(lambda: run(image))
     finally:
         model.train(was_training)
     params = sum(p.numel() for p in model.parameters())
-    return Complexity(params=params, macs=counter.get_total_flops() // 2)
+    return Complexity(params=params, macs=macs)
