@@ -1,0 +1,4 @@
+_base_ = ['./td-hm_tokenpose-s-v1-graph-mask_udp-5xb16-300e_mpii-256x256.py']
+
+# Both sparsities of the paper: pruned attention, then masked graph layers.
+model = dict(head=dict(sparse_cfg=dict(mode='mask', keep_ratio=0.6, layers=(3, 6, 9))))
