@@ -111,7 +111,7 @@ def head_keys(depths, linears, learnable, graph):
     keys |= {'head.position'} if learnable else set()
     for index, depth in enumerate(depths):
         keys |= stack(f'head.encoders.{index}', depth)
-    return keys | stack('head.graph', graph)
+    return keys | stack('head.graph_layers', graph)
 
 
 def expected_head(name):
@@ -317,7 +317,7 @@ def test_encoders_and_graph_layers_keep_their_order(shared):
         assert converted[f'head.encoders.{index}.7.mlp.2.bias'] is theirs
     sparse = stored(shared, 'tokenpose-sparse-ref-coco-256x192')
     theirs = sparse[f'features.joint_transformer.{leaf}']
-    assert convert(sparse)['head.graph.7.mlp.2.bias'] is theirs
+    assert convert(sparse)['head.graph_layers.7.mlp.2.bias'] is theirs
     theirs = sparse[f'features.transformer.{leaf}']
     assert convert(sparse)['head.encoders.0.7.mlp.2.bias'] is theirs
 
@@ -432,16 +432,16 @@ def test_own_layout_passes_unchanged_and_is_checked():
 
 def test_misfits_are_all_listed_with_shapes():
     net, state = Network(), official()
-    net.head.graph = nn.ModuleList([Layer()])
+    net.head.graph_layers = nn.ModuleList([Layer()])
     del net.head.encoders[0][1].mlp_norm
     state['transformer.mlp_head.3.bias'] = torch.zeros(21)
     with pytest.raises(ValueError, match='do not fit') as error:
         convert(state, net)
     text = str(error.value)
     assert '11 missing in the file, 2 unknown to the model, 1 of another shape' in text
-    assert 'head.graph.0.attention.qkv.weight (24, 8)' in text
+    assert 'head.graph_layers.0.attention.qkv.weight (24, 8)' in text
     assert (
-        'head.encoders.0.1.mlp_norm.bias (8,); nearest: head.graph.0.mlp_norm' in text
+        'head.encoders.0.1.mlp_norm.bias (8,); nearest: head.graph_layers.0.mlp_norm' in text
     )
     assert 'head.heatmap_mlp.3.bias: expected (20,), received (21,)' in text
 

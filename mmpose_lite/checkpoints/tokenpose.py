@@ -80,7 +80,7 @@ LARGE = (
 )
 SPARSE = (
     *SMALL,
-    *encoder_rows(r'features\.joint_transformer', 'head.graph'),
+    *encoder_rows(r'features\.joint_transformer', 'head.graph_layers'),
     Drop(
         r'features\.joint_mask',
         "the model builds its joint mask from the data set's skeleton",

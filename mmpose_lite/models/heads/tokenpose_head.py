@@ -187,7 +187,7 @@ class TokenPoseHead(HeatmapHead):
         self.pruning = None
         if sparse_cfg is not None:
             self.pruning = build_pruning(sparse_cfg, sum(depths), out_channels, grid)
-        self.graph = layers(graph_depth)
+        self.graph_layers = layers(graph_depth)
         self.graph_zero_init = graph_zero_init
         mask = _fixed_mask(joint_mask, metainfo, drop_links, out_channels)
         self.register_buffer('joint_mask', mask, persistent=False)
@@ -226,7 +226,7 @@ class TokenPoseHead(HeatmapHead):
         """Initialise, and make the graph layers the identity if so asked."""
         super().init_weights()
         if self.graph_zero_init:
-            for layer in self.graph:
+            for layer in self.graph_layers:
                 for linear in (layer.attention.out, layer.mlp[-1]):
                     nn.init.zeros_(linear.weight)
                     nn.init.zeros_(linear.bias)
@@ -252,7 +252,7 @@ class TokenPoseHead(HeatmapHead):
                 index += 1
             read.append(stream.tokens[:, : self.out_channels])
         keypoints = torch.cat(read, dim=-1)
-        for layer in self.graph:
+        for layer in self.graph_layers:
             keypoints = layer(keypoints, self.joint_mask)
         width, height = self.heatmap_size
         return self.heatmap_mlp(keypoints).unflatten(-1, (height, width))

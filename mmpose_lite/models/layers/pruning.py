@@ -130,23 +130,23 @@ def _count(ratio: float, tokens: int) -> int:
 
 
 class TopIndices(nn.Module):
-    """Module twin of :func:`top_indices` for a share of the scores."""
+    """Module twin of :func:`top_indices`."""
 
-    def __init__(self, keep_ratio: float) -> None:
+    def __init__(self, count: int) -> None:
         super().__init__()
-        self.keep_ratio = keep_ratio
+        self.count = count
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Indices of the best of the last axis."""
-        return top_indices(scores, _count(self.keep_ratio, scores.shape[-1]))
+        """Indices of the ``count`` largest of the last axis."""
+        return top_indices(scores, self.count)
 
 
 class RowMask(TopIndices):
-    """Module twin of :func:`row_mask` for a share of the keys."""
+    """Module twin of :func:`row_mask`."""
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Boolean mask ``(B, n, n)`` of the best keys of each row."""
-        return row_mask(scores, _count(self.keep_ratio, scores.shape[-1]))
+        """Boolean mask ``(B, n, n)`` of the ``count`` best keys of each row."""
+        return row_mask(scores, self.count)
 
 
 class Pruning(nn.Module):
@@ -174,32 +174,50 @@ class Pruning(nn.Module):
         self.num_keypoints = num_keypoints
         self.grid = grid
         self.by_keypoints = config.mode == 'shared' and config.queries == 'keypoint'
-        progressive = config.reselect == 'masked'
+        counts = self.counts(config, grid[0] * grid[1])
         self.selectors = nn.ModuleDict(
             {
-                str(layer): self.selector(
-                    config.keep_ratio ** (step if progressive else 1)
-                )
-                for step, layer in enumerate(config.layers, 1)
+                str(layer): self.selector(count)
+                for layer, count in zip(config.layers, counts, strict=True)
             }
         )
+
+    @staticmethod
+    def counts(config: SparseConfig, visual: int) -> list[int]:
+        """Keys to keep at each pruning layer, of ``visual`` tokens."""
+        masked = config.reselect == 'masked'
+        return [
+            _count(config.keep_ratio ** (step if masked else 1), visual)
+            for step in range(1, len(config.layers) + 1)
+        ]
 
     def forward(self, layer: EncoderLayer, stream: Stream, index: int) -> Stream:
         """One layer; ``index`` counts from 0 over all encoders."""
         attention, kept, name = layer.attention, stream.kept, str(index)
-        normed = layer.attention_norm(stream.tokens)
         selects = name in self.selectors
-        query, key, value = self.project(attention, normed, None if selects else kept)
-        if kept is None:
-            heads = attention.attend(query, key, value)
-        else:
-            heads = self.pruned(query, key, value, kept, attention.scale)
+        normed = layer.attention_norm(stream.tokens)
+        heads, query, key = self.attend(attention, normed, kept, selects)
         if selects:
-            kept = self.selectors[name](
-                self.scores(query, key, stream.kept, attention.scale)
-            )
+            scores = self.scores(query, key, kept, attention.scale)
+            kept = self.selectors[name](scores)
         tokens = layer.feed(stream.tokens + attention.merge(heads))
         return stream._replace(tokens=tokens, kept=kept)
+
+    def attend(
+        self,
+        attention: SelfAttention,
+        normed: Tensor,
+        kept: Tensor | None,
+        selects: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Attention of every head under a choice, its queries and its keys.
+
+        ``selects`` asks for the keys of all tokens.
+        """
+        query, key, value = attention.project(normed)
+        if kept is None:
+            return attention.attend(query, key, value), query, key
+        return self.pruned(query, key, value, kept, attention.scale), query, key
 
     def scores(
         self, query: Tensor, key: Tensor, kept: Tensor | None, scale: float
@@ -210,12 +228,6 @@ class Pruning(nn.Module):
         queries = query[:, :, :front] if self.by_keypoints else query[:, :, front:]
         mask = self.as_mask(kept) if masked else None
         return self.pool(visual_importance(queries, key, scale, front, mask))
-
-    def project(
-        self, attention: SelfAttention, normed: Tensor, kept: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values; of all tokens where ``kept`` is None."""
-        return attention.project(normed)
 
     def pruned(
         self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor, scale: float
@@ -285,23 +297,21 @@ class WindowPruning(Pruning):
 class SharedPruning(Pruning):
     """One list of visual keys per image; a choice is ``(B, K)``."""
 
-    def project(
-        self, attention: SelfAttention, normed: Tensor, kept: Tensor | None
+    def attend(
+        self,
+        attention: SelfAttention,
+        normed: Tensor,
+        kept: Tensor | None,
+        selects: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Keys and values of the kept tokens only."""
-        if kept is None:
-            return attention.project(normed)
-        return attention.project(normed, self._take(normed, kept))
-
-    def pruned(
-        self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor, scale: float
-    ) -> Tensor:
-        """Attention to the kept keys."""
-        if key.shape[2] == query.shape[2]:  # a pruning layer projects all of them
-            key, value = self._take(key, kept), self._take(value, kept)
-        return nn.functional.scaled_dot_product_attention(
-            query, key, value, scale=scale
-        )
+        """Attention to the kept keys; only a choice needs the others at all."""
+        if kept is None or not selects:
+            keys_from = None if kept is None else self._take(normed, kept)
+            query, key, value = attention.project(normed, keys_from)
+            return attention.attend(query, key, value), query, key
+        query, key, value = attention.project(normed)
+        heads = attention.attend(query, self._take(key, kept), self._take(value, kept))
+        return heads, query, key
 
     def _take(self, tensor: Tensor, kept: Tensor) -> Tensor:
         """Keypoints and kept tokens of the last but one axis."""
@@ -309,9 +319,9 @@ class SharedPruning(Pruning):
 
     def as_mask(self, kept: Tensor) -> Tensor:
         """One row for all queries."""
-        visual = math.prod(self.grid)
+        visual = self.grid[0] * self.grid[1]
         mask = kept.new_zeros(kept.shape[0], visual, dtype=torch.bool)
-        return mask.scatter(1, kept, True)[:, None]
+        return mask.scatter(1, kept, 1)[:, None]
 
 
 class TokenPruning(Pruning):
@@ -322,6 +332,15 @@ class TokenPruning(Pruning):
     ) -> None:
         super().__init__(config, num_keypoints, grid)
         self.by_keypoints = True
+
+    @staticmethod
+    def counts(config: SparseConfig, visual: int) -> list[int]:
+        """Tokens to keep at each pruning layer, a share of those still there."""
+        counts = []
+        for _ in config.layers:
+            visual = _count(config.keep_ratio, visual)
+            counts.append(visual)
+        return counts
 
     def forward(self, layer: EncoderLayer, stream: Stream, index: int) -> Stream:
         """One layer; a pruning layer chooses first, and computes the kept rows only."""

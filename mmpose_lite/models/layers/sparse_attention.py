@@ -66,7 +66,7 @@ def row_mask(importance: Tensor, count: int) -> Tensor:
     """
     mask = torch.eye(importance.shape[-1], dtype=torch.bool, device=importance.device)
     return mask.expand(importance.shape).scatter(
-        -1, importance.topk(count, dim=-1).indices, True
+        -1, importance.topk(count, dim=-1).indices, 1
     )
 
 
@@ -145,7 +145,7 @@ def window_mask(indices: Tensor, members: Tensor) -> Tensor:
     batch, count = indices.shape[0], members.numel()
     per_window = torch.zeros(
         *indices.shape[:2], count, dtype=torch.bool, device=indices.device
-    ).scatter(-1, indices, True)
+    ).scatter(-1, indices, 1)
     rows = per_window.repeat_interleave(members.shape[1], dim=1)
     order = members.flatten().argsort()
     mask = torch.eye(count, dtype=torch.bool, device=indices.device)
