@@ -23,6 +23,35 @@ LIGHT = [
     for path in CONFIGS
     if '210e' in path.stem and path.parent.name in ('litehrnet', 'xhrnet')
 ]
+TOKENPOSE = [
+    path for path in CONFIGS if 'tokenpose' in path.stem and '300e' in path.stem
+]
+# Images in all, GPUs times images per GPU, of the official files; S-v1 and B on MPII as
+# their sparse forms.
+TOKENPOSE_BATCH = {
+    ('t', 'coco-256x192'): 4 * 32,
+    ('s-v1', 'coco-256x192'): 4 * 32,
+    ('s-v2', 'coco-256x192'): 4 * 12,
+    ('b', 'coco-256x192'): 4 * 32,
+    ('litehrnet-18', 'coco-256x192'): 4 * 32,
+    ('l-d6', 'coco-256x192'): 4 * 16,
+    ('l-d24', 'coco-256x192'): 4 * 16,
+    ('l-d24', 'coco-384x288'): 8 * 32,
+    ('l-d6', 'mpii-256x256'): 4 * 16,
+    ('s-v1', 'mpii-256x256'): 5 * 16,
+    ('b', 'mpii-256x256'): 5 * 16,
+}
+# Options of the head besides sizes, of everything that is not dense.
+PRUNED = dict(mode='mask', keep_ratio=0.6, layers=(3, 6, 9))
+GRAPH = dict(graph_depth=8, joint_mask={'coco': 'limb', 'mpii': 'skeleton'})
+SPARSE = {
+    'sparse': dict(sparse_cfg=PRUNED, **GRAPH),
+    'prune': dict(sparse_cfg=PRUNED),
+    'graph': dict(graph_depth=8),
+    'graph-mask': GRAPH,
+    'token': dict(sparse_cfg=dict(PRUNED, mode='token')),
+    'shared': dict(sparse_cfg=dict(PRUNED, mode='shared', queries='keypoint')),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +64,24 @@ def size_in_name(path: Path) -> tuple[int, int]:
     return tuple(int(n) for n in re.search(r'-(\d+)x(\d+)$', path.stem).groups())
 
 
+def batch_in_name(path: Path) -> tuple[int, int, int]:
+    """GPUs, images per GPU and epochs as the file name says."""
+    found = re.search(r'[_-](\d+)xb(\d+)-(\d+)e_', path.stem)
+    return tuple(int(n) for n in found.groups())
+
+
+def plain(codec: dict) -> dict:
+    """Without mmengine's notes of where it comes from."""
+    return {key: value for key, value in codec.items() if key[0] != '_'}
+
+
 @every_config
 def test_config_is_consistent_with_its_name(path):
     cfg = Config.fromfile(path)
     height, width = size_in_name(path)
     assert tuple(cfg.codec.input_size) == (width, height)
     assert tuple(cfg.codec.heatmap_size) == (width // 4, height // 4)
-    assert cfg.model.head.decoder == {k: v for k, v in cfg.codec.items() if k[0] != '_'}
+    assert plain(cfg.model.head.decoder) == plain(cfg.codec)
     for pipeline in (
         cfg.train_dataloader.dataset.pipeline,
         cfg.val_dataloader.dataset.pipeline,
@@ -56,13 +96,10 @@ def test_config_is_consistent_with_its_name(path):
                     not cfg.model.test_cfg.flip_test
                 )
             elif step.type == 'GenerateTarget':
-                assert step.encoder.type == cfg.codec.type
-                assert step.encoder.input_size == cfg.codec.input_size
-                assert step.encoder.sigma == cfg.codec.sigma
-    batch = re.search(r'_\d+xb(\d+)-(\d+)e_', path.stem)
-    if batch:
-        assert cfg.train_dataloader.batch_size == int(batch[1])
-        assert cfg.train_cfg.max_epochs == int(batch[2])
+                assert plain(step.encoder) == plain(cfg.codec)
+    images, epochs = batch_in_name(path)[1:]
+    assert cfg.train_dataloader.batch_size == images
+    assert cfg.train_cfg.max_epochs == epochs
     assert cfg.custom_imports.imports == ['mmpose_lite']
 
 
@@ -111,6 +148,84 @@ def test_published_recipe(path):
         assert 'AP_H_56' in cfg.val_dataloader.dataset.bbox_file
     assert cfg.model.head.loss.use_target_weight
     assert cfg.model.test_cfg.flip_test
+
+
+every_tokenpose = pytest.mark.parametrize('path', TOKENPOSE, ids=lambda path: path.stem)
+
+
+def tokenpose_name(path: Path) -> tuple[str, str | None, str]:
+    """Variant, what makes it sparse, and data of a TokenPose config."""
+    return re.fullmatch(
+        rf'td-hm_tokenpose-(.+?)(?:-({"|".join(SPARSE)}))?_udp-.+e_(.+)', path.stem
+    ).groups()
+
+
+@every_tokenpose
+def test_tokenpose_recipe(path):
+    """The official recipe on both data sets, from batch to flip test."""
+    cfg = Config.fromfile(path)
+    variant, _, data = tokenpose_name(path)
+    gpus, images, epochs = batch_in_name(path)
+    assert TOKENPOSE_BATCH[variant, data] == gpus * images
+    assert cfg.auto_scale_lr.base_batch_size == gpus * images
+    assert epochs == 300
+    assert plain(cfg.optim_wrapper) == dict(optimizer=cfg.optim_wrapper.optimizer)
+    assert plain(cfg.optim_wrapper.optimizer) == dict(type='Adam', lr=1e-3)
+    (schedule,) = cfg.param_scheduler
+    assert (schedule.type, schedule.by_epoch) == ('MultiStepLR', True)
+    assert (list(schedule.milestones), schedule.gamma) == ([200, 260], 0.1)
+    assert plain(cfg.model.head.loss) == dict(
+        type='KeypointMSELoss', use_target_weight=True, loss_weight=0.5
+    )
+    sigma = 3 if '384' in data else 2
+    assert (cfg.codec.type, cfg.codec.sigma) == ('UDPHeatmap', sigma)
+    assert cfg.model.test_cfg.flip_test
+    assert not cfg.model.test_cfg.shift_heatmap
+
+
+@every_tokenpose
+def test_tokenpose_augmentation(path):
+    cfg = Config.fromfile(path)
+    mpii = tokenpose_name(path)[2].startswith('mpii')
+    steps = {
+        step.type: TRANSFORMS.build(step)
+        for step in cfg.train_dataloader.dataset.pipeline
+    }
+    boxes = steps['RandomBBoxTransform']
+    assert (boxes.shift_prob, boxes.scale_prob, boxes.rotate_prob) == (0, 1, 0.6)
+    assert boxes.scale_factor == ((0.75, 1.25) if mpii else (0.65, 1.35))
+    assert boxes.rotate_factor == (60 if mpii else 90)
+    assert steps['GetBBoxCenterScale'].padding == 1.25
+    assert steps['RandomFlip'].prob == 0.5
+    assert ('RandomHalfBody' in steps) != mpii
+    if not mpii:
+        half = steps['RandomHalfBody']
+        assert (half.prob, half.min_total_keypoints, half.padding) == (0.3, 9, 1.5)
+        for loader in (cfg.val_dataloader, cfg.test_dataloader):
+            assert 'AP_H_56' in loader.dataset.bbox_file
+
+
+@every_tokenpose
+def test_tokenpose_variant(path):
+    """Weights to begin with, scaling of attention, and what is sparse."""
+    cfg = Config.fromfile(path)
+    variant, sparse, data = tokenpose_name(path)
+    pretrained = {'b': 'hrnet_w32', 'l-d6': 'hrnet_w48', 'l-d24': 'hrnet_w48'}
+    init = cfg.model.backbone.get('init_cfg')
+    if variant in pretrained:
+        assert init.type == 'Pretrained'
+        assert pretrained[variant] in init.checkpoint
+    else:
+        assert 'checkpoint' not in str(init)
+    qk_scale = 'width' if variant in ('s-v1', 's-v2') else None
+    assert cfg.model.head.get('qk_scale') == qk_scale
+    expected = dict(SPARSE.get(sparse, {}))
+    if 'joint_mask' in expected:
+        name = data.split('-')[0]
+        expected['joint_mask'] = expected['joint_mask'][name]
+        expected['metainfo'] = dict(from_file=f'configs/_base_/datasets/{name}.py')
+    options = ('sparse_cfg', 'graph_depth', 'joint_mask', 'metainfo')
+    assert {k: v for k, v in cfg.model.head.items() if k in options} == expected
 
 
 def test_a_bare_name_finds_one_config():
