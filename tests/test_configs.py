@@ -217,6 +217,11 @@ def test_tokenpose_variant(path):
         assert pretrained[variant] in init.checkpoint
     else:
         assert 'checkpoint' not in str(init)
+    if variant in ('s-v1', 's-v2'):
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        for conv in (model.backbone.conv1, model.backbone.layer1[3].conv2):
+            assert conv.weight.std().item() == pytest.approx(0.001, rel=0.1)
     qk_scale = 'width' if variant in ('s-v1', 's-v2') else None
     assert cfg.model.head.get('qk_scale') == qk_scale
     expected = dict(SPARSE.get(sparse, {}))
