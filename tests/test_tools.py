@@ -1,0 +1,77 @@
+"""The command lines under tools/, as users type them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import pytest
+from conftest import ROOT
+
+pytestmark = pytest.mark.slow
+CONFIG = 'configs/tokenpose/td-hm_tokenpose-s-v1-sparse_udp-4xb32-300e_coco-256x192.py'
+
+
+def call(tool, *arguments):
+    """Run a tool; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', f'tools/{tool}.py', *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_benchmark_of_tokenpose(tmp_path):
+    plot = tmp_path / 'pictures' / 'cost.png'
+    out = call(
+        'benchmark_tokenpose',
+        '--quick',
+        '--cpu-time',
+        '--out',
+        tmp_path,
+        '--plot',
+        plot,
+    )
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert report['about']['clock'] == 'process_time'
+    jobs = [run['job'] for run in report['runs']]
+    assert [job['part'] for job in jobs] == ['head'] * 4 + ['model'] * 4 + ['sweep'] * 3
+    first = report['runs'][0]
+    assert set(first['seconds']) == {
+        *('dense', 'explicit', 'token', 'shared, keypoint', 'shared, visual'),
+        *('block', 'mask', 'gather'),
+    }
+    assert len(first['seconds']['dense']) == 2
+    assert len(first['seconds']['gather']) == 1
+    # Attention written out costs as many products; pruning costs fewer.
+    macs = first['macs']
+    assert macs['explicit'] == macs['dense'] > macs['shared, keypoint'] > macs['token']
+    for target in report['targets']:
+        assert target['met'] == (target['measured'] >= target['at_least'])
+    assert len(report['targets']) == 2 * 6 + 1
+    text = (tmp_path / 'report.md').read_text()
+    assert '### S-v2, whole model: 64 visual tokens, batch 2' in text
+    assert '### Targets' in out
+    assert 'the figures mean nothing' in out
+    assert cv2.imread(str(plot)).shape == (528, 1200, 3)
+
+
+def test_drawing_of_toy_people_in_two_modes(tmp_path):
+    # Two persons, or one with a second row: who keeps each key.
+    height = {}
+    for mode, count in (('token', 2), ('mask', 1)):
+        out = tmp_path / f'{mode}.png'
+        call(
+            'draw_pruning', '--config', CONFIG, '--out', out, '--count', count,
+            '--cfg-options', f'model.head.sparse_cfg.mode={mode}',
+        )  # fmt: skip
+        height[mode], width, _ = cv2.imread(str(out)).shape
+        assert width > 900
+    assert height['token'] == height['mask'] > 600

@@ -1,0 +1,262 @@
+"""TokenPose-S in every form of sparsity beside its dense and its explicit form."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmpose_lite.analysis import Spread, Timing, count_macs, time_interleaved
+from mmpose_lite.analysis.timing import Progress
+from mmpose_lite.models.backbones import HRNetTrunk
+from mmpose_lite.models.heads import TokenPoseHead
+from mmpose_lite.models.layers import SelfAttention
+
+CHANNELS, KEYPOINTS = 256, 17
+STEM = dict(
+    stage1=dict(
+        num_modules=1,
+        num_branches=1,
+        block='BOTTLENECK',
+        num_blocks=(4,),
+        num_channels=(64,),
+    )
+)
+# Name → sparse_cfg; 'explicit' is the dense network with attention written out.
+VARIANTS: dict[str, dict[str, Any] | None] = {
+    'dense': None,
+    'explicit': None,
+    'token': dict(mode='token'),
+    'shared, keypoint': dict(mode='shared', queries='keypoint'),
+    'shared, visual': dict(mode='shared', queries='visual'),
+    'block': dict(mode='block', block=4),
+    'mask': dict(mode='mask'),
+    'gather': dict(mode='gather'),
+}
+PARTS = ('head', 'model', 'sweep')
+PRACTICAL = ('dense', 'explicit', 'token', 'shared, keypoint')
+SLOW = ('gather',)  # 20 to 50 times the dense head's time
+
+
+class ExplicitAttention(SelfAttention):
+    """Attention step by step: the logits and their softmax are tensors of their own."""
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Softmax of the scaled products, times the values."""
+        if mask is not None:
+            raise ValueError('mask must be None: this form is for dense heads')
+        logits = torch.einsum('bhid,bhjd->bhij', query, key) * self.scale
+        return torch.einsum('bhij,bhjd->bhid', logits.softmax(dim=-1), value)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A network's size; (w, h).
+
+    Attributes:
+        name: What tables call it.
+        map_size: Map before the head, in cells.
+        patch_size: Of a token, in cells.
+    """
+
+    name: str
+    map_size: tuple[int, int]
+    patch_size: tuple[int, int]
+
+    @property
+    def tokens(self) -> int:
+        """Number of visual tokens."""
+        (width, height), (column, row) = self.map_size, self.patch_size
+        return width // column * (height // row)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What runs interleaved.
+
+    Attributes:
+        part: ``'head'`` and ``'sweep'`` time heads alone, ``'model'`` whole models.
+        size: Of the network.
+        batch: Images at a time.
+        names: Variants, 'dense' among them.
+    """
+
+    part: str
+    size: Size
+    batch: int
+    names: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What it measures."""
+        what = 'whole model' if self.part == 'model' else 'head alone'
+        return (
+            f'{self.size.name}, {what}: {self.size.tokens} visual tokens, '
+            f'batch {self.batch}'
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure and how long.
+
+    Attributes:
+        heads: Sizes at which the head alone and the whole model are timed.
+        sweep: Sizes for cost against token count, at batch 1.
+        batches: Images at a time.
+        rounds: Rounds that count.
+        warmup: Calls before them.
+        every: Rounds from one call of a slow variant to the next.
+        clock: Function of the module ``time``; ``'process_time'`` counts this process
+            alone, for a busy machine.
+    """
+
+    heads: tuple[Size, ...] = (
+        Size('S-v1', (48, 64), (3, 4)),
+        Size('S-v2', (48, 64), (2, 2)),
+    )
+    sweep: tuple[Size, ...] = (
+        Size('256', (32, 32), (2, 2)),
+        Size('768', (48, 64), (2, 2)),
+        Size('1728', (72, 96), (2, 2)),
+        Size('3072', (96, 128), (2, 2)),
+    )
+    batches: tuple[int, ...] = (1, 8)
+    rounds: int = 16
+    warmup: int = 2
+    every: int = 6
+    clock: str = 'perf_counter'
+
+    def jobs(self, parts: Iterable[str] = PARTS) -> list[Job]:
+        """What belongs to some of the parts."""
+        names = dict(head=tuple(VARIANTS), model=PRACTICAL)
+        jobs = [
+            Job(part, size, batch, names[part])
+            for part in parts
+            if part in names
+            for size in self.heads
+            for batch in self.batches
+        ]
+        if 'sweep' in parts:
+            jobs += [Job('sweep', size, 1, PRACTICAL) for size in self.sweep]
+        return jobs
+
+    @classmethod
+    def quick(cls) -> Plan:
+        """A few seconds; its figures mean nothing."""
+        return cls(
+            heads=(Size('S-v1', (12, 16), (3, 4)), Size('S-v2', (16, 16), (2, 2))),
+            sweep=tuple(Size(str(4 * n), (2 * n, 8), (2, 2)) for n in (2, 4, 6)),
+            batches=(1, 2),
+            rounds=2,
+            warmup=1,
+            every=2,
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a job measured.
+
+    Attributes:
+        job: The job.
+        timings: Name of a variant to its times.
+        macs: Name of a variant to MACs of one image.
+    """
+
+    job: Job
+    timings: dict[str, Timing]
+    macs: dict[str, int]
+
+    def speedup(self, fast: str, slow: str = 'dense') -> Spread:
+        """Time of ``slow`` over that of ``fast``, round by round."""
+        return self.timings[slow].over(self.timings[fast])
+
+
+def build_heads(size: Size, names: Iterable[str]) -> dict[str, TokenPoseHead]:
+    """Heads of COCO TokenPose-S with the same seeded weights, in eval mode.
+
+    Raises:
+        RuntimeError: If the explicit form computes something else than the dense one.
+    """
+    heads = {}
+    for name in names:
+        torch.manual_seed(0)
+        head = TokenPoseHead(
+            in_channels=CHANNELS,
+            out_channels=KEYPOINTS,
+            in_featuremap_size=size.map_size,
+            heatmap_size=(48, 64),
+            patch_size=size.patch_size,
+            qk_scale='width',
+            sparse_cfg=VARIANTS[name],
+        )
+        heads[name] = head.eval()
+    if 'explicit' in heads:
+        for layer in chain(*heads['explicit'].encoders):
+            layer.attention = _explicit(layer.attention)
+        _assert_equal(heads['explicit'], heads['dense'], _input(size, 1))
+    return heads
+
+
+def _explicit(fused: SelfAttention) -> ExplicitAttention:
+    explicit = ExplicitAttention(fused.out.in_features, fused.num_heads, fused.scale)
+    explicit.load_state_dict(fused.state_dict())
+    return explicit
+
+
+def _input(size: Size, batch: int) -> Tensor:
+    generator = torch.Generator().manual_seed(batch)
+    width, height = size.map_size
+    return torch.randn(batch, CHANNELS, height, width, generator=generator)
+
+
+def _assert_equal(one: nn.Module, other: nn.Module, feat: Tensor) -> None:
+    with torch.inference_mode():
+        gap = (one((feat,)) - other((feat,))).abs().max().item()
+    if not gap < 1e-4:
+        raise RuntimeError(f'explicit and fused attention differ by {gap:.2g}')
+
+
+def _calls(job: Job) -> Callable[[int], dict[str, Callable[[], Tensor]]]:
+    """From a batch size to a call per variant, on random input."""
+    heads = build_heads(job.size, job.names)
+    if job.part != 'model':
+        return lambda batch: {
+            name: partial(head, (_input(job.size, batch),))
+            for name, head in heads.items()
+        }
+    torch.manual_seed(0)
+    stem = HRNetTrunk(STEM, num_stages=1).eval()
+    width, height = (4 * cells for cells in job.size.map_size)
+
+    def run(head: TokenPoseHead, images: Tensor) -> Tensor:
+        return head(stem(images))
+
+    return lambda batch: {
+        name: partial(run, head, torch.randn(batch, 3, height, width))
+        for name, head in heads.items()
+    }
+
+
+def measure(plan: Plan, job: Job, progress: Progress | None = None) -> Run:
+    """Do a job; ``progress`` is that of :func:`time_interleaved`."""
+    calls = _calls(job)
+    timings = time_interleaved(
+        calls(job.batch),
+        plan.rounds,
+        plan.warmup,
+        {name: plan.every for name in job.names if name in SLOW},
+        progress=progress,
+        clock=getattr(time, plan.clock),
+    )
+    macs = {name: count_macs(call) for name, call in calls(1).items()}
+    return Run(job, timings, macs)
