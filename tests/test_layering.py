@@ -25,7 +25,10 @@ ALLOWED = {
     'analysis': ((), ('torch',)),
     'files': ((), ()),
     'datasets': (('files',), ('numpy', 'cv2')),
-    'visualization': (('datasets', 'files'), (*HOUSE, 'cv2', 'xtcocotools')),
+    'visualization': (
+        ('datasets', 'files'),
+        (*HOUSE, 'cv2', 'matplotlib', 'xtcocotools'),
+    ),
     'inference': (('models', 'visualization'), (*HOUSE, 'cv2')),
     'registry': ((), ('mmengine.registry', 'mmpose.registry')),
     'compat': ((), ('torch', 'numpy', 'mmengine')),

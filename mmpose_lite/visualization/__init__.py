@@ -1,14 +1,19 @@
 """What people look at: predictions beside the truth, measured figures."""
 
+from .attention import PruningTrace, trace_pruning
+from .attention_figure import draw_pruning
 from .grid import PosedImage, draw_pose_grid, predict_posed_images, save_image
 from .runs import format_table, last_metric, seconds_per_step
 
 __all__ = [
     'PosedImage',
+    'PruningTrace',
     'draw_pose_grid',
+    'draw_pruning',
     'format_table',
     'last_metric',
     'predict_posed_images',
     'save_image',
     'seconds_per_step',
+    'trace_pruning',
 ]
