@@ -441,7 +441,8 @@ def test_misfits_are_all_listed_with_shapes():
     assert '11 missing in the file, 2 unknown to the model, 1 of another shape' in text
     assert 'head.graph_layers.0.attention.qkv.weight (24, 8)' in text
     assert (
-        'head.encoders.0.1.mlp_norm.bias (8,); nearest: head.graph_layers.0.mlp_norm' in text
+        'head.encoders.0.1.mlp_norm.bias (8,); nearest: head.graph_layers.0.mlp_norm'
+        in text
     )
     assert 'head.heatmap_mlp.3.bias: expected (20,), received (21,)' in text
 

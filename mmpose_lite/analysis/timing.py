@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -81,6 +82,11 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _at_least_one(name: str, number: int) -> None:
+    if number < 1:
+        raise ValueError(f'{name} must be at least 1, got {number}')
+
+
 def _schedule(
     names: list[str], rounds: int, warmup: int, every: Mapping[str, int]
 ) -> list[tuple[int, str]]:
@@ -95,6 +101,67 @@ def _schedule(
     return order
 
 
+def interleave(
+    measures: Mapping[str, Callable[[], float]],
+    rounds: int = 15,
+    warmup: int = 2,
+    every: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Timing]:
+    """Collect what measures itself, such as work in other processes, in turns.
+
+    A round begins with the measure that came second in the one before; once all have
+    been first, the direction changes. So none keeps its place or its predecessor.
+
+    Args:
+        measures: Name to a callable that does its work and returns its seconds.
+        rounds: Rounds that count.
+        warmup: Calls of each before them, which do not count; at least one, as the
+            first call of a network allocates and selects kernels.
+        every: What runs in every k-th round only, as it takes long.
+        progress: Called after each call with calls done, calls in all (warm-up
+            included) and seconds left, as far as known.
+
+    Returns:
+        Name to timing, in the order of ``measures``.
+
+    Raises:
+        ValueError: If there is nothing to time, ``every`` names something else, or a
+            number is below 1.
+    """
+    every = dict.fromkeys(measures, 1) | dict(every or {})
+    if not measures or set(every) != set(measures):
+        raise ValueError(
+            'there must be something to time and nothing else in every, got '
+            f'{list(measures)} and {sorted(set(every) - set(measures))}'
+        )
+    numbers = dict(rounds=rounds, warmup=warmup, every=min(every.values()))
+    for name, number in numbers.items():
+        _at_least_one(name, number)
+    schedule = _schedule(list(measures), rounds, warmup, every)
+    taken: dict[str, dict[int, float]] = {name: {} for name in measures}
+    last: dict[str, float] = {}
+    left = Counter(name for _, name in schedule)
+    for done, (number, name) in enumerate(schedule, 1):
+        last[name] = measures[name]()
+        left[name] -= 1
+        if number >= 0:
+            taken[name][number] = last[name]
+        if progress is not None:
+            rest = sum(left[n] * last.get(n, last[name]) for n in measures)
+            progress(done, len(schedule), rest)
+    return {name: Timing(seconds) for name, seconds in taken.items()}
+
+
+def stopwatch(
+    call: Callable[[], object], clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Seconds that a call takes."""
+    start = clock()
+    call()
+    return clock() - start
+
+
 def time_interleaved(
     calls: Mapping[str, Callable[[], object]],
     rounds: int = 15,
@@ -104,53 +171,24 @@ def time_interleaved(
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Time callables in turns, in inference mode.
+    """Time callables of this process in turns, in inference mode.
 
-    A round begins with the callable that came second in the one before; once all have
-    been first, the direction changes. So none keeps its place or its predecessor.
+    They share one heap, and how it has grown changes what large tensors cost; where
+    that matters, give each a process: :class:`Isolated` with :func:`interleave`.
 
     Args:
         calls: Name to callable without arguments.
-        rounds: Rounds that count.
-        warmup: Calls of each callable before them, which do not count; at least one,
-            as the first call of a network allocates and selects kernels.
-        every: Callables that run in every k-th round only, as they take long.
+        rounds: As of :func:`interleave`, like ``warmup``, ``every`` and ``progress``.
+        warmup: See there.
+        every: See there.
         threads: Threads that torch may use; restored afterwards.
-        progress: Called after each call with calls done, calls in all (warm-up
-            included) and seconds left, as far as known.
+        progress: See there.
         clock: Seconds since any point in time.
 
-    Returns:
-        Name to timing, in the order of ``calls``.
-
     Raises:
-        ValueError: If there is nothing to time, ``every`` names something else, or a
-            number is below 1.
+        ValueError: As of :func:`interleave`, and if ``threads`` is below 1.
     """
-    every = dict.fromkeys(calls, 1) | dict(every or {})
-    if not calls or set(every) != set(calls):
-        raise ValueError(
-            f'calls must hold something and all that every names, got {list(calls)} '
-            f'and {sorted(set(every) - set(calls))}'
-        )
-    least = min(every.values())
-    numbers = dict(rounds=rounds, warmup=warmup, threads=threads, every=least)
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f'{name} must be at least 1, got {number}')
-    schedule = _schedule(list(calls), rounds, warmup, every)
-    taken: dict[str, dict[int, float]] = {name: {} for name in calls}
-    last: dict[str, float] = {}
-    left = Counter(name for _, name in schedule)
+    _at_least_one('threads', threads)
+    measures = {name: partial(stopwatch, call, clock) for name, call in calls.items()}
     with torch.inference_mode(), _threads(threads):
-        for done, (number, name) in enumerate(schedule, 1):
-            start = clock()
-            calls[name]()
-            last[name] = clock() - start
-            left[name] -= 1
-            if number >= 0:
-                taken[name][number] = last[name]
-            if progress is not None:
-                rest = sum(left[n] * last.get(n, last[name]) for n in calls)
-                progress(done, len(schedule), rest)
-    return {name: Timing(seconds) for name, seconds in taken.items()}
+        return interleave(measures, rounds, warmup, every, progress)

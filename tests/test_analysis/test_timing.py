@@ -89,7 +89,7 @@ def test_mode_and_threads_of_calls_are_set_and_restored():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(calls={}), 'calls must hold something'),
+        (dict(calls={}), 'must be something to time'),
         (dict(every=dict(other=2)), "got \\['a'\\] and \\['other'\\]"),
         (dict(every=dict(a=0)), 'every must be at least 1, got 0'),
         (dict(rounds=0), 'rounds must be at least 1, got 0'),
