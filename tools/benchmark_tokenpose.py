@@ -50,14 +50,15 @@ def main() -> None:
         TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
         TextColumn('{task.fields[left]:.0f} s left'),
     )  # fmt: skip
-    with Progress(*columns, transient=True) as bar:
+    # Networks run in forked processes, which a thread that draws would endanger.
+    with Progress(*columns, transient=True, auto_refresh=False) as bar:
         for number, job in enumerate(jobs, 1):
             task = bar.add_task(f'{number}/{len(jobs)} {job.title}', left=0.0)
 
             def advance(
                 done: int, total: int, left: float, task: TaskID = task
             ) -> None:
-                bar.update(task, completed=done, total=total, left=left)
+                bar.update(task, completed=done, total=total, left=left, refresh=True)
 
             runs.append(bench.measure(plan, job, advance))
             bar.remove_task(task)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmpose_lite.analysis import Spread, Timing, count_macs, time_interleaved
+from mmpose_lite.analysis import (
+    Isolated,
+    Spread,
+    Timing,
+    count_macs,
+    interleave,
+    stopwatch,
+)
 from mmpose_lite.analysis.timing import Progress
 from mmpose_lite.models.backbones import HRNetTrunk
 from mmpose_lite.models.heads import TokenPoseHead
@@ -86,7 +95,7 @@ class Job:
         part: ``'head'`` and ``'sweep'`` time heads alone, ``'model'`` whole models.
         size: Of the network.
         batch: Images at a time.
-        names: Variants, 'dense' among them.
+        names: Variants, 'dense' and 'explicit' among them.
     """
 
     part: str
@@ -181,15 +190,13 @@ class Run:
         return self.timings[slow].over(self.timings[fast])
 
 
-def build_heads(size: Size, names: Iterable[str]) -> dict[str, TokenPoseHead]:
-    """Heads of COCO TokenPose-S with the same seeded weights, in eval mode.
+class Network:
+    """A variant with seeded weights and input, in eval mode, on one thread."""
 
-    Raises:
-        RuntimeError: If the explicit form computes something else than the dense one.
-    """
-    heads = {}
-    for name in names:
+    def __init__(self, job: Job, name: str) -> None:
+        torch.set_num_threads(1)
         torch.manual_seed(0)
+        size = job.size
         head = TokenPoseHead(
             in_channels=CHANNELS,
             out_channels=KEYPOINTS,
@@ -199,12 +206,34 @@ def build_heads(size: Size, names: Iterable[str]) -> dict[str, TokenPoseHead]:
             qk_scale='width',
             sparse_cfg=VARIANTS[name],
         )
-        heads[name] = head.eval()
-    if 'explicit' in heads:
-        for layer in chain(*heads['explicit'].encoders):
-            layer.attention = _explicit(layer.attention)
-        _assert_equal(heads['explicit'], heads['dense'], _input(size, 1))
-    return heads
+        if name == 'explicit':
+            for layer in chain(*head.encoders):
+                layer.attention = _explicit(layer.attention)
+        torch.manual_seed(1)  # making the explicit form has drawn more numbers
+        width, height = size.map_size
+        self.head, self.stem, shape = head.eval(), None, (CHANNELS, height, width)
+        if job.part == 'model':
+            self.stem = HRNetTrunk(STEM, num_stages=1).eval()
+            shape = (3, 4 * height, 4 * width)
+        self.batch = torch.randn(job.batch, *shape)
+
+    @torch.inference_mode()
+    def __call__(self, images: int | None = None) -> Tensor:
+        """Heatmaps of the batch, or of its first images."""
+        feats = (self.batch[:images],)
+        return self.head(feats if self.stem is None else self.stem(*feats))
+
+    def seconds(self, clock: str) -> float:
+        """Time of one call."""
+        return stopwatch(self, getattr(time, clock))
+
+    def heatmaps(self) -> np.ndarray:
+        """Heatmaps of the first image."""
+        return self(1).numpy()
+
+    def macs(self) -> int:
+        """MACs of one image."""
+        return count_macs(partial(self, 1))
 
 
 def _explicit(fused: SelfAttention) -> ExplicitAttention:
@@ -213,50 +242,34 @@ def _explicit(fused: SelfAttention) -> ExplicitAttention:
     return explicit
 
 
-def _input(size: Size, batch: int) -> Tensor:
-    generator = torch.Generator().manual_seed(batch)
-    width, height = size.map_size
-    return torch.randn(batch, CHANNELS, height, width, generator=generator)
-
-
-def _assert_equal(one: nn.Module, other: nn.Module, feat: Tensor) -> None:
-    with torch.inference_mode():
-        gap = (one((feat,)) - other((feat,))).abs().max().item()
-    if not gap < 1e-4:
-        raise RuntimeError(f'explicit and fused attention differ by {gap:.2g}')
-
-
-def _calls(job: Job) -> Callable[[int], dict[str, Callable[[], Tensor]]]:
-    """From a batch size to a call per variant, on random input."""
-    heads = build_heads(job.size, job.names)
-    if job.part != 'model':
-        return lambda batch: {
-            name: partial(head, (_input(job.size, batch),))
-            for name, head in heads.items()
-        }
-    torch.manual_seed(0)
-    stem = HRNetTrunk(STEM, num_stages=1).eval()
-    width, height = (4 * cells for cells in job.size.map_size)
-
-    def run(head: TokenPoseHead, images: Tensor) -> Tensor:
-        return head(stem(images))
-
-    return lambda batch: {
-        name: partial(run, head, torch.randn(batch, 3, height, width))
-        for name, head in heads.items()
-    }
-
-
 def measure(plan: Plan, job: Job, progress: Progress | None = None) -> Run:
-    """Do a job; ``progress`` is that of :func:`time_interleaved`."""
-    calls = _calls(job)
-    timings = time_interleaved(
-        calls(job.batch),
-        plan.rounds,
-        plan.warmup,
-        {name: plan.every for name in job.names if name in SLOW},
-        progress=progress,
-        clock=getattr(time, plan.clock),
-    )
-    macs = {name: count_macs(call) for name, call in calls(1).items()}
+    """Do a job, each variant in a process of its own; they take turns.
+
+    Args:
+        plan: How often.
+        job: What.
+        progress: As of :func:`interleave`.
+
+    Raises:
+        RuntimeError: If the explicit form computes something else than the dense one.
+    """
+    with ExitStack() as stack:
+        networks = {
+            name: stack.enter_context(Isolated(Network, job, name, method='fork'))
+            for name in job.names
+        }
+        dense, explicit = (networks[n].ask('heatmaps') for n in ('dense', 'explicit'))
+        if not abs(dense - explicit).max() < 1e-4:
+            raise RuntimeError(
+                'explicit and fused attention differ by '
+                f'{abs(dense - explicit).max():.2g}, allowed is 1e-4'
+            )
+        timings = interleave(
+            {n: partial(net.ask, 'seconds', plan.clock) for n, net in networks.items()},
+            plan.rounds,
+            plan.warmup,
+            {name: plan.every for name in job.names if name in SLOW},
+            progress,
+        )
+        macs = {name: network.ask('macs') for name, network in networks.items()}
     return Run(job, timings, macs)

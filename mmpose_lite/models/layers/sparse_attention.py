@@ -107,9 +107,12 @@ def masked_attention(
 
 def take_tokens(tensor: Tensor, indices: Tensor) -> Tensor:
     """Rows of the last but one axis: ``(B, ..., N, d)`` and ``(B, K)``."""
-    middle = (1,) * (tensor.dim() - 3)
-    wanted = indices.view(indices.shape[0], *middle, -1, 1)
-    return tensor.gather(-2, wanted.expand(*tensor.shape[:-2], -1, tensor.shape[-1]))
+    # Whole rows at once: several times as fast as gather, which goes by elements.
+    batch, count = tensor.shape[0], tensor.shape[-2]
+    rows = tensor.movedim(-2, 1).flatten(0, 1)  # (B * N, ..., d)
+    first = torch.arange(batch, device=indices.device)[:, None] * count
+    taken = rows.index_select(0, (indices + first).flatten())
+    return taken.unflatten(0, (batch, -1)).movedim(1, -2)
 
 
 def with_keypoints(indices: Tensor, num_keypoints: int) -> Tensor:
