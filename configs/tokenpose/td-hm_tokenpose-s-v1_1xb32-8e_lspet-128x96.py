@@ -1,7 +1,7 @@
 _base_ = ['../_base_/lspet_128x96.py']
 
 # TokenPose-S-v1 with its own patches on a quarter of the image: 64 visual tokens.
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+optim_wrapper = dict(optimizer=dict(lr=5e-4, betas=(0.9, 0.98)))
 model = dict(
     backbone=dict(
         type='HRNetTrunk',
@@ -27,5 +27,14 @@ model = dict(
         qk_scale='width',
         loss=dict(type='KeypointMSELoss', use_target_weight=True),
         decoder=_base_.codec,
+        init_cfg=[
+            dict(
+                type='Xavier',
+                layer='Linear',
+                distribution='uniform',
+                override=dict(type='Normal', name='heatmap_mlp', std=0.002),
+            ),
+            dict(type='Constant', layer='LayerNorm', val=1),
+        ],
     ),
 )
