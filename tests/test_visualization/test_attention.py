@@ -32,7 +32,7 @@ def config(flip_test=False, graph=2, **sparse_cfg):
         num_heads=2,
         sparse_cfg=dict(layers=LAYERS, keep_ratio=0.5, **sparse_cfg),
         graph_depth=graph,
-        joint_mask='limb',
+        joint_mask='limb' if graph else None,
         metainfo=dict(from_file='configs/_base_/datasets/coco.py'),
         decoder=codec,
     )
