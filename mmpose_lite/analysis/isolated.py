@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -37,7 +38,7 @@ class Isolated:
         context: Any = multiprocessing.get_context(method)
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, build, args), daemon=True
+            target=_serve, args=(theirs, self._pipe, build, args), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -78,8 +79,12 @@ class Isolated:
         self._pipe.close()
 
 
-def _serve(pipe: Connection, build: Callable[..., object], args: tuple) -> None:
-    """Build, say so, then answer questions until None comes."""
+def _serve(
+    pipe: Connection, other_end: Connection, build: Callable[..., object], args: tuple
+) -> None:
+    """Build, say so, then answer questions until None comes or nobody is left."""
+    # Else the pipe would not end with the process that asks.
+    other_end.close()
 
     def answer(call: Callable[[], object]) -> bool:
         try:
@@ -92,9 +97,10 @@ def _serve(pipe: Connection, build: Callable[..., object], args: tuple) -> None:
     made: list[Any] = []
     if not answer(lambda: made.append(build(*args))):
         return
-    while (question := pipe.recv()) is not None:
-        name, given = question
-        answer(partial(_method, made[0], name, given))
+    with suppress(EOFError):
+        while (question := pipe.recv()) is not None:
+            name, given = question
+            answer(partial(_method, made[0], name, given))
 
 
 def _method(made: Any, name: str, args: tuple) -> object:

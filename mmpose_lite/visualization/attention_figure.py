@@ -183,7 +183,7 @@ def _draw_queries(
 
 def _draw_graph(axis: Axes, trace: PruningTrace, meta: Mapping[str, Any]) -> None:
     """Lines between joints that see each other in the graph layers."""
-    _show(axis, trace, 'graph layers: who sees whom', faded=0.65)
+    _show(axis, trace, 'graph layers; dashed: mirrored', faded=0.65)
     assert trace.joint_mask is not None
     x, y, _ = trace.keypoints.T
     mirror = meta['flip_indices']
