@@ -163,6 +163,8 @@ class TokenPoseHead(HeatmapHead):
                 'graph_depth must be at least 0, and 0 with more than one encoder '
                 f'(depths {tuple(depths)}), got {graph_depth}'
             )
+        if joint_mask is not None and not graph_depth:
+            raise ValueError('joint_mask needs graph layers, got graph_depth=0')
         if not depths or min(depths) < 1:
             raise ValueError(f'depths must be at least 1 each, got {tuple(depths)}')
         self.in_shape = (in_channels, in_featuremap_size[1], in_featuremap_size[0])
