@@ -105,3 +105,28 @@ def test_mpii(shared, tmp_path):
     results = [line for line in scalars(tmp_path) if 'PCK' in line]
     assert len(results) == 1
     assert 0 <= results[0]['PCK'] <= 100
+
+
+def test_polarized_self_attention(shared, tmp_path):
+    """Attention in MMPose's ResNet through training, validation and the COCO metric."""
+    root = shared / 'data' / 'coco_sample'
+    files = dict(ann_file='test_coco.json', data_prefix__img='')
+    mim(
+        'train',
+        ROOT / 'configs/psa/td-hm_res50-psa-p_8xb64-210e_coco-256x192.py',
+        tmp_path,
+        **dataset_options('train', root, **files),
+        **dataset_options('val', root, **files, bbox_file='None'),
+        val_evaluator__ann_file=root / 'test_coco.json',
+        model__backbone__init_cfg='None',
+        train_dataloader__batch_size=4,
+        val_dataloader__batch_size=4,
+        default_hooks__logger__interval=1,
+        train_cfg__max_epochs=1,
+        train_cfg__val_interval=1,
+    )
+    logged = scalars(tmp_path)
+    losses = [line['loss'] for line in logged if 'loss' in line]
+    assert len(losses) >= 2
+    assert all(0 < loss < 1 for loss in losses)
+    assert [0 <= line['coco/AP'] <= 1 for line in logged if 'coco/AP' in line] == [True]
