@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class PatchEmbedding(nn.Linear):
@@ -31,12 +32,15 @@ class PatchEmbedding(nn.Linear):
         super().__init__(in_channels * patch_size[0] * patch_size[1], embed_dims)
 
     def forward(self, feat: Tensor) -> Tensor:
-        """Cut and embed."""
+        """Cut and embed, as a convolution that strides over the patches."""
         width, height = self.patch_size
-        cells = feat.unflatten(3, (-1, width)).unflatten(2, (-1, height))
-        # (B, C, rows, height, columns, width) → (B, rows, columns, height, width, C)
-        patches = cells.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
-        return super().forward(patches)
+        # A copy of the weight: laid out channel first it spares one of the whole map,
+        # which takes as long as the embedding itself.
+        weight = self.weight.unflatten(1, (height, width, -1)).permute(0, 3, 1, 2)
+        embedded = F.conv2d(
+            feat, weight.contiguous(), self.bias, stride=(height, width)
+        )
+        return embedded.flatten(2).transpose(1, 2)
 
 
 def sine_position_table(grid: tuple[int, int], embed_dims: int) -> Tensor:
