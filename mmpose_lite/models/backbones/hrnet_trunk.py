@@ -15,10 +15,11 @@ from mmpose.models.backbones.resnet import get_expansion
 from torch import Tensor, nn
 
 from ...registry import register_model
+from .chaining import ReturnsItself
 
 
 @register_model
-class HRNetTrunk(HRNet):
+class HRNetTrunk(ReturnsItself, HRNet):
     """MMPose's HRNet up to one of its first three stages.
 
     Three stages are the trunk of TokenPose-B (W32) and L (W48), one is the stem of S.
@@ -72,14 +73,9 @@ class HRNetTrunk(HRNet):
         multiscale_output = layer_config.get('multiscale_output', multiscale_output)
         return super()._make_stage(layer_config, in_channels, multiscale_output)
 
-    def train(self, mode: bool = True) -> HRNetTrunk:
-        """As MMPose's, but returns the module."""
-        super().train(mode)
-        return self
-
 
 @register_model
-class RawImage(BaseBackbone):
+class RawImage(ReturnsItself, BaseBackbone):
     """No backbone: the normalised image is the map, as of TokenPose-T.
 
     Shape:
@@ -90,8 +86,3 @@ class RawImage(BaseBackbone):
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """The image itself."""
         return (x,)
-
-    def train(self, mode: bool = True) -> RawImage:
-        """As MMPose's, but returns the module."""
-        super().train(mode)
-        return self

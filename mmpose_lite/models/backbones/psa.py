@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ...registry import register_model
 from ..layers import PolarizedSelfAttention, checkpoint_keeping_stats
+from .chaining import ReturnsItself
 
 
 class _PSABlock(nn.Module):
@@ -70,7 +71,7 @@ def _add_attention(net: nn.Module, blocks: tuple[type, ...], **options: str) -> 
 
 
 @register_model
-class PSAHRNet(HRNet):
+class PSAHRNet(ReturnsItself, HRNet):
     """HRNet of MMPose with polarized self-attention in its residual blocks.
 
     Args:
@@ -101,14 +102,9 @@ class PSAHRNet(HRNet):
         _add_attention(self, blocks, layout=layout, variant=variant)
         self._freeze_stages()  # attention in frozen stages is frozen too
 
-    def train(self, mode: bool = True) -> PSAHRNet:
-        """As MMPose's, but returns the module."""
-        super().train(mode)
-        return self
-
 
 @register_model
-class PSAResNet(ResNet):
+class PSAResNet(ReturnsItself, ResNet):
     """ResNet of MMPose with polarized self-attention in every residual block.
 
     Args:
@@ -139,8 +135,3 @@ class PSAResNet(ResNet):
             self, (PSABasicBlock, PSABottleneck), layout=layout, variant=variant
         )
         self._freeze_stages()  # attention in frozen stages is frozen too
-
-    def train(self, mode: bool = True) -> PSAResNet:
-        """As MMPose's, but returns the module."""
-        super().train(mode)
-        return self

@@ -18,10 +18,13 @@ def attention_map(
     query: Tensor, key: Tensor, scale: float, mask: Tensor | None = None
 ) -> Tensor:
     """Attention probabilities ``(B, h, Nq, Nk)``; ``mask`` is true where allowed."""
+    return _logits(query, key, scale, mask).softmax(dim=-1)
+
+
+def _logits(query: Tensor, key: Tensor, scale: float, mask: Tensor | None) -> Tensor:
+    """Scaled products, minus infinity where not allowed."""
     logits = query @ key.transpose(-2, -1) * scale
-    if mask is not None:
-        logits = logits.masked_fill(~mask, float('-inf'))
-    return logits.softmax(dim=-1)
+    return logits if mask is None else logits.masked_fill(~mask, float('-inf'))
 
 
 def visual_importance(
@@ -99,7 +102,7 @@ def masked_attention(
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, scale=scale
         )
-    logits = (query @ key.transpose(-2, -1) * scale).masked_fill(~mask, float('-inf'))
+    logits = _logits(query, key, scale, mask)
     weight = (logits - logits.amax(dim=-1, keepdim=True)).exp()
     total = weight.sum(dim=-1, keepdim=True) + eps
     return (weight + eps / key.shape[2]) / total @ value
