@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ def check(
         ValueError: If a key is missing or too many, a shape differs or a dropped table
             is not the model's (the message lists all of them).
     """
+    model = _as_loaded(model, state_dict)
     own = model.state_dict()
     missing = [key for key in own if key not in state_dict]
     unexpected = [key for key in state_dict if key not in own]
@@ -52,6 +55,15 @@ def check(
         counts = ', '.join(f'{len(v)} {k}' for k, v in parts.items() if v)
         lines = [f'\n  {name}: {line}' for name, part in parts.items() for line in part]
         raise ValueError(f'the weights do not fit the model: {counts}{"".join(lines)}')
+
+
+def _as_loaded(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
+    """A copy in the form that it takes on for these weights (searched networks)."""
+    model = copy.deepcopy(model)
+    # The lists of keys and shapes that do not fit are ours; here they would stop it.
+    with contextlib.suppress(RuntimeError):
+        model.load_state_dict(state_dict, strict=False)
+    return model
 
 
 def _difference(model: nn.Module, dropped: Dropped) -> list[str]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from . import tokenpose
+from . import hrnas, tokenpose
 from .check import check
 from .layout import Drop, Dropped, Layout, Rename, describe
 
 OWN = Layout('mmpose_lite', (), (Rename(r'((?:backbone|head)\..+)', r'\1'),))
-LAYOUTS: tuple[Layout, ...] = tokenpose.LAYOUTS
+LAYOUTS: tuple[Layout, ...] = (*tokenpose.LAYOUTS, *hrnas.LAYOUTS)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,10 @@ def apply(
         ValueError: If a key matches no row, or two keys get one name.
     """
     sources: dict[str, str] = {}
-    dropped, unmatched, clashes = [], [], []
+    unmatched, clashes = [], []
+    dropped: list[Dropped] = []
+    if layout.prepare is not None:
+        weights, dropped = layout.prepare(weights)
     for key, tensor in weights.items():
         row = layout.row(key, tensor)
         if row is None:

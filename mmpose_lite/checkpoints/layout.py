@@ -61,6 +61,10 @@ class Dropped:
     row: Drop
 
 
+Prepare = Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], list[Dropped]]]
+"""Weights to weights and what was dropped of them."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Table of one upstream layout.
@@ -71,12 +75,14 @@ class Layout:
             marks are all there, the one with the most marks is meant.
         rows: What becomes of each key.
         note: What a user must know to use such weights, beyond the keys.
+        prepare: Done before the rows, where one key decides over others.
     """
 
     name: str
     marks: tuple[str, ...]
     rows: tuple[Rename | Drop, ...]
     note: str = ''
+    prepare: Prepare | None = None
 
     def row(self, key: str, tensor: Tensor) -> Rename | Drop | None:
         """The first row that applies to a key and its tensor."""

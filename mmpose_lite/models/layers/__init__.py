@@ -5,8 +5,10 @@ from .ccw import ConditionalChannelWeighting
 from .checkpoint import checkpoint_keeping_stats
 from .conv import conv_norm, depthwise_pointwise
 from .joint_mask import joint_mask
+from .light_transformer import LightTransformer
 from .pruning import Pruning, SparseConfig, Stream, build_pruning
 from .psa import PolarizedSelfAttention
+from .searching import InvertedBottleneck, SearchingBlock
 from .shuffle import (
     PerBranch,
     ShuffleUnit,
@@ -15,18 +17,23 @@ from .shuffle import (
     naive_transform,
     shuffle_chains,
 )
+from .surgery import Cut
 from .susa import SUSA, ParallelSUSA
 from .tokens import PatchEmbedding, sine_position_table
 
 __all__ = [
     'SUSA',
     'ConditionalChannelWeighting',
+    'Cut',
     'EncoderLayer',
+    'InvertedBottleneck',
+    'LightTransformer',
     'ParallelSUSA',
     'PatchEmbedding',
     'PerBranch',
     'PolarizedSelfAttention',
     'Pruning',
+    'SearchingBlock',
     'SelfAttention',
     'ShuffleUnit',
     'SparseConfig',

@@ -17,6 +17,8 @@ class SelfAttention(nn.Module):
         embed_dims: Token width D.
         num_heads: Heads h; each sees a contiguous slice of D / h channels.
         scale: Factor of the logits; 1 / sqrt(D / h) if not given.
+        bias: Whether the output projection has a bias.
+        dropout: Rate on the attention weights, in training.
 
     Shape:
         - Input, output: ``(B, N, D)``.
@@ -26,7 +28,13 @@ class SelfAttention(nn.Module):
     """
 
     def __init__(
-        self, embed_dims: int, num_heads: int, scale: float | None = None
+        self,
+        embed_dims: int,
+        num_heads: int,
+        scale: float | None = None,
+        *,
+        bias: bool = True,
+        dropout: float = 0,
     ) -> None:
         super().__init__()
         if num_heads < 1 or embed_dims % num_heads:
@@ -35,8 +43,9 @@ class SelfAttention(nn.Module):
             )
         self.num_heads = num_heads
         self.scale = (embed_dims // num_heads) ** -0.5 if scale is None else scale
+        self.dropout = dropout
         self.qkv = nn.Linear(embed_dims, 3 * embed_dims, bias=False)
-        self.out = nn.Linear(embed_dims, embed_dims)
+        self.out = nn.Linear(embed_dims, embed_dims, bias=bias)
 
     def _split(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
         """``(B, N, parts * D)`` to ``parts`` tensors ``(B, h, N, D / h)``."""
@@ -65,7 +74,12 @@ class SelfAttention(nn.Module):
     ) -> Tensor:
         """Softmax attention of every head, fused; ``mask`` is true where allowed."""
         return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, scale=self.scale
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            scale=self.scale,
         )
 
     def merge(self, heads: Tensor) -> Tensor:

@@ -1,0 +1,342 @@
+"""Search spaces and searched architectures of HR-NAS as plain data.
+
+An architecture is a list with one entry per searching block, in block order, in the
+upstream form with one element more: ``[out_channels, 1, stride, kernels, channels,
+true, tokens]``. As a file or mapping it also holds the space that it was found in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+
+from torch import Tensor
+
+TRANSFORMERS = (None, 'residual', 'all')
+HEADER = 'mmpose_lite.HRNASNet'
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The supernet: how many blocks of which widths, and what each may contain.
+
+    Attributes:
+        num_blocks: Per stage and resolution, high to low, the blocks in a row.
+        channels: Per stage, the width of each resolution.
+        stem_channels: Widths of the stem's two convolutions.
+        head_channels: Width of the output.
+        expand: Hidden channels per input channel and kernel size.
+        kernels: Sides of the depthwise kernels, odd.
+        transformer: None, ``'residual'`` (in blocks whose shortcut is the identity) or
+            ``'all'``.
+        tokens: Tokens of each transformer.
+
+    Raises:
+        ValueError: If the lists disagree in length or a number is out of range.
+    """
+
+    num_blocks: tuple[tuple[int, ...], ...]
+    channels: tuple[tuple[int, ...], ...]
+    stem_channels: tuple[int, int] = (24, 24)
+    head_channels: int = 90
+    expand: float = 4
+    kernels: tuple[int, ...] = (3, 5, 7)
+    transformer: str | None = None
+    tokens: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ('num_blocks', 'channels'):
+            rows = tuple(tuple(row) for row in getattr(self, name))
+            object.__setattr__(self, name, rows)
+        for name in ('stem_channels', 'kernels'):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        lengths = [len(row) for row in self.channels]
+        if lengths != [len(row) for row in self.num_blocks] or lengths != [
+            min(max(length, 1), before + 1)
+            for before, length in zip([1, *lengths], lengths, strict=False)
+        ]:
+            raise ValueError(
+                'space num_blocks and channels need the same resolutions, at least '
+                'one and from stage to stage at most one more, got '
+                f'{self.num_blocks} and {self.channels}'
+            )
+        numbers = (
+            *self.stem_channels,
+            self.head_channels,
+            self.tokens,
+            *(n for row in (*self.channels, *self.num_blocks) for n in row),
+        )
+        if len(self.stem_channels) != 2 or any(
+            not isinstance(n, int) or n < 1 for n in numbers
+        ):
+            raise ValueError(
+                'space stem_channels (two), head_channels, tokens, channels and '
+                f'num_blocks must be whole numbers of at least 1, got {asdict(self)}'
+            )
+        if not self.kernels or any(
+            not isinstance(k, int) or k < 1 or k % 2 == 0 for k in self.kernels
+        ):
+            raise ValueError(f'space kernels must be odd, got {self.kernels}')
+        if len(set(self.kernels)) < len(self.kernels) or self.expand <= 0:
+            raise ValueError(
+                'space kernels must differ and expand be positive, got '
+                f'{self.kernels} and {self.expand}'
+            )
+        if self.transformer not in TRANSFORMERS:
+            raise ValueError(
+                f'space transformer must be one of {TRANSFORMERS}, got '
+                f'{self.transformer!r}'
+            )
+
+
+_DEEP = ((1,), (2, 2), (2, 2, 3), (2, 2, 3, 4), (2, 2, 3, 4))
+_WIDE = ((24,), (18, 36), (18, 36, 72), (18, 36, 72, 144), (18, 36, 72, 144))
+# The published supernet for key points, and one for CPUs and toy data.
+SPACES = {
+    'keypoint': SearchSpace(_DEEP, _WIDE),
+    'mini': SearchSpace(
+        ((1,), (1, 1), (1, 1, 1)),
+        ((16,), (12, 24), (12, 24, 48)),
+        stem_channels=(16, 16),
+        head_channels=32,
+        tokens=16,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a searching block stands; the search changes nothing of it.
+
+    Attributes:
+        in_channels: Width of its input.
+        out_channels: Width of its output.
+        stride: 1 or 2.
+        level: Resolution of its input: a stride of 4 * 2^level.
+    """
+
+    in_channels: int
+    out_channels: int
+    stride: int
+    level: int
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether the shortcut is the identity."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+    def sizes(self, image_size: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Height and width of input and output for an image of ``(H, W)``."""
+        height, width = image_size
+        # Every stride-2 convolution rounds up.
+        reductions = [2 + self.level, 2 + self.level + (self.stride == 2)]
+        return tuple((-(-height // 2**r), -(-width // 2**r)) for r in reductions)
+
+
+@dataclass(frozen=True)
+class BlockArch:
+    """What the search left of a block.
+
+    Attributes:
+        kernels: Sides of the depthwise kernels.
+        channels: Hidden width of each.
+        tokens: Tokens of the transformer, 0 for none.
+    """
+
+    kernels: tuple[int, ...]
+    channels: tuple[int, ...]
+    tokens: int = 0
+
+
+def fuse_sources(before: int, after: int) -> list[list[int]]:
+    """Per fused resolution, the neighbouring resolutions that flow into it."""
+    return [
+        [j for j in (i - 1, i, i + 1) if 0 <= j < before]
+        for i in range(min(before, after))
+    ]
+
+
+def places(space: SearchSpace) -> Iterator[Place]:
+    """The blocks of a space in block order."""
+    before: tuple[int, ...] = (space.stem_channels[1],)
+    for after, counts in zip(space.channels, space.num_blocks, strict=True):
+        for i, sources in enumerate(fuse_sources(len(before), len(after))):
+            for j in sources:
+                yield Place(before[j], after[i], 2 if j < i else 1, j)
+        for i in range(len(before), len(after)):
+            yield Place(after[i - 1], after[i], 2, i - 1)
+        for level, (width, count) in enumerate(zip(after, counts, strict=True)):
+            yield from [Place(width, width, 1, level)] * count
+        before = after
+    yield Place(sum(before), space.head_channels, 1, 0)
+
+
+def full_arch(space: SearchSpace) -> list[BlockArch]:
+    """The supernet of a space."""
+    full = []
+    for place in places(space):
+        width = round(space.expand * place.in_channels)
+        has_tokens = space.transformer == 'all' or (
+            space.transformer == 'residual' and place.is_residual
+        )
+        full.append(
+            BlockArch(
+                space.kernels,
+                (width,) * len(space.kernels),
+                space.tokens if has_tokens else 0,
+            )
+        )
+    return full
+
+
+def resolve_space(space: str | Mapping) -> SearchSpace:
+    """Space by name, by a dict of its fields, or by ``dict(base=name, **changes)``.
+
+    Raises:
+        ValueError: If a name, key or value is not allowed.
+    """
+    if isinstance(space, str):
+        if space not in SPACES:
+            raise ValueError(f'space must be one of {list(SPACES)}, got {space!r}')
+        return SPACES[space]
+    allowed = [field.name for field in fields(SearchSpace)]
+    if not isinstance(space, Mapping) or not set(space) <= {*allowed, 'base'}:
+        raise ValueError(
+            f"space must be one of {list(SPACES)} or a dict of 'base' and {allowed}, "
+            f'got {space!r}'
+        )
+    given = dict(space)
+    if 'base' in given:
+        given = {**asdict(resolve_space(given.pop('base'))), **given}
+    if not {'num_blocks', 'channels'} <= set(given):
+        raise ValueError(
+            f"space needs 'base', or num_blocks and channels, got {space!r}"
+        )
+    return SearchSpace(**given)
+
+
+def read_arch(path: str | os.PathLike[str]) -> dict:
+    """The mapping that an architecture file holds.
+
+    Raises:
+        ValueError: If the file is no architecture.
+    """
+    with open(path, encoding='utf-8') as file:
+        try:
+            data = json.load(file)
+        except ValueError as error:
+            raise ValueError(f'{path} is no JSON: {error}') from error
+    if isinstance(data, list):
+        return dict(blocks=data)
+    if not isinstance(data, dict) or 'blocks' not in data:
+        raise ValueError(f"{path} is no architecture: it has no 'blocks'")
+    return data
+
+
+def dump_arch(
+    space: SearchSpace, arch: Sequence[BlockArch], input_size: Sequence[int] | None
+) -> dict:
+    """Architecture with its header, ready for JSON; ``input_size`` is ``(W, H)``."""
+    return dict(
+        type=HEADER,
+        input_size=None if input_size is None else list(input_size),
+        space=json.loads(json.dumps(asdict(space))),
+        blocks=[
+            [
+                place.out_channels,
+                1,
+                place.stride,
+                list(block.kernels),
+                list(block.channels),
+                True,
+                block.tokens,
+            ]
+            for place, block in zip(places(space), arch, strict=True)
+        ],
+    )
+
+
+def parse_arch(space: SearchSpace, blocks: Sequence[Sequence]) -> list[BlockArch]:
+    """Check a list of blocks against a space.
+
+    Args:
+        space: The space whose places the blocks fill.
+        blocks: Upstream entries of 6 or ours of 7 elements.
+
+    Raises:
+        ValueError: If there are too many or few, or one does not fit its place.
+    """
+    where = list(places(space))
+    if len(blocks) != len(where):
+        raise ValueError(
+            f'arch must have {len(where)} blocks for this space, got {len(blocks)}'
+        )
+    return [
+        _parse_block(index, place, entry)
+        for index, (place, entry) in enumerate(zip(where, blocks, strict=True))
+    ]
+
+
+def _parse_block(index: int, place: Place, entry: Sequence) -> BlockArch:
+    entry = list(entry)
+    tokens = entry[6] if len(entry) == 7 else 0
+    try:
+        out_channels, _, stride, kernels, channels = entry[:5]
+        fits = (
+            len(entry) in (6, 7)
+            and (out_channels, stride) == (place.out_channels, place.stride)
+            and len(kernels) == len(channels) == len(set(kernels))
+            and all(isinstance(k, int) and k > 0 and k % 2 for k in kernels)
+            and all(isinstance(n, int) and n > 0 for n in channels)
+            and isinstance(tokens, int)
+            and tokens >= 0
+        )
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f'arch[{index}] must be [{place.out_channels}, 1, {place.stride}, kernels, '
+            f'channels, true] or the same with a number of tokens, with different odd '
+            f'kernels and a positive width for each; got {entry}'
+        )
+    return BlockArch(tuple(kernels), tuple(channels), tokens)
+
+
+def infer_arch(
+    state_dict: Mapping[str, Tensor], names: Sequence[str]
+) -> list[BlockArch] | None:
+    """The architecture that weights belong to, from their shapes alone.
+
+    Args:
+        state_dict: Weights under our keys.
+        names: Prefix of each block's keys, in block order.
+
+    Returns:
+        None if not every block has weights there.
+    """
+    found: dict[str, dict] = {name: {} for name in names}
+    pattern = re.compile(
+        r'(.+)\.(?:ops\.(\d+)\.depthwise\.conv\.weight|(transformer)\.project\.weight'
+        r'|(constant|pw_bn)(?:\.weight)?)'
+    )
+    for key, value in state_dict.items():
+        match = pattern.fullmatch(key)
+        if match is not None and match[1] in found:
+            found[match[1]][match[2] or match[3] or 'present'] = tuple(value.shape)
+    if not all(found.values()):
+        return None
+    result = []
+    for parts in found.values():
+        ops = [parts[key] for key in sorted(filter(str.isdigit, parts), key=int)]
+        tokens = parts['transformer'][0] if 'transformer' in parts else 0
+        result.append(
+            BlockArch(
+                tuple(shape[-1] for shape in ops),
+                tuple(shape[0] for shape in ops),
+                tokens,
+            )
+        )
+    return result
