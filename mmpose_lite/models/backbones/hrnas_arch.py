@@ -8,6 +8,7 @@ true, tokens]``. As a file or mapping it also holds the space that it was found 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -127,6 +128,11 @@ class Place:
     def is_residual(self) -> bool:
         """Whether the shortcut is the identity."""
         return self.stride == 1 and self.in_channels == self.out_channels
+
+    @property
+    def group_width(self) -> int:
+        """Input channels per group of the shortcut's convolution, if it has one."""
+        return self.in_channels // math.gcd(self.in_channels, self.out_channels)
 
     def sizes(self, image_size: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """Height and width of input and output for an image of ``(H, W)``."""

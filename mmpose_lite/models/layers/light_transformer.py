@@ -104,6 +104,11 @@ class LightTransformer(nn.Module):
         """Number of tokens."""
         return self.project.out_channels
 
+    @property
+    def importance(self) -> nn.Parameter:
+        """Weights of the first norm, the tokens' importance in the search."""
+        return self.project_norm.weight
+
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Transform ``x`` and resize the result to ``size`` (H', W')."""
         small = F.interpolate(x, (SIDE, SIDE), mode='bilinear', align_corners=False)
