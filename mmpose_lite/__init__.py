@@ -1,6 +1,6 @@
 """Light and searched human-pose networks for MMPose 1.x.
 
-Importing the package registers every model; it prints nothing and downloads nothing.
+Importing the package registers every model and hook; it prints and downloads nothing.
 Where MMPose is absent only what needs no MMPose can be used.
 """
 
@@ -19,7 +19,7 @@ register_config_scope()
 # the environment report (argv[0] is '-m' while `python -m` looks for what to run).
 if find_spec('mmpose') is not None:
     try:
-        from . import models  # noqa: F401  (imported for its registrations)
+        from . import engine, models  # noqa: F401  (imported for their registrations)
     except Exception as error:
         if sys.argv[:1] != ['-m']:
             raise

@@ -1,4 +1,4 @@
-"""The package's registry: a child of mmengine's, mirrored into MMPose's.
+"""The package's registries: children of mmengine's, mirrored into MMPose's.
 
 Every class is reachable as ``mmpose_lite.Name`` under any ``default_scope``: that
 takes mmengine's root registry as parent, because a scoped name is only looked up in
@@ -10,18 +10,38 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
+from mmpose.registry import HOOKS as MMPOSE_HOOKS
 from mmpose.registry import MODELS as MMPOSE_MODELS
 
 SCOPE = 'mmpose_lite'
 
 T = TypeVar('T', bound=type)
 
-# A second import of the package (after its modules were dropped) finds its child there.
-MODELS: Registry = MMENGINE_MODELS.children.get(SCOPE) or Registry(
-    'model', parent=MMENGINE_MODELS, scope=SCOPE, locations=['mmpose_lite.models']
-)
+
+def _child(name: str, parent: Registry, location: str) -> Registry:
+    """The package's child of a root registry.
+
+    A second import of the package (after its modules were dropped) finds it there.
+    """
+    return parent.children.get(SCOPE) or Registry(
+        name, parent=parent, scope=SCOPE, locations=[location]
+    )
+
+
+MODELS: Registry = _child('model', MMENGINE_MODELS, 'mmpose_lite.models')
+HOOKS: Registry = _child('hook', MMENGINE_HOOKS, 'mmpose_lite.engine')
+
+
+def _register(cls: T, own: Registry, theirs: Registry) -> T:
+    """Enter a class into ``own``, and into ``theirs`` where its name is free."""
+    own.register_module(module=cls, force=True)
+    holder = theirs.module_dict.get(cls.__name__)
+    if holder is None or holder.__module__.partition('.')[0] == SCOPE:
+        theirs.register_module(module=cls, force=True)
+    return cls
 
 
 def register_model(cls: T) -> T:
@@ -33,8 +53,16 @@ def register_model(cls: T) -> T:
     Returns:
         The same class.
     """
-    MODELS.register_module(module=cls, force=True)
-    holder = MMPOSE_MODELS.module_dict.get(cls.__name__)
-    if holder is None or holder.__module__.partition('.')[0] == SCOPE:
-        MMPOSE_MODELS.register_module(module=cls, force=True)
-    return cls
+    return _register(cls, MODELS, MMPOSE_MODELS)
+
+
+def register_hook(cls: T) -> T:
+    """Class decorator for hooks of the Runner; names as with :func:`register_model`.
+
+    Args:
+        cls: The hook class to register.
+
+    Returns:
+        The same class.
+    """
+    return _register(cls, HOOKS, MMPOSE_HOOKS)

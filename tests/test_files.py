@@ -1,18 +1,27 @@
 """Files that exist either whole or not at all."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from mmpose_lite.files import write_atomically
+from mmpose_lite.files import atomic_file, part_name, remove_parts, write_atomically
 
 
-def test_writes_and_replaces(tmp_path):
+@pytest.mark.parametrize('sync', [False, True])
+def test_writes_and_replaces(tmp_path, sync):
     path = tmp_path / 'a.txt'
-    write_atomically(path, b'one')
-    write_atomically(str(path), b'two')
+    write_atomically(path, b'one', sync=sync)
+    write_atomically(str(path), b'two', sync=sync)
     assert path.read_bytes() == b'two'
     assert os.listdir(tmp_path) == ['a.txt']
+
+
+def test_writes_into_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_atomically('a.txt', b'one', sync=True)
+    assert (tmp_path / 'a.txt').read_bytes() == b'one'
 
 
 def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
@@ -27,3 +36,52 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
         write_atomically(path, b'new')
     assert path.read_bytes() == b'old'
     assert os.listdir(tmp_path) == ['a.txt']
+
+
+def test_name_comes_with_the_end_of_the_block(tmp_path):
+    path = tmp_path / 'a.txt'
+    with atomic_file(path) as file:
+        file.write(b'half')
+        assert os.listdir(tmp_path) == [os.path.basename(part_name(path))]
+    assert os.listdir(tmp_path) == ['a.txt']
+
+
+def test_content_is_on_the_disk_before_its_name(tmp_path, monkeypatch):
+    """File, then name, then folder."""
+    calls = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(handle):
+        calls.append(os.path.basename(os.readlink(f'/proc/self/fd/{handle}')))
+        fsync(handle)
+
+    def replaced(source, target):
+        calls.append('rename')
+        replace(source, target)
+
+    monkeypatch.setattr(os, 'fsync', synced)
+    monkeypatch.setattr(os, 'replace', replaced)
+    path = tmp_path / 'a.txt'
+    write_atomically(path, b'one', sync=True)
+    assert calls == [os.path.basename(part_name(path)), 'rename', tmp_path.name]
+
+
+def test_leftovers_of_the_dead_go_and_nothing_else(tmp_path):
+    dead = subprocess.Popen([sys.executable, '-c', ''])
+    dead.wait()
+    left = f'.a.pth.{dead.pid}.part', f'.b.{os.getpid()}.part'
+    stay = (
+        f'.a.pth.{os.getppid()}.part',  # another process that writes just now
+        f'a.pth.{dead.pid}.part',
+        f'.a.pth.{dead.pid}.partial',
+        '.a.pth.part',
+        f'.{dead.pid}.part',
+        'a.pth',
+    )
+    for name in (*left, *stay):
+        (tmp_path / name).write_bytes(b'')
+    folder = f'.c.{dead.pid}.part'
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / 'draft').write_bytes(b'')
+    assert remove_parts(tmp_path) == sorted((*left, folder))
+    assert sorted(os.listdir(tmp_path)) == sorted(stay)

@@ -19,7 +19,7 @@ ALLOWED = {
         HOUSE,
     ),
     'search': (('models', 'registry'), HOUSE),
-    'engine': (('search', 'registry'), HOUSE),
+    'engine': (('search', 'registry', 'files'), HOUSE),
     'deploy': (('models',), ('torch', 'numpy', 'onnx', 'onnxruntime', 'openvino')),
     'checkpoints': ((), ('torch',)),
     'analysis': ((), ('torch',)),
@@ -33,7 +33,7 @@ ALLOWED = {
     'registry': ((), ('mmengine.registry', 'mmpose.registry')),
     'compat': ((), ('torch', 'numpy', 'mmengine')),
     'paths': ((), ('mmengine.config',)),
-    '__init__': (('compat', 'paths', 'models', 'deploy'), ()),
+    '__init__': (('compat', 'paths', 'models', 'engine', 'deploy'), ()),
     '__main__': (('__init__', 'compat', 'paths', 'registry'), ()),
 }
 

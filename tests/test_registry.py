@@ -9,7 +9,8 @@ from conftest import ROOT
 COMPAT = str(ROOT / 'mmpose_lite' / 'compat.py')
 CHECK = """
 from mmengine.registry import DefaultScope, MODELS as ROOT, init_default_scope
-from mmpose.registry import MODELS
+from mmengine.registry import HOOKS as ROOT_HOOKS
+from mmpose.registry import HOOKS, MODELS
 assert MODELS.get('XHRNet').__module__ == 'mmpose_lite.models.backbones.xhrnet'
 assert MODELS.get('LiteHRNet').__module__ == 'mmpose.models.backbones.litehrnet'
 for scope in ('mmpose', 'mmdet', 'mmengine', 'mmpose_lite'):
@@ -21,7 +22,13 @@ for scope in ('mmpose', 'mmdet', 'mmengine', 'mmpose_lite'):
             assert cls.__module__.startswith('mmpose_lite.'), (scope, name, cls)
         theirs = registry.get('mmpose.LiteHRNet')
         assert theirs.__module__.startswith('mmpose.'), theirs
+    for registry in (HOOKS, ROOT_HOOKS):
+        for name in ('mmpose_lite.EpochSeedHook', 'mmpose.EpochSeedHook'):
+            cls = registry.get(name)
+            assert cls.__module__ == 'mmpose_lite.engine.hooks.epoch_seed', (scope, cls)
+        assert registry.get('CheckpointHook').__module__.startswith('mmengine.')
 init_default_scope('mmpose')
+assert type(HOOKS.build(dict(type='EpochSeedHook'))).__name__ == 'EpochSeedHook'
 net = MODELS.build(dict(type='XHRNet', arch='s18'))
 assert type(net).__module__ == 'mmpose_lite.models.backbones.xhrnet'
 print('resolved')
