@@ -119,8 +119,11 @@ class SeededLoader:
             )
         self.loader = loader
         self.seed = seed
-        self._fetch = SeededFetch(dataset, seed)
-        dataset.__getitems__ = self._fetch  # type: ignore[attr-defined]
+        # Two loaders may share a data set.
+        fetch = getattr(dataset, '__getitems__', None)
+        if not isinstance(fetch, SeededFetch) or fetch.seed != seed:
+            fetch = dataset.__getitems__ = SeededFetch(dataset, seed)
+        self._fetch = fetch
         # torch draws a number from here whenever it starts workers, which a resumed run
         # does at another epoch: it must not come from the model's stream.
         loader.generator = torch.Generator()

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch.utils.data import Dataset
 from mmpose_lite import files
 
 STATE = ('state_dict', 'optimizer', 'ema_state_dict', 'param_schedulers')
+_NUMBERS = count()
 METRICS = ['one', 'two']
 
 
@@ -115,11 +117,13 @@ def runner(work_dir, workers=0, hooks=None, checkpoint=None, **options):
         ),
         default_hooks=dict(
             checkpoint=dict(
-                type='mmpose_lite.AtomicCheckpointHook',
-                interval=1,
-                max_keep_ckpts=1,
-                save_best=METRICS,
-                rule='less',
+                dict(
+                    type='mmpose_lite.AtomicCheckpointHook',
+                    interval=1,
+                    max_keep_ckpts=1,
+                    save_best=METRICS,
+                    rule='less',
+                ),
                 **(checkpoint or {}),
             )
         ),
@@ -131,6 +135,7 @@ def runner(work_dir, workers=0, hooks=None, checkpoint=None, **options):
         ],
         randomness=dict(seed=seed),
         log_level='WARNING',
+        experiment_name=f'run{next(_NUMBERS)}',  # mmengine keeps logs by it
     )
     return Runner(**{**arguments, **options})
 
@@ -168,13 +173,13 @@ class HalfWriter:
 
 
 def _live(work_dir, die_at, journal, train):
-    count, pid = 0, os.getpid()
+    moments, pid = 0, os.getpid()
 
     def watch(event, args):
-        nonlocal count
+        nonlocal moments
         if os.getpid() == pid and is_moment(event, args):  # no worker's
-            count += 1
-            if count == die_at:
+            moments += 1
+            if moments == die_at:
                 os.kill(pid, signal.SIGKILL)
             if journal is not None:
                 os.write(journal, f'{event} {args[0]}\n'.encode())

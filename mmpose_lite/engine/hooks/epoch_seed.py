@@ -78,6 +78,8 @@ class EpochSeedHook(Hook):
         if runner.val_loop is not None:
             loader = runner.val_loop.dataloader
             self._val = SeededLoader(loader, self.seed, 'val_dataloader')
+        # Hooks may measure on training data during a validation that is made up for.
+        self._train.begin(max(runner.epoch - 1, 0))
         sampler = self._train.sampler
         if loaded.get('sampler_seed') is not None and sampler is not None:
             sampler.seed = loaded['sampler_seed']
