@@ -18,7 +18,7 @@ ALLOWED = {
         ('models.layers', 'models.backbones', 'models.heads', 'registry'),
         HOUSE,
     ),
-    'search': (('models', 'registry'), HOUSE),
+    'search': (('models', 'registry', 'analysis', 'files'), HOUSE),
     'engine': (('search', 'registry', 'files'), HOUSE),
     'deploy': (('models',), ('torch', 'numpy', 'onnx', 'onnxruntime', 'openvino')),
     'checkpoints': ((), ('torch',)),
@@ -26,7 +26,7 @@ ALLOWED = {
     'files': ((), ()),
     'datasets': (('files',), ('numpy', 'cv2')),
     'visualization': (
-        ('datasets', 'files'),
+        ('datasets', 'files', 'models'),
         (*HOUSE, 'cv2', 'matplotlib', 'xtcocotools'),
     ),
     'inference': (('models', 'visualization'), (*HOUSE, 'cv2')),
