@@ -87,6 +87,13 @@ class Tell(Hook):
         sys.audit('small_run.step', 'validated')
 
 
+class QuickRunner(Runner):
+    """Starts at once: without the report for which compilers are asked."""
+
+    def _log_env(self, env_cfg):
+        pass
+
+
 def loader(train, workers=0, **options):
     return dict(
         dataset=Noisy(),
@@ -137,7 +144,7 @@ def runner(work_dir, workers=0, hooks=None, checkpoint=None, **options):
         log_level='WARNING',
         experiment_name=f'run{next(_NUMBERS)}',  # mmengine keeps logs by it
     )
-    return Runner(**{**arguments, **options})
+    return QuickRunner(**{**arguments, **options})
 
 
 def is_moment(event, args):
@@ -185,7 +192,6 @@ def _live(work_dir, die_at, journal, train):
                 os.write(journal, f'{event} {args[0]}\n'.encode())
 
     files.open = lambda *args: HalfWriter(open(*args))  # noqa: SIM115
-    Runner._log_env = lambda self, env_cfg: None  # asks compilers; takes seconds
     sys.addaudithook(watch)
     torch.manual_seed(0)
     train(work_dir)

@@ -15,8 +15,6 @@ from mmpose_lite import files
 from mmpose_lite.engine.hooks import AtomicCheckpointHook
 from mmpose_lite.engine.storage import AtomicBackend
 
-pytestmark = pytest.mark.usefixtures('quick')
-
 OFFERS = {
     'default': {},
     'every second': dict(interval=2),

@@ -16,8 +16,6 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from mmpose_lite.engine.hooks import EpochSeedHook
 from mmpose_lite.engine.seeding import STEPS, SeededFetch, SeededLoader, seed_all
 
-pytestmark = pytest.mark.usefixtures('quick')
-
 
 def draw():
     return random.random(), np.random.rand(), torch.rand(()).item()
