@@ -27,7 +27,7 @@ _GENERATORS = (
     np.random.RandomState,
     torch.Generator,
 )
-_GLOBAL = (random._inst, np.random.mtrand._rand, torch.default_generator)  # type: ignore[attr-defined]
+_GLOBAL = (random._inst, np.random.mtrand._rand, torch.default_generator)
 _LEAVES = (str, bytes, int, float, complex, type, np.ndarray, torch.Tensor)
 # Attributes of datasets that hold annotations: large, and data only.
 _ANNOTATIONS = ('data_list', 'data_bytes', 'data_address', '_metainfo')
@@ -110,7 +110,7 @@ class SeededLoader:
     """
 
     def __init__(self, loader: DataLoader, seed: int, name: str) -> None:
-        dataset = loader.dataset
+        dataset: Any = loader.dataset
         if isinstance(dataset, IterableDataset) or loader.batch_sampler is None:
             raise ValueError(
                 f'{name} has batch_size={loader.batch_size} and a data set of type '
