@@ -15,6 +15,7 @@ from ...registry import register_model
 from ..layers import SearchingBlock, conv_norm
 from .chaining import ReturnsItself
 from .hrnas_arch import (
+    HEADER,
     BlockArch,
     Place,
     SearchSpace,
@@ -116,6 +117,8 @@ class HRNASNet(ReturnsItself, BaseBackbone):
             that of ``arch``, or ``'keypoint'``.
         norm_cfg: Norm layer as MMPose configs write it, with a weight per channel.
         norm_eval: Keep batch norms in eval mode while training.
+        channels_last: Compute with channels innermost in memory: on CPUs a training
+            step takes about half the time.
         init_cfg: MMEngine initialisation; the published one if None (convolutions
             normal with standard deviation 0.001, other matrices Xavier uniform).
 
@@ -132,7 +135,7 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         >>> from mmpose_lite.models.backbones import HRNASNet
         >>> feats = HRNASNet(space='mini')(torch.rand(1, 3, 64, 64))
         >>> [tuple(feat.shape) for feat in feats]
-        [(1, 32, 16, 16)]
+        [(1, 16, 16, 16)]
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         *,
         norm_cfg: dict | None = None,
         norm_eval: bool = False,
+        channels_last: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if init_cfg is None:
@@ -153,6 +157,7 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         super().__init__(init_cfg=init_cfg)
         norm_cfg = dict(type='BN') if norm_cfg is None else norm_cfg
         self.norm_eval = norm_eval
+        self.channels_last = channels_last
         self.is_searched = arch is not None
         self.space, given = resolve_arch(arch, space)
         self.places: tuple[Place, ...] = tuple(places(self.space))
@@ -184,6 +189,8 @@ class HRNASNet(ReturnsItself, BaseBackbone):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Image to the merged map of the highest resolution."""
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
         feats: list[Tensor] = [self.stem(x)]
         for module in self.features:
             feats = module(feats)
@@ -225,6 +232,8 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         for (_, block), now, then in pairs:
             if now != then:
                 block.reshape(then.kernels, then.channels, then.tokens)
+        if self.norm_eval:  # new norms are in the mode of their block
+            self.train(self.training)
 
 
 def resolve_arch(
@@ -245,11 +254,14 @@ def resolve_arch(
                 "arch as a mapping needs 'blocks' and may have 'space', 'type' and "
                 f"'input_size', got the keys {sorted(arch)}"
             )
+        if arch.get('type', HEADER) != HEADER:
+            raise ValueError(f'arch has the type {arch["type"]!r}, not {HEADER!r}')
         found, arch = arch.get('space'), arch['blocks']
-    resolved = resolve_space(next(s for s in (space, found, 'keypoint') if s))
-    if found and resolve_space(found) != resolved:
+    wanted = (found, 'keypoint') if space is None else (space,)
+    resolved = resolve_space(next(s for s in wanted if s is not None))
+    if found is not None and resolve_space(found) != resolved:
         raise ValueError(
-            f'space {space!r} is not the one that arch was found in: {dict(found)}'
+            f'space {space!r} is not the one that arch was found in: {found!r}'
         )
     if arch is None:
         return resolved, full_arch(resolved)

@@ -49,16 +49,14 @@ class SearchSpace:
     tokens: int = 64
 
     def __post_init__(self) -> None:
-        for name in ('num_blocks', 'channels'):
-            rows = tuple(tuple(row) for row in getattr(self, name))
-            object.__setattr__(self, name, rows)
-        for name in ('stem_channels', 'kernels'):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._tidy()
         lengths = [len(row) for row in self.channels]
-        if lengths != [len(row) for row in self.num_blocks] or lengths != [
+        allowed = [
             min(max(length, 1), before + 1)
             for before, length in zip([1, *lengths], lengths, strict=False)
-        ]:
+        ]
+        counts = [len(row) for row in self.num_blocks]
+        if not lengths or not counts == lengths == allowed:
             raise ValueError(
                 'space num_blocks and channels need the same resolutions, at least '
                 'one and from stage to stage at most one more, got '
@@ -81,16 +79,33 @@ class SearchSpace:
             not isinstance(k, int) or k < 1 or k % 2 == 0 for k in self.kernels
         ):
             raise ValueError(f'space kernels must be odd, got {self.kernels}')
-        if len(set(self.kernels)) < len(self.kernels) or self.expand <= 0:
+        if len(set(self.kernels)) < len(self.kernels):
+            raise ValueError(f'space kernels must differ, got {self.kernels}')
+        least = min(self.stem_channels[1], *(n for row in self.channels for n in row))
+        if not isinstance(self.expand, int | float) or round(self.expand * least) < 1:
             raise ValueError(
-                'space kernels must differ and expand be positive, got '
-                f'{self.kernels} and {self.expand}'
+                f'space expand must be a number that leaves the narrowest block, of '
+                f'{least} channels, at least one hidden channel, got {self.expand!r}'
             )
         if self.transformer not in TRANSFORMERS:
             raise ValueError(
                 f'space transformer must be one of {TRANSFORMERS}, got '
                 f'{self.transformer!r}'
             )
+
+    def _tidy(self) -> None:
+        """Turn lists into tuples, as they come from configs and JSON."""
+        depths = dict(stem_channels=1, kernels=1, num_blocks=2, channels=2)
+        for name, depth in depths.items():
+            given = getattr(self, name)
+            try:
+                tidy = tuple(given if depth == 1 else (tuple(row) for row in given))
+            except TypeError:
+                raise ValueError(
+                    f'space {name} must be a list{" of lists" * (depth - 1)} of '
+                    f'numbers, got {given!r}'
+                ) from None
+            object.__setattr__(self, name, tidy)
 
 
 _DEEP = ((1,), (2, 2), (2, 2, 3), (2, 2, 3, 4), (2, 2, 3, 4))
@@ -100,9 +115,9 @@ SPACES = {
     'keypoint': SearchSpace(_DEEP, _WIDE),
     'mini': SearchSpace(
         ((1,), (1, 1), (1, 1, 1)),
-        ((16,), (12, 24), (12, 24, 48)),
-        stem_channels=(16, 16),
-        head_channels=32,
+        ((12,), (8, 16), (8, 16, 32)),
+        stem_channels=(8, 12),
+        head_channels=16,
         tokens=16,
     ),
 }
@@ -287,13 +302,13 @@ def parse_arch(space: SearchSpace, blocks: Sequence[Sequence]) -> list[BlockArch
 
 
 def _parse_block(index: int, place: Place, entry: Sequence) -> BlockArch:
-    entry = list(entry)
-    tokens = entry[6] if len(entry) == 7 else 0
     try:
-        out_channels, _, stride, kernels, channels = entry[:5]
+        out_channels, repeats, stride, kernels, channels, expands, *rest = entry
+        tokens = rest[0] if rest else 0
         fits = (
-            len(entry) in (6, 7)
+            len(rest) <= 1
             and (out_channels, stride) == (place.out_channels, place.stride)
+            and (repeats, expands) == (1, True)
             and len(kernels) == len(channels) == len(set(kernels))
             and all(isinstance(k, int) and k > 0 and k % 2 for k in kernels)
             and all(isinstance(n, int) and n > 0 for n in channels)

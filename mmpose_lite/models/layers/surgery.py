@@ -35,9 +35,11 @@ def select(tensor: Tensor, dim: int, keep: Tensor) -> Tensor:
 
 
 def cut_parameter(parameter: nn.Parameter, dim: int, keep: Tensor) -> Cut:
-    """Cut a parameter; its gradient is dropped."""
+    """Cut a parameter and its gradient."""
+    grad, parameter.grad = parameter.grad, None
     parameter.data = select(parameter, dim, keep)
-    parameter.grad = None
+    if grad is not None:
+        parameter.grad = select(grad, dim, keep)
     return Cut(parameter, dim, keep)
 
 

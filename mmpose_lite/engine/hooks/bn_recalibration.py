@@ -1,0 +1,103 @@
+"""Batch norm statistics that belong to the weights that are validated."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ...registry import register_hook
+from ..models_of import averaged_model, live_model
+
+
+@register_hook
+class BNRecalibrationHook(Hook):
+    """Measures batch norm statistics anew, for validation and checkpoints.
+
+    Averaged weights, and weights that were just cut, produce activations that the
+    running statistics do not describe. They become the plain mean over a few training
+    batches, and over all processes: those of the averaged weights where an ``EMAHook``
+    keeps some, else those of the model. Norms that the model keeps in eval mode, as
+    with ``norm_eval``, are left alone.
+
+    Args:
+        interval: Epochs between two measurements; the last epoch is always one.
+        batches: Training batches to average over.
+        batch_size: Images per batch and process.
+
+    Raises:
+        ValueError: If either is not positive.
+    """
+
+    # After ShrinkHook (ABOVE_NORMAL), before CheckpointHook (VERY_LOW).
+    priority = 'LOW'
+
+    def __init__(
+        self, interval: int = 1, batches: int = 10, batch_size: int = 16
+    ) -> None:
+        if min(interval, batches, batch_size) < 1:
+            raise ValueError(
+                'interval, batches and batch_size must be at least 1, got '
+                f'{interval}, {batches} and {batch_size}'
+            )
+        self.interval = interval
+        self.batches = batches
+        self.batch_size = batch_size
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Measure, if it is time."""
+        if not (
+            self.every_n_epochs(runner, self.interval)
+            or self.is_last_train_epoch(runner)
+        ):
+            return
+        # A loader of its own leaves the workers of the training loader undisturbed.
+        loader = runner.build_dataloader(
+            dict(
+                dataset=runner.train_dataloader.dataset,
+                batch_size=self.batch_size,
+                sampler=dict(type='DefaultSampler', shuffle=True),
+                collate_fn=dict(type='pseudo_collate'),
+                num_workers=0,
+            ),
+            seed=runner.seed,
+        )
+        average = averaged_model(runner)
+        model = live_model(runner) if average is None else average.module
+        recalibrate(model, loader, self.batches)
+
+
+@torch.no_grad()
+def recalibrate(model: nn.Module, loader: object, batches: int) -> None:
+    """Replace running statistics by the mean over ``batches`` batches.
+
+    Args:
+        model: A pose estimator of MMPose; its mode is restored.
+        loader: Gives batches as training does.
+        batches: How many to use; all there are, if fewer.
+    """
+    was_training = model.training
+    model.train()
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+    norms = [norm for norm in norms if norm.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    counts = [norm.num_batches_tracked.clone() for norm in norms]
+    model.eval()  # dropout must not be part of what is measured
+    for norm in norms:
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean
+    for batch in islice(loader, batches):
+        data = model.data_preprocessor(batch, True)
+        model(data['inputs'], data['data_samples'], mode='tensor')
+    for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+        norm.momentum = momentum
+        norm.num_batches_tracked.copy_(count)
+        for statistic in (norm.running_mean, norm.running_var):
+            all_reduce(statistic, 'mean')
+    model.train(was_training)

@@ -1,0 +1,188 @@
+"""Deciding what a search removes, and removing it everywhere at once.
+
+Decisions are plain data (:class:`Masks`), so that one process can take them for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..models.backbones import HRNASNet
+from ..models.backbones.hrnas_arch import BlockArch, Place
+from ..models.layers import Cut, SearchingBlock
+from ..models.layers.surgery import select
+from .costs import CostModel
+from .penalty import THRESHOLD
+
+
+@dataclass(frozen=True)
+class BlockMask:
+    """What stays of a block.
+
+    Attributes:
+        channels: Per kernel size that is left, ``(n,)``, true for what stays.
+        tokens: ``(n,)``; None where there is no transformer.
+    """
+
+    channels: tuple[Tensor, ...]
+    tokens: Tensor | None
+
+    def groups(self) -> Iterator[Tensor]:
+        """The masks of the kernel sizes, then that of the tokens if there is one."""
+        yield from self.channels
+        if self.tokens is not None:
+            yield self.tokens
+
+    def arch(self, kernels: Sequence[int]) -> BlockArch:
+        """The architecture that the block will have."""
+        left = [(k, int(m.sum())) for k, m in zip(kernels, self.channels, strict=True)]
+        left = [(kernel, count) for kernel, count in left if count]
+        tokens = 0 if self.tokens is None else int(self.tokens.sum())
+        return BlockArch(tuple(k for k, _ in left), tuple(n for _, n in left), tokens)
+
+
+Masks = list[BlockMask]
+
+
+def importances(block: SearchingBlock) -> list[Tensor]:
+    """Absolute importances of a block, in the order of :meth:`BlockMask.groups`."""
+    found = [op.importance for op in block.ops]
+    if block.transformer is not None:
+        found.append(block.transformer.importance)
+    return [gamma.detach().abs() for gamma in found]
+
+
+def decide(
+    net: HRNASNet,
+    cost: CostModel,
+    *,
+    averaged: HRNASNet | None = None,
+    threshold: float = THRESHOLD,
+    cap: float | None = None,
+    floor: float = 0,
+    tokens: bool = True,
+) -> Masks:
+    """Choose what stays: the least important leaves first.
+
+    A channel or token leaves if it is dead, that is, if both its importance and its
+    averaged one are at most ``threshold``; and beyond that as long as the network costs
+    more than ``cap``. Nothing leaves that would take the cost below ``floor``.
+
+    Args:
+        net: The network that is searched.
+        cost: What its parts cost.
+        averaged: Copy with averaged weights, if there is one.
+        threshold: See above.
+        cap: See above; None for no limit.
+        floor: See above.
+        tokens: Whether tokens may leave, which changes the function.
+
+    Returns:
+        A mask per block, in block order.
+    """
+    nets = [net] if averaged is None else [net, averaged]
+    live = [[importances(block) for _, block in n.named_blocks()] for n in nets]
+    scores = [
+        [torch.stack(group).amax(0).cpu() for group in zip(*blocks, strict=True)]
+        for blocks in zip(*live, strict=True)
+    ]
+    masks = _all_true(net, scores)
+    groups = [list(mask.groups()) for mask in masks]
+    rows = list(
+        zip(net.places, (block for _, block in net.named_blocks()), strict=True)
+    )
+    total = cost.network(net.space, net.arch)
+    for score, b, g, index in sorted(_candidates(scores)):
+        if score > threshold and (cap is None or total <= cap):
+            break
+        place, block = rows[b]
+        if g == len(block.ops) and not tokens:
+            continue
+        group = groups[b][g]
+        saving = _saving(cost, place, block, g, int(group.sum()))
+        if total - saving >= floor:
+            group[index] = False
+            total -= saving
+    return masks
+
+
+def _candidates(
+    scores: Sequence[Sequence[Tensor]],
+) -> Iterator[tuple[float, int, int, int]]:
+    """Score, block, group and index of every channel and token."""
+    for b, block in enumerate(scores):
+        for g, group in enumerate(block):
+            yield from ((value, b, g, i) for i, value in enumerate(group.tolist()))
+
+
+def _all_true(net: HRNASNet, scores: Sequence[Sequence[Tensor]]) -> Masks:
+    masks = []
+    for (_, block), groups in zip(net.named_blocks(), scores, strict=True):
+        full = [torch.ones(len(group), dtype=torch.bool) for group in groups]
+        ops = len(block.ops)
+        masks.append(BlockMask(tuple(full[:ops]), full[ops] if full[ops:] else None))
+    return masks
+
+
+def _saving(
+    cost: CostModel, place: Place, block: SearchingBlock, g: int, count: int
+) -> float:
+    """What the last of ``count`` channels or tokens of a group costs."""
+    if g == len(block.ops):
+        return cost.transformer(place, count) - cost.transformer(place, count - 1)
+    kernel = block.kernels[g]
+    return cost.op(place, kernel, count) - cost.op(place, kernel, count - 1)
+
+
+def planned_arch(net: HRNASNet, masks: Masks) -> list[BlockArch]:
+    """The architecture that masks lead to."""
+    blocks = zip(net.named_blocks(), masks, strict=True)
+    return [mask.arch(block.kernels) for (_, block), mask in blocks]
+
+
+def shrink(net: HRNASNet, masks: Masks) -> list[Cut]:
+    """Remove in place what masks do not keep.
+
+    Returns:
+        What became of every parameter that was touched; see :func:`follow`.
+    """
+    cuts: list[Cut] = []
+    device = next(net.parameters()).device
+    for (_, block), mask in zip(net.named_blocks(), masks, strict=True):
+        channels = [channel.to(device) for channel in mask.channels]
+        tokens = None if mask.tokens is None else mask.tokens.to(device)
+        cuts += block.cut(channels, tokens)
+    return cuts
+
+
+def follow(optimizer: torch.optim.Optimizer, cuts: Iterable[Cut]) -> None:
+    """Cut the state of an optimizer as its parameters were cut.
+
+    Every state tensor with the shape that a parameter had is cut along (momentum,
+    second moments); others (step counters) stay. Parameters that left the model leave
+    their group; a group may be left empty, so that the groups' number never changes.
+    """
+    for cut in cuts:
+        if cut.keep is None:
+            discard(optimizer, [cut.parameter])
+            continue
+        state = optimizer.state.get(cut.parameter, {})
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.ndim == cut.parameter.ndim:
+                state[name] = select(value, cut.dim, cut.keep)
+
+
+def discard(
+    optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]
+) -> None:
+    """Remove parameters from an optimizer, with their state."""
+    gone = {id(parameter) for parameter in parameters}
+    for group in optimizer.param_groups:
+        for parameter in group['params']:
+            if id(parameter) in gone:
+                optimizer.state.pop(parameter, None)
+        group['params'] = [p for p in group['params'] if id(p) not in gone]
