@@ -2,7 +2,6 @@
 _base_ = ['../demo/td-hm_xhrnet-toy_1xb16-2e_toy-128x96.py']
 
 max_epochs = 10
-target = dict(macs=20e6)
 randomness = dict(seed=0)
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 optim_wrapper = dict(
@@ -24,19 +23,26 @@ param_scheduler = [
 ]
 default_hooks = dict(
     checkpoint=dict(
-        _delete_=True, type='mmpose_lite.AtomicCheckpointHook', interval=1, max_keep_ckpts=2
+        _delete_=True,
+        type='mmpose_lite.AtomicCheckpointHook',
+        interval=1,
+        max_keep_ckpts=2,
     ),
 )
 custom_hooks = [
     dict(type='mmpose_lite.EpochSeedHook'),
-    dict(type='mmpose_lite.PenaltyHook', weight=1e-3, begin=0, end=2, target=target),
-    dict(type='mmpose_lite.ShrinkHook', interval=1, end=8, target=target),
+    dict(type='mmpose_lite.PenaltyHook', weight=1e-3, begin=0, end=2),
+    dict(type='mmpose_lite.ShrinkHook', interval=1, end=8),
     dict(type='EMAHook', ema_type='mmpose_lite.RampedAverage', update_buffers=True),
     dict(type='mmpose_lite.BNRecalibrationHook', batches=10, batch_size=16),
 ]
 model = dict(
     type='mmpose_lite.SearchablePoseEstimator',
-    resource=dict(input_size=_base_.codec.input_size, cost='macs'),
-    backbone=dict(_delete_=True, type='mmpose_lite.HRNASNet', space='mini', channels_last=True),
+    resource=dict(
+        input_size=_base_.codec.input_size, cost='macs', target=dict(macs=20e6)
+    ),
+    backbone=dict(
+        _delete_=True, type='mmpose_lite.HRNASNet', space='mini', channels_last=True
+    ),
     head=dict(in_channels=16),
 )

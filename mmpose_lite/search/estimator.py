@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ..analysis import count_macs
 from ..models.backbones import HRNASNet
-from ..models.backbones.hrnas_arch import dump_arch, full_arch
+from ..models.backbones.hrnas_arch import BlockArch, dump_arch, full_arch
 from ..registry import register_model
 from .costs import CostModel, MacsCost
 from .penalty import ResourcePenalty
@@ -25,8 +26,9 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
     :class:`~mmpose_lite.engine.PenaltyHook` and is 0 without it.
 
     Args:
-        resource: What to economise: ``input_size`` (W, H), ``cost``: ``'macs'`` or the
-            path of a latency table. Required.
+        resource: What to economise: ``input_size`` (W, H); ``cost``, ``'macs'`` (if
+            left out) or the path of a latency table; ``target``, ``dict(macs=…)`` or
+            ``dict(latency_ms=…)``: where a search is to end.
         **options: See ``TopdownPoseEstimator``; the backbone must be an ``HRNASNet``.
 
     Raises:
@@ -40,17 +42,17 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
                 'backbone must be an HRNASNet for a search, got '
                 f'{type(self.backbone).__name__}'
             )
-        if not {'input_size'} <= set(resource) <= {'input_size', 'cost'}:
+        if not {'input_size'} <= set(resource) <= {'input_size', 'cost', 'target'}:
             raise ValueError(
-                "resource must have 'input_size' (W, H) and may have 'cost', got "
-                f'{dict(resource)}'
+                "resource must have 'input_size' (W, H) and may have 'cost' and "
+                f"'target', got {dict(resource)}"
             )
         width, height = resource['input_size']
         self.input_size = (int(width), int(height))
         self.cost_model = build_cost(resource.get('cost', 'macs'), (height, width))
+        self.target = self._read_target(resource.get('target'))
         self.penalty = ResourcePenalty(self.backbone, self.cost_model)
         self.penalty_weight = 0.0
-        self._beside: float | None = None
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Losses of the head, and the penalty."""
@@ -67,21 +69,40 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         cost = self.cost_model.network(self.backbone.space, arch)
         return cost + self.cost_beside_backbone
 
+    def _read_target(self, target: Mapping[str, float] | None) -> float | None:
+        """The number that a target asks for, in the unit of the cost."""
+        if target is None:
+            return None
+        units = dict(macs='MACs', latency_ms='ms')
+        if not isinstance(target, Mapping) or [*target] not in [[u] for u in units]:
+            raise ValueError(
+                "resource['target'] must be dict(macs=…) or dict(latency_ms=…), got "
+                f'{target!r}'
+            )
+        ((name, value),) = target.items()
+        if units[name] != self.cost_model.unit:
+            raise ValueError(
+                f"resource['target'] {name} needs a cost in {units[name]}, but "
+                f"resource['cost'] counts {self.cost_model.unit}"
+            )
+        empty = [BlockArch((), ()) for _ in self.backbone.places]
+        if not self.cost(empty) < value:
+            raise ValueError(
+                f"resource['target'] {name} must be more than what no search can "
+                f'remove, {self.cost(empty):.4g}, got {value}'
+            )
+        return float(value)
+
     @property
     def full_cost(self) -> float:
         """Cost of the supernet."""
         return self.cost(full_arch(self.backbone.space))
 
-    @property
+    @functools.cached_property
     def cost_beside_backbone(self) -> float:
-        """What the search cannot change, beside the stem."""
-        if self._beside is None:
-            self._beside = 0.0
-            if isinstance(self.cost_model, MacsCost) and self.with_head:
-                self._beside = float(self._head_macs())
-        return self._beside
-
-    def _head_macs(self) -> int:
+        """What the head costs; 0 for a latency table."""
+        if not isinstance(self.cost_model, MacsCost) or not self.with_head:
+            return 0.0
         width, height = self.input_size
         reference = next(self.head.parameters())
         feat = torch.zeros(
@@ -95,7 +116,7 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         self.head.eval()
         macs = count_macs(lambda: self.head.forward((feat,)))
         self.head.train(was_training)
-        return macs
+        return float(macs)
 
     def describe(self) -> dict:
         """The present architecture, ready for JSON."""

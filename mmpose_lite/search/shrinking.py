@@ -5,6 +5,7 @@ Decisions are plain data (:class:`Masks`), so that one process can take them for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ def decide(
     *,
     averaged: HRNASNet | None = None,
     threshold: float = THRESHOLD,
-    cap: float | None = None,
+    cap: float = math.inf,
     floor: float = 0,
     tokens: bool = True,
 ) -> Masks:
@@ -77,7 +78,7 @@ def decide(
         cost: What its parts cost.
         averaged: Copy with averaged weights, if there is one.
         threshold: See above.
-        cap: See above; None for no limit.
+        cap: See above.
         floor: See above.
         tokens: Whether tokens may leave, which changes the function.
 
@@ -97,7 +98,7 @@ def decide(
     )
     total = cost.network(net.space, net.arch)
     for score, b, g, index in sorted(_candidates(scores)):
-        if score > threshold and (cap is None or total <= cap):
+        if score > threshold and total <= cap:
             break
         place, block = rows[b]
         if g == len(block.ops) and not tokens:

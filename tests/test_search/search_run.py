@@ -123,10 +123,9 @@ def loader(train):
 
 def runner(work_dir, target=0.5, epochs=4, hooks=(), shrink=None, penalty=None, **more):
     """A search of four epochs of two steps, for a share of the supernet's MACs."""
-    built = model()
-    goal = None if target is None else dict(macs=target * built.full_cost)
+    goal = None if target is None else dict(macs=target * model().full_cost)
     arguments = dict(
-        model=built,
+        model=model(target=goal),
         work_dir=str(work_dir),
         train_dataloader=loader(True),
         val_dataloader=loader(False),
@@ -145,11 +144,11 @@ def runner(work_dir, target=0.5, epochs=4, hooks=(), shrink=None, penalty=None, 
         custom_hooks=[
             dict(type='mmpose_lite.EpochSeedHook'),
             dict(
-                dict(type='mmpose_lite.PenaltyHook', weight=1e-3, end=1, target=goal),
+                dict(type='mmpose_lite.PenaltyHook', weight=1e-3, end=1),
                 **(penalty or {}),
             ),
             dict(
-                dict(type='mmpose_lite.ShrinkHook', interval=1, end=3, target=goal),
+                dict(type='mmpose_lite.ShrinkHook', interval=1, end=3),
                 **(shrink or {}),
             ),
             dict(

@@ -168,11 +168,21 @@ def test_the_penalty_alone_kills(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ('target', 'message'),
+    [
+        (dict(latency_ms=3), 'latency_ms needs a cost in ms'),
+        (dict(flops=3), r"\['target'\] must be dict"),
+        (dict(macs=0), 'more than what no search can remove'),
+    ],
+)
+def test_bad_targets(target, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(model_cfg(target=target))
+
+
+@pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(shrink=dict(target=dict(latency_ms=3))), 'latency_ms needs a cost in ms'),
-        (dict(shrink=dict(target=dict(flops=3))), 'target must be dict'),
-        (dict(shrink=dict(target=dict(macs=0))), 'positive and reachable'),
         (dict(shrink=dict(interval=0)), 'interval must be at least 1'),
         (dict(shrink=dict(threshold=-1)), 'threshold'),
         (dict(penalty=dict(weight=-1)), 'weight must not be negative'),
@@ -181,7 +191,7 @@ def test_the_penalty_alone_kills(tmp_path):
 )
 def test_bad_arguments(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        runner(tmp_path, **options).train()
+        runner(tmp_path, **options)
 
 
 def test_hooks_need_a_searchable_model(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from typing import Any
 
@@ -20,7 +21,6 @@ from ...search import SearchablePoseEstimator
 from ...search.penalty import THRESHOLD
 from ...search.shrinking import Masks, decide, discard, follow, planned_arch, shrink
 from ..models_of import averaged_model, refresh, searched_model
-from .penalty import target_cost
 
 KEY = 'hrnas_arch'
 """Name of the architecture in a checkpoint's ``meta``."""
@@ -34,9 +34,10 @@ class ShrinkHook(Hook):
 
     What leaves is cut in place from parameters, statistics, averaged weights and
     optimizer; constants that dead channels emitted are folded into the norm after them.
-    All processes do what the first decides. With a ``target`` the network may cost less
-    and less from one shrink to the next, falling geometrically to the target: what
-    the penalty has not brought below that by then, the least important leaves too.
+    All processes do what the first decides. If the model has a target, the network may
+    cost less and less from one shrink to the next, falling geometrically to the target:
+    where the penalty has not brought it there by then, the least important leaves too.
+    It ends between 95 and 100 % of the target.
 
     The architecture travels in every checkpoint. A checkpoint of a network that has
     shrunk can be resumed from, loaded and tested without naming the architecture.
@@ -47,8 +48,6 @@ class ShrinkHook(Hook):
         threshold: Importance up to which a channel or token is dead.
         min_saving: Share of the supernet's cost that a shrink must save, except the
             last one and what a target asks for.
-        target: ``dict(macs=…)`` or ``dict(latency_ms=…)``: where to end, between 95 and
-            100 % of it. None ends wherever the penalty leads.
         tokens_from: First epoch in which tokens may leave, which changes the function;
             late and rarely is better.
 
@@ -65,7 +64,6 @@ class ShrinkHook(Hook):
         end: int | None = None,
         threshold: float = THRESHOLD,
         min_saving: float = 2e-4,
-        target: dict | None = None,
         tokens_from: int = 0,
     ) -> None:
         if interval < 1 or (end is not None and end < interval):
@@ -81,15 +79,11 @@ class ShrinkHook(Hook):
         self.end = end
         self.threshold = threshold
         self.min_saving = min_saving
-        self.target = target
         self.tokens_from = tokens_from
         self._started: tuple[float, int] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Check the target before any work is done; note the architecture."""
-        model = searched_model(runner)
-        if self.target is not None:
-            target_cost(self.target, model)
+        """Note the architecture that the search begins with."""
         self._started = (time.monotonic(), runner.epoch)
         self._report(runner, runner.epoch)
 
@@ -103,7 +97,7 @@ class ShrinkHook(Hook):
         masks = self._agree(runner, model, epoch, end)
         planned = planned_arch(model.backbone, masks)
         saved = before - model.cost(planned)
-        forced = self.target is not None and before > self._cap(model, epoch, end)
+        forced = before > self._cap(model, epoch, end)
         if planned != model.backbone.arch and (
             forced or epoch == end or saved >= self.min_saving * model.full_cost
         ):
@@ -112,9 +106,10 @@ class ShrinkHook(Hook):
 
     def _cap(self, model: SearchablePoseEstimator, epoch: int, end: int) -> float:
         """What the network may cost after this epoch."""
-        assert self.target is not None
-        goal, full = target_cost(self.target, model), model.full_cost
-        return full * (min(goal / full, 1.0)) ** (epoch / end)
+        if model.target is None:
+            return math.inf
+        full = model.full_cost
+        return full * min(model.target / full, 1.0) ** (epoch / end)
 
     def _agree(
         self, runner: Runner, model: SearchablePoseEstimator, epoch: int, end: int
@@ -123,18 +118,14 @@ class ShrinkHook(Hook):
         decided: list[Any] = [None]
         if is_main_process():
             beside = model.cost_beside_backbone
-            cap, floor = None, 0.0
-            if self.target is not None:
-                cap = self._cap(model, epoch, end) - beside
-                floor = FLOOR * target_cost(self.target, model) - beside
             average = averaged_model(runner)
             decided[0] = decide(
                 model.backbone,
                 model.cost_model,
                 averaged=None if average is None else average.module.backbone,
                 threshold=self.threshold,
-                cap=cap,
-                floor=floor,
+                cap=self._cap(model, epoch, end) - beside,
+                floor=FLOOR * (model.target or 0) - beside,
                 tokens=epoch >= self.tokens_from,
             )
         broadcast_object_list(decided)
@@ -162,11 +153,7 @@ class ShrinkHook(Hook):
             {f'search/{name}': value for name, value in facts.items()}, step=epoch
         )
         cost, full = model.cost(), model.full_cost
-        goal = (
-            ''
-            if self.target is None
-            else (f' (target {target_cost(self.target, model):.4g})')
-        )
+        goal = '' if model.target is None else (f' (target {model.target:.4g})')
         unit = model.cost_model.unit
         runner.logger.info(
             f'search, epoch {epoch} of {runner.max_epochs}: {cost:.4g} of {full:.4g} '

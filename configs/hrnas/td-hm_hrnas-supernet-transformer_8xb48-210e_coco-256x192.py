@@ -1,0 +1,4 @@
+_base_ = ['./td-hm_hrnas-supernet_8xb48-210e_coco-256x192.py']
+
+# With a transformer of 64 tokens in the 44 blocks whose shortcut is the identity.
+model = dict(backbone=dict(space=dict(base='keypoint', transformer='residual')))
