@@ -51,8 +51,8 @@ def exported(
 ) -> Iterator[Export]:
     """Write an export; it stays only if the block ends without an error.
 
-    While the block runs the files lie in a folder beside ``out_dir``, which takes its
-    name in one step at the end.
+    While the block runs the files lie in another folder, beside ``out_dir`` or beside
+    what of its path is there already, which takes its name in one step at the end.
 
     Args:
         result: What to export.
@@ -74,12 +74,12 @@ def exported(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f'out_dir must be new or an empty folder, got {out}')
     arch = result.describe()
-    backbone = dict(arch=f'{FOLDER}/{ARCH_FILE}')
+    backbone: dict[str, Any] = dict(arch=f'{FOLDER}/{ARCH_FILE}')
     if len(result.arch) <= SHORT:
         backbone = dict(space=asdict(result.space), arch=arch['blocks'])
     config = retraining_config(result.config, backbone)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(part_name(out))
+    near = next(folder for folder in out.parents if folder.is_dir())
+    part = Path(part_name(near / out.name))
     files = Export(part / f'{name}.py', part / f'{name}.pth', part / ARCH_FILE)
     try:
         part.mkdir()
@@ -88,6 +88,7 @@ def exported(
         write_atomically(files.arch, format_arch(arch).encode())
         _arrives(files.config, config)
         yield files
+        out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists():
             out.rmdir()
         os.replace(part, out)

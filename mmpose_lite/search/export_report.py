@@ -63,7 +63,7 @@ def provenance(
 ) -> list[str]:
     """Where a network comes from, and how to go on with it, in lines for a comment."""
     meta, size = result.meta, 'x'.join(map(str, (result.input_size or ())[::-1]))
-    shrinking = next(
+    shrinking: dict = next(
         (h for h in result.config.get('custom_hooks') or () if 'target' in h), {}
     )
     saved = re.sub(

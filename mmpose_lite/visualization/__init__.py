@@ -1,5 +1,6 @@
 """What people look at: predictions beside the truth, measured figures."""
 
+from .architecture import draw_architecture
 from .attention import PruningTrace, trace_pruning
 from .attention_figure import draw_pruning
 from .grid import PosedImage, draw_pose_grid, predict_posed_images, save_image
@@ -8,6 +9,7 @@ from .runs import format_table, last_metric, seconds_per_step
 __all__ = [
     'PosedImage',
     'PruningTrace',
+    'draw_architecture',
     'draw_pose_grid',
     'draw_pruning',
     'format_table',

@@ -192,6 +192,7 @@ def call(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_export_by_command_line(checkpoint, tmp_path):
     source, out = tmp_path / 'epoch_2.pth', tmp_path / 'new' / 'export'
     torch.save(checkpoint, source)
@@ -232,6 +233,21 @@ def test_export_by_command_line(checkpoint, tmp_path):
     model = init_model(config, str(out / f'{name}.pth'), device='cpu')
     assert model.backbone.is_searched
     assert model.backbone.arch == net.arch
+
+
+@pytest.mark.slow
+def test_refusals_of_the_command_line(checkpoint, tmp_path):
+    source, out = tmp_path / 'epoch_2.pth', tmp_path / 'out'
+    wrong = {**checkpoint['meta']['hrnas_arch'], 'input_size': [1, 2]}
+    torch.save(
+        dict(checkpoint, meta=dict(checkpoint['meta'], hrnas_arch=wrong)), source
+    )
+    for path, message in ((source, 'input_size'), ('nowhere.pth', 'nowhere.pth')):
+        done = call(path, out)
+        assert done.returncode == 1
+        assert done.stderr.startswith('error: ')
+        assert message in done.stderr
+        assert list(tmp_path.iterdir()) == [source]
 
 
 def test_an_export_can_be_exported_and_read_again(checkpoint, tmp_path):
@@ -279,9 +295,8 @@ def test_failure_leaves_nothing_behind(checkpoint, tmp_path):
     out = tmp_path / 'deep' / 'out'
     with pytest.raises(ValueError, match='not equal'):
         fail_after_export(result, out)
-    assert not out.exists()
-    assert list(out.parent.iterdir()) == []
-    out.mkdir()
+    assert list(tmp_path.iterdir()) == []
+    out.mkdir(parents=True)
     with export.exported(result, out, 'net', []):
         assert list(out.iterdir()) == []
     assert (out / 'net.py').is_file()
