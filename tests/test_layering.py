@@ -20,6 +20,7 @@ ALLOWED = {
     ),
     'search': (('models', 'registry', 'analysis', 'files'), HOUSE),
     'engine': (('search', 'registry', 'files'), HOUSE),
+    'deploy.rewriting': (('models', 'analysis'), ('torch', 'mmcv.cnn')),
     'deploy': (('models',), ('torch', 'numpy', 'onnx', 'onnxruntime', 'openvino')),
     'checkpoints': ((), ('torch',)),
     'analysis': ((), ('torch',)),

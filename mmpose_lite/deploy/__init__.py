@@ -1,0 +1,32 @@
+"""From a trained network to one that runs fast: rewriting, export, running.
+
+What needs torch or MMPose is imported when it is first asked for, so that exported
+files can be run where neither is installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    'LAYOUTS': '.rewriting',
+    'TARGETS': '.rewriting',
+    'Gain': '.rewriting',
+    'gains': '.rewriting',
+    'optimize': '.rewriting',
+    'rewrites': '.rewriting',
+}
+"""Public name to the module that holds it."""
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,147 @@
+"""For PyTorch's own eager mode: fewer passes over memory.
+
+A convolution adds what its output is to be added to and applies its activation while it
+writes, on CPU by oneDNN's post-operations; and what nobody else reads is overwritten.
+An exported graph gets no such form: engines fuse by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .exchange import NestedExchange
+from .spans import OnSpans
+from .tree import rewrite
+
+_ACTIVATIONS = {nn.ReLU: 'relu', nn.Sigmoid: 'sigmoid'}
+_AFTER = {'relu': torch.relu_, 'sigmoid': torch.sigmoid_}
+
+
+def _has_post_operations(x: Tensor) -> bool:
+    """Whether oneDNN can compute a convolution of ``x``."""
+    return (
+        x.device.type == 'cpu'
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+    )
+
+
+class FusedConv(nn.Conv2d):
+    """Convolution, sum with a map, and activation in one operator where there is one.
+
+    Args:
+        conv: Weights and geometry, taken over.
+        activation: ``'relu'``, ``'sigmoid'`` or None.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activation: str | None = None) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            stride=conv.stride,
+            padding=conv.padding,
+            dilation=conv.dilation,
+            groups=conv.groups,
+            bias=conv.bias is not None,
+            device='meta',
+        )
+        self.weight = conv.weight
+        self.bias = conv.bias
+        self.activation = activation
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """Activation of the convolution of ``x`` plus ``other``."""
+        if not _has_post_operations(x):
+            out = super().forward(x)
+            out = out if other is None else out.add_(other)
+            return out if self.activation is None else _AFTER[self.activation](out)
+        where = (self.padding, self.stride, self.dilation, self.groups)
+        operator = torch.ops.mkldnn._convolution_pointwise
+        if other is None:
+            name = self.activation or 'none'
+            return operator(x, self.weight, self.bias, *where, name, [], '')
+        # After a sum it knows no other activation.
+        fused = self.activation if self.activation == 'relu' else None
+        after = ('add', 1.0, fused, [], '')
+        out = operator(x, other, self.weight, self.bias, *where, *after)
+        return out if fused == self.activation else _AFTER[self.activation](out)
+
+
+class FusedExchange(NestedExchange):
+    """The nested exchange whose convolutions add to what is there."""
+
+    def __init__(self, exchange: NestedExchange) -> None:
+        super().__init__(exchange.lifts, exchange.downs, exchange.widths)
+        self.reorders = exchange.reorders
+        for paths in self.downs:
+            _last(paths[-1]).activation = 'relu'
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """All sums of the exchange."""
+        arrived = self.arrivals(feats)
+        own = [order(feat) for order, feat in zip(self.reorders, feats, strict=True)]
+        top = arrived[0].add_(own[0], alpha=2)
+        sources, fused = [top, *feats[1:]], [top]
+        for i, paths in enumerate(self.downs, 1):
+            total = own[i] + arrived[i] if i < len(arrived) else own[i]
+            for path, source in zip(paths, sources, strict=False):
+                for step in path[:-1]:
+                    source = step(source)
+                filtered, mix = path[-1]
+                total = mix(filtered(source), total)
+            fused.append(total)
+        return [top.relu_(), *fused[1:]]
+
+    def lifted(self, k: int, feat: Tensor, passing: Tensor | None) -> Tensor:
+        """What leaves resolution k, with what passes it, in one operator."""
+        return self.lifts[k - 1](feat, passing)
+
+
+def _last(path: nn.Sequential) -> FusedConv:
+    """The convolution that ends a path."""
+    conv = path[-1][-1]
+    assert isinstance(conv, FusedConv)
+    return conv
+
+
+def _fuse_conv(conv: nn.Conv2d) -> nn.Module:
+    plain = conv.padding_mode == 'zeros' and not isinstance(conv.padding, str)
+    return FusedConv(conv) if type(conv) is nn.Conv2d and plain else conv
+
+
+def _fuse_sequence(sequence: nn.Sequential) -> nn.Module:
+    if type(sequence) is not nn.Sequential:
+        return sequence
+    steps: list[nn.Module] = []
+    for step in sequence:
+        before = steps[-1] if steps else None
+        name = _ACTIVATIONS.get(type(step))
+        if name and isinstance(before, FusedConv) and before.activation is None:
+            before.activation = name
+        else:
+            steps.append(step)
+    return nn.Sequential(*steps)
+
+
+def fuse_for_eager(model: nn.Module) -> nn.Module:
+    """Fuse sums and activations into convolutions, and overwrite what may be.
+
+    The result cannot be exported. In other precisions than float32 and bfloat16, and on
+    other devices than the CPU, it computes the same in separate operators.
+
+    Args:
+        model: A network with norms folded, rewritten in place.
+    """
+    model = rewrite(model, {nn.Conv2d: _fuse_conv, nn.Sequential: _fuse_sequence})
+    model = rewrite(model, {NestedExchange: FusedExchange})
+    for module in model.modules():
+        if isinstance(module, OnSpans):
+            module.in_place = True
+        elif isinstance(module, (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)):
+            module.inplace = True
+    return model

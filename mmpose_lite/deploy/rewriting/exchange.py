@@ -1,0 +1,166 @@
+"""The exchange between resolutions with fewer sums, convolutions and up-samplings.
+
+See :class:`mmpose_lite.models.backbones.hr_base.HRModule` for the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...models.backbones.hr_base import HRModule
+from .tree import rewrite
+from .weights import split_activation, stack_convs
+
+
+class Exchange(nn.Module):
+    """The exchange with its factors of two in the weights.
+
+    Args:
+        paths: ``paths[i][j]`` leads from resolution j to i; those from the highest
+            resolution to others already give twice what they did.
+
+    Shape:
+        - Input, output: list of ``(B, C_i, H / 2^i, W / 2^i)``.
+    """
+
+    def __init__(self, paths: nn.ModuleList) -> None:
+        super().__init__()
+        self.paths = paths
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """All sums of the exchange."""
+        first = self.paths[0][1](feats[1])
+        top = torch.add(first, feats[0], alpha=2)
+        for path, feat in zip(self.paths[0][2:], feats[2:], strict=True):
+            top = top + path(feat)
+        fused = [top]
+        for paths in self.paths[1:]:
+            total = paths[0](top)
+            for path, feat in zip(paths[1:], feats[1:], strict=True):
+                total = total + path(feat)
+            fused.append(total)
+        return [F.relu(feat) for feat in fused]
+
+
+class NestedExchange(nn.Module):
+    """The exchange that up-samples each resolution once, by two.
+
+    What resolution k sends to all higher ones leaves it in one convolution. Nearest
+    up-sampling composes, so it joins what comes from below k and is up-sampled with it;
+    the last channels have then arrived, the others go on.
+
+    Args:
+        lifts: For k = 1, 2, … the 1x1 convolution to the widths of resolutions 0..k-1.
+        downs: For i = 1, 2, … the paths from resolutions 0..i-1 to i.
+        widths: Width of each resolution.
+
+    Shape:
+        - Input, output: list of ``(B, widths[i], H / 2^i, W / 2^i)``.
+    """
+
+    def __init__(
+        self, lifts: nn.ModuleList, downs: nn.ModuleList, widths: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.lifts = lifts
+        self.downs = downs
+        self.widths = list(widths)
+        self.reorders = nn.ModuleList(nn.Identity() for _ in widths)
+
+    def lifted(self, k: int, feat: Tensor, passing: Tensor | None) -> Tensor:
+        """What leaves resolution k for all higher ones, with what passes it."""
+        lifted = self.lifts[k - 1](feat)
+        return lifted if passing is None else lifted + passing
+
+    def arrivals(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """What each resolution but the lowest receives from all below it."""
+        arrived: list[Tensor] = []
+        passing: Tensor | None = None
+        for k in range(len(feats) - 1, 0, -1):
+            lifted = self.lifted(k, feats[k], passing)
+            lifted = F.interpolate(lifted, scale_factor=2.0, mode='nearest')
+            here = self.widths[k - 1]
+            onward = sum(self.widths[: k - 1])
+            if onward:
+                passing, lifted = lifted.split((onward, here), 1)
+            arrived.insert(0, lifted)
+        return arrived
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """All sums of the exchange."""
+        arrived = self.arrivals(feats)
+        own = [order(feat) for order, feat in zip(self.reorders, feats, strict=True)]
+        top = torch.add(arrived[0], own[0], alpha=2)
+        sources, fused = [top, *feats[1:]], [top]
+        for i, paths in enumerate(self.downs, 1):
+            total = paths[0](top)
+            for path, source in zip(paths[1:], sources[1:i], strict=True):
+                total = total + path(source)
+            for part in (own[i], *arrived[i : i + 1]):
+                total = total + part
+            fused.append(total)
+        return [feat.relu() for feat in fused]
+
+
+class Stage(nn.Module):
+    """A module of the high-resolution skeleton: blocks, then the exchange."""
+
+    def __init__(self, layers: nn.Module, exchange: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+        self.exchange = exchange
+
+    def forward(self, feats: list[Tensor]) -> list[Tensor]:
+        """Blocks and exchange."""
+        return self.exchange(self.layers(feats))
+
+
+def _double(path: nn.Sequential) -> None:
+    """Let a path give twice what it gives; its last step is a linear convolution."""
+    units = path[-1]
+    conv, rest = split_activation(units[-1])
+    assert not rest
+    conv.weight.data *= 2
+    conv.bias.data *= 2
+
+
+def _to_exchange(module: HRModule) -> nn.Module:
+    if not len(module.fuse_layers):
+        return Stage(module.layers, nn.Identity())
+    for paths in module.fuse_layers[1:]:
+        _double(paths[0])
+    return Stage(module.layers, Exchange(module.fuse_layers))
+
+
+def _to_nested(exchange: Exchange) -> NestedExchange:
+    paths = exchange.paths
+    indices = range(len(paths))
+    lifts = [stack_convs([paths[i][k][0] for i in range(k)]) for k in indices[1:]]
+    downs = [nn.ModuleList(paths[i][j] for j in range(i)) for i in indices[1:]]
+    widths = [
+        paths[0][1][0].out_channels,
+        *(paths[i][0][-1][-1].out_channels for i in indices[1:]),
+    ]
+    return NestedExchange(nn.ModuleList(lifts), nn.ModuleList(downs), widths)
+
+
+def fold_doubling(model: nn.Module) -> nn.Module:
+    """Compute the paths from the highest resolution once, twice as large.
+
+    Args:
+        model: A network with norms folded, rewritten in place.
+    """
+    return rewrite(model, {HRModule: _to_exchange})
+
+
+def nest_upsampling(model: nn.Module) -> nn.Module:
+    """Up-sample each resolution once, and merge 1x1 convolutions of the same map.
+
+    Args:
+        model: A network after :func:`fold_doubling`, rewritten in place.
+    """
+    return rewrite(model, {Exchange: _to_nested})

@@ -1,0 +1,249 @@
+"""Channel shuffles absorbed: permutations carried into the weights downstream.
+
+Within a module channels stay in their slots; what they are called changes (see
+:mod:`.spans`). The sums of an exchange agree on one order, which all that is written by
+a convolution takes without cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...models.backbones.hr_base import HRBackbone, IterativeHead, Stem
+from ...models.layers import PerBranch, ShuffleUnit
+from .exchange import NestedExchange
+from .spans import PerMap, entry_order, place_on_spans, reorder
+from .tree import rewrite
+from .weighting import MergedWeighting, OnHalves
+from .weights import depthwise_order, read_order, split_activation, write_order
+
+LAYOUTS = ('runs', 'full')
+
+
+class HighResolutionNet(nn.Module):
+    """The skeleton of a rewritten network.
+
+    Args:
+        stem: Image to the stride-4 map.
+        transitions: Per stage, what leads from the maps before to its own.
+        stages: Per stage, its modules.
+        head: What merges the maps into one; None to return all.
+
+    Shape:
+        - Input: ``(B, 3, H, W)``.
+        - Output: tuple of maps, as of the network that was rewritten.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        transitions: Sequence[nn.ModuleList],
+        stages: Sequence[nn.Sequential],
+        head: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.transitions = nn.ModuleList(transitions)
+        self.stages = nn.ModuleList(stages)
+        self.head = head
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Image to feature maps."""
+        feats = [self.stem(x)]
+        for transition, stage in zip(self.transitions, self.stages, strict=True):
+            last = len(feats) - 1
+            feats = [step(feats[min(j, last)]) for j, step in enumerate(transition)]
+            feats = stage(feats)
+        return tuple(feats) if self.head is None else (self.head(feats),)
+
+
+class ConcatenatedStem(nn.Module):
+    """The stem with its two branches one after the other."""
+
+    def __init__(self, stem: Stem) -> None:
+        super().__init__()
+        self.half = split_activation(stem.conv1)[0].out_channels // 2
+        self.conv1 = stem.conv1
+        self.branch1 = stem.branch1
+        self.branch2 = nn.Sequential(*(getattr(stem, n) for n in stem.branch_names))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image to the stride-4 map."""
+        first, second = self.conv1(x).split(self.half, 1)
+        return torch.cat((self.branch1(first), self.branch2(second)), 1)
+
+
+def carry(path: nn.Module, labels: Tensor, wanted: Tensor) -> nn.Module:
+    """Let a path of convolutions read and write given orders.
+
+    Args:
+        path: Nested sequences of depthwise and 1x1 convolutions and activations.
+        labels: Order of its input.
+        wanted: Order of its output.
+
+    Returns:
+        The path, or what replaces it.
+    """
+    convs = [m for m in path.modules() if isinstance(m, nn.Conv2d)]
+    replaced: dict[nn.Module, nn.Module] = {}
+    for conv in convs:
+        if conv.groups > 1:
+            replaced[conv] = depthwise_order(conv, labels)
+        else:
+            labels, last = torch.arange(conv.out_channels), labels
+            labels = wanted if conv is convs[-1] else labels
+            replaced[conv] = write_order(read_order(conv, last), labels)
+    assert torch.equal(labels, wanted)
+    return rewrite(path, {nn.Conv2d: lambda conv: replaced[conv]})
+
+
+def _transforms(layers: nn.Module) -> list[MergedWeighting | PerMap]:
+    """What the blocks of a module do to the changed halves, block by block."""
+    if isinstance(layers, PerBranch):
+        assert all(isinstance(unit, ShuffleUnit) for chain in layers for unit in chain)
+        blocks = zip(*layers, strict=True)
+        return [PerMap([unit.branch2 for unit in units]) for units in blocks]
+    assert all(isinstance(block, OnHalves) for block in layers)
+    return [block.transform for block in layers]
+
+
+def _needs_runs(transform: nn.Module) -> bool:
+    """Whether a transform mixes channels, so that none can pass through it."""
+    return isinstance(transform, PerMap) and any(
+        isinstance(step, nn.Sequential) for step in transform.chains[0]
+    )
+
+
+def _absorb_blocks(
+    layers: nn.Module, labels: list[Tensor], runs: bool
+) -> tuple[nn.Sequential, list[Tensor]]:
+    """A module's blocks on slots, and the labels after them."""
+    transforms = _transforms(layers)
+    steps: list[nn.Module] = []
+    for number, transform in enumerate(transforms):
+        if runs and number % 2 == 0:
+            blocks = min(2, len(transforms) - number)
+            wanted = [entry_order(len(order), blocks) for order in labels]
+            moves = [reorder(*pair) for pair in zip(labels, wanted, strict=True)]
+            if any(not isinstance(move, nn.Identity) for move in moves):
+                steps.append(PerBranch(moves))
+            labels = wanted
+        step, labels = place_on_spans(transform, labels)
+        steps.append(step)
+    return nn.Sequential(*steps), labels
+
+
+def _absorb_exchange(
+    exchange: NestedExchange, labels: list[Tensor], wanted: list[Tensor]
+) -> None:
+    """Let an exchange read maps with ``labels`` and write them as ``wanted``."""
+    offsets = list(accumulate(exchange.widths, initial=0))
+    for k, conv in enumerate(exchange.lifts, 1):
+        targets = [w + o for w, o in zip(wanted[:k], offsets[:k], strict=True)]
+        placed = write_order(read_order(conv, labels[k]), torch.cat(targets))
+        exchange.lifts[k - 1] = placed
+    # The paths from the highest resolution read its sum, not its map.
+    sources = [wanted[0], *labels[1:]]
+    for i, paths in enumerate(exchange.downs, 1):
+        for j, path in enumerate(paths):
+            paths[j] = carry(path, sources[j], wanted[i])
+    moves = zip(labels, wanted, strict=True)
+    exchange.reorders = nn.ModuleList(reorder(*move) for move in moves)
+
+
+class StaticHead(nn.Module):
+    """The iterative head, which knows that each map is half as large as the next.
+
+    Args:
+        projects: What follows each sum, lowest resolution first.
+    """
+
+    def __init__(self, projects: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.projects = nn.ModuleList(projects)
+
+    def forward(self, feats: list[Tensor]) -> Tensor:
+        """Add each map to the up-sampled result of the ones below it."""
+        result = self.projects[0](feats[-1])
+        for project, feat in zip(self.projects[1:], feats[-2::-1], strict=True):
+            lifted = F.interpolate(
+                result, scale_factor=2.0, mode='bilinear', align_corners=True
+            )
+            result = project(lifted + feat)
+        return result
+
+
+def _absorb_head(head: IterativeHead, labels: list[Tensor]) -> StaticHead:
+    """The head on maps with ``labels``; its output is in the published order."""
+    orders = [*reversed(labels), torch.arange(len(labels[0]))]
+    projects = []
+    for q, project in enumerate(head.projects):
+        steps = nn.Sequential(project.depthwise_conv, project.pointwise_conv)
+        projects.append(carry(steps, orders[q], orders[q + 1]))
+    return StaticHead(projects)
+
+
+def _absorb(net: HRBackbone, layout: str) -> HighResolutionNet:
+    """The whole skeleton, from the stem on."""
+    width = net.arch.stem_channels
+    labels = [torch.cat((torch.arange(0, width, 2), torch.arange(1, width, 2)))]
+    blocks = min(2, net.arch.num_blocks)
+    transitions, stages = [], []
+    for t, widths in enumerate(net.arch.channels):
+        modules = net.get_submodule(f'stage{t}')
+        runs = layout == 'runs' or _needs_runs(_transforms(modules[0].layers)[0])
+        entry = [entry_order(w, blocks) if runs else torch.arange(w) for w in widths]
+        last, steps = len(labels) - 1, []
+        for j, step in enumerate(net.get_submodule(f'transition{t}')):
+            before = labels[min(j, last)]
+            same = isinstance(step, nn.Identity)
+            steps.append(step if same else carry(step, before, entry[j]))
+            entry[j] = before if same else entry[j]
+        transitions.append(nn.ModuleList(steps))
+        labels = entry
+        for number, module in enumerate(modules):
+            module.layers, labels = _absorb_blocks(module.layers, labels, runs)
+            if not isinstance(module.exchange, NestedExchange):
+                continue
+            ends = t == len(stages) == len(net.arch.channels) - 1
+            ends = ends and number == len(modules) - 1
+            if ends and net.head_layer is None:
+                wanted = [torch.arange(w) for w in widths]
+            elif ends or not runs:
+                wanted = labels
+            else:
+                wanted = [entry_order(w, blocks) for w in widths]
+            _absorb_exchange(module.exchange, labels, wanted)
+            labels = wanted
+        stages.append(modules)
+    head = None if net.head_layer is None else _absorb_head(net.head_layer, labels)
+    if head is None:
+        restore = [reorder(order, order.sort().values) for order in labels]
+        stages[-1].append(PerBranch(restore))
+    return HighResolutionNet(ConcatenatedStem(net.stem), transitions, stages, head)
+
+
+def absorb_shuffles(model: nn.Module, layout: str = 'runs') -> nn.Module:
+    """Carry the permutations of all channel shuffles into the weights.
+
+    Args:
+        model: A network after :func:`nest_upsampling` and :func:`merge_weightings`,
+            rewritten in place.
+        layout: ``'runs'`` brings the channels that a block changes next to each other,
+            by one copy of each map per exchange; ``'full'`` never moves any: the
+            convolutions and gates of a block cover all channels, with identity kernels
+            and gates of one where a channel passes. Naive units, which mix channels,
+            take ``'runs'`` in any case.
+
+    Raises:
+        ValueError: If ``layout`` is unknown.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f'layout must be one of {LAYOUTS}, got {layout!r}')
+    return rewrite(model, {HRBackbone: partial(_absorb, layout=layout)})

@@ -1,0 +1,121 @@
+"""Conditional channel weighting with static sizes and one gate network for all maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...models.layers import ConditionalChannelWeighting, halves, interleave
+from .tree import rewrite
+from .weights import (
+    OPEN,
+    block_diagonal,
+    depthwise_order,
+    read_order,
+    split_activation,
+    take,
+    write_order,
+)
+
+Product = tuple[Tensor, Tensor | None]
+"""A map and what it is still to be multiplied with, if anything."""
+
+
+class MergedWeighting(nn.Module):
+    """The weighting of the changed channels of all resolutions.
+
+    Every resolution is half as large as the one before, so the pooling and up-sampling
+    factors are powers of two. The spatial weightings of all resolutions, small networks
+    on the maps' means, are block-diagonal layers of one network.
+
+    Args:
+        block: The block, norms folded; its convolutions are taken over.
+
+    Shape:
+        - Input: list of ``(B, widths[i], H / 2^i, W / 2^i)``.
+        - Output: list of maps of the same shapes, each with a gate
+          ``(B, widths[i], 1, 1)`` yet to be multiplied.
+    """
+
+    def __init__(self, block: ConditionalChannelWeighting) -> None:
+        super().__init__()
+        cross = block.cross_resolution_weighting
+        spatial = block.spatial_weighting
+        self.widths = list(cross.channels)
+        self.reduce = cross.conv1
+        self.expand = cross.conv2
+        self.filters = block.depthwise_convs
+        self.squeeze = block_diagonal([split_activation(s.conv1)[0] for s in spatial])
+        self.excite = block_diagonal([split_activation(s.conv2)[0] for s in spatial])
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Product]:
+        """Weight by position and filter; the gates of the means are returned."""
+        last = len(feats) - 1
+        pooled = [F.avg_pool2d(x, 2 ** (last - i)) for i, x in enumerate(feats[:-1])]
+        crossed = self.expand(self.reduce(torch.cat([*pooled, feats[-1]], 1)))
+        gates = crossed.split(self.widths, 1)
+        filtered = []
+        for i, (feat, gate) in enumerate(zip(feats, gates, strict=True)):
+            if i < last:
+                scale = float(2 ** (last - i))
+                gate = F.interpolate(gate, scale_factor=scale, mode='nearest')
+            filtered.append(self.filters[i](feat * gate))
+        means = torch.cat([feat.mean((2, 3)) for feat in filtered], 1)
+        excited = self.excite(self.squeeze(means).relu_()).sigmoid_()
+        gates = excited[:, :, None, None].split(self.widths, 1)
+        return list(zip(filtered, gates, strict=True))
+
+    def place(self, channels: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Put channel ``channels[i][p]`` into slot p of map i; -1 passes through.
+
+        Returns:
+            The orders after it, which are the same.
+        """
+        offsets = accumulate(self.widths[:-1], initial=0)
+        every = torch.cat(
+            [
+                torch.where(c < 0, c, c + offset)
+                for c, offset in zip(channels, offsets, strict=True)
+            ]
+        )
+        self.reduce[0] = read_order(self.reduce[0], every)
+        self.expand[0] = write_order(self.expand[0], every, OPEN)
+        self.filters = nn.ModuleList(
+            depthwise_order(conv, c)
+            for conv, c in zip(self.filters, channels, strict=True)
+        )
+        for layer, dim in ((self.squeeze, 1), (self.excite, 0)):
+            layer.weight = nn.Parameter(take(layer.weight.data, every, dim))
+        self.excite.bias = nn.Parameter(take(self.excite.bias.data, every, 0, OPEN))
+        self.widths = [len(c) for c in channels]
+        return channels
+
+
+class OnHalves(nn.Module):
+    """A weighting on the second half of every map, and the halves interleaved."""
+
+    def __init__(self, transform: MergedWeighting) -> None:
+        super().__init__()
+        self.transform = transform
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """Weight and interleave."""
+        kept, changed = zip(*(halves(feat) for feat in feats), strict=True)
+        products = self.transform(changed)
+        return [interleave(a, b * g) for a, (b, g) in zip(kept, products, strict=True)]
+
+
+def merge_weightings(model: nn.Module) -> nn.Module:
+    """Fix pooling and up-sampling factors; merge the spatial weightings of a block.
+
+    Args:
+        model: A network with norms folded, rewritten in place.
+    """
+    return rewrite(
+        model,
+        {ConditionalChannelWeighting: lambda block: OnHalves(MergedWeighting(block))},
+    )

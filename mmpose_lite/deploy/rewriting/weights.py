@@ -1,0 +1,102 @@
+"""Weights of convolutions in another order, merged, or wider.
+
+Channels are taken by number; number -1 stands for a channel that passes through
+unchanged and that the original layer does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+PASS = -1
+"""Number of a channel that passes through."""
+OPEN = 40.0
+"""Bias of a sigmoid that makes it exactly one, in double precision too."""
+
+
+def take(tensor: Tensor, channels: Tensor, dim: int, fill: float = 0.0) -> Tensor:
+    """Slices of ``tensor`` along ``dim``, and ``fill`` where a channel passes."""
+    known = channels != PASS
+    shape = list(tensor.shape)
+    shape[dim] = len(channels)
+    taken = tensor.new_full(shape, fill)
+    index = known.nonzero().flatten()
+    return taken.index_copy_(dim, index, tensor.index_select(dim, channels[known]))
+
+
+def split_activation(step: nn.Module) -> tuple[nn.Conv2d, list[nn.Module]]:
+    """A folded convolution group's convolution and what follows it."""
+    conv, *rest = step if isinstance(step, nn.Sequential) else [step]
+    assert isinstance(conv, nn.Conv2d)
+    return conv, rest
+
+
+def convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """A convolution with the strides and padding of ``like`` and other weights."""
+    depthwise = like.groups > 1
+    conv = nn.Conv2d(
+        weight.shape[0] if depthwise else weight.shape[1],
+        weight.shape[0],
+        like.kernel_size,
+        stride=like.stride,
+        padding=like.padding,
+        groups=weight.shape[0] if depthwise else 1,
+        bias=bias is not None,
+        device='meta',
+    )
+    conv.weight = nn.Parameter(weight.contiguous())
+    if bias is not None:
+        conv.bias = nn.Parameter(bias.contiguous())
+    return conv
+
+
+def is_depthwise(conv: nn.Conv2d) -> bool:
+    """Whether a convolution has one filter per channel."""
+    return conv.groups == conv.in_channels == conv.out_channels and conv.groups > 1
+
+
+def read_order(conv: nn.Conv2d, channels: Tensor) -> nn.Conv2d:
+    """The convolution on an input whose slot p holds channel ``channels[p]``."""
+    return convolution(conv, take(conv.weight.data, channels, 1), conv.bias)
+
+
+def write_order(conv: nn.Conv2d, channels: Tensor, fill: float = 0.0) -> nn.Conv2d:
+    """The convolution with channel ``channels[p]`` in slot p of its output.
+
+    ``fill`` is the bias where a channel passes; its weights are zero.
+    """
+    bias = None if conv.bias is None else take(conv.bias.data, channels, 0, fill)
+    return convolution(conv, take(conv.weight.data, channels, 0), bias)
+
+
+def depthwise_order(conv: nn.Conv2d, channels: Tensor) -> nn.Conv2d:
+    """A depthwise convolution in another order; what passes gets identity kernels."""
+    changed = write_order(conv, channels)
+    rows, columns = (size // 2 for size in conv.kernel_size)
+    changed.weight.data[channels == PASS, :, rows, columns] = 1
+    return changed
+
+
+def stack_convs(convs: Sequence[nn.Conv2d]) -> nn.Conv2d:
+    """One convolution for several that read the same map; outputs follow each other."""
+    first = convs[0]
+    biases = [
+        c.weight.new_zeros(c.out_channels) if c.bias is None else c.bias.data
+        for c in convs
+    ]
+    return convolution(
+        first, torch.cat([c.weight.data for c in convs]), torch.cat(biases)
+    )
+
+
+def block_diagonal(convs: Sequence[nn.Conv2d]) -> nn.Linear:
+    """One linear layer for several 1x1 convolutions of vectors that lie in a row."""
+    weights = [c.weight.data.flatten(1) for c in convs]
+    merged = torch.block_diag(*weights)
+    linear = nn.Linear(merged.shape[1], merged.shape[0], device='meta')
+    linear.weight = nn.Parameter(merged)
+    linear.bias = nn.Parameter(torch.cat([c.bias.data for c in convs]))
+    return linear

@@ -1,0 +1,161 @@
+"""Heads and whole pose estimators: rewritten, traced, exported."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+from parity import fill_from, own_fill
+from rewriting_cases import TOLERANCE, build, calls, image
+from rows import TINY, TINY_IDS, TINY_ROWS
+
+from mmpose_lite.deploy import gains, optimize
+from mmpose_lite.deploy.rewriting import fold_positions, relative_difference
+from mmpose_lite.models.heads import TokenPoseHead
+
+SPARSE = dict(keep_ratio=0.5, layers=(0,))
+HEADS = {
+    'sine-full': dict(position='sine-full', depths=(2, 2)),
+    'sine': dict(position='sine'),
+    'learnable': dict(position='learnable'),
+    'width': dict(qk_scale='width', hidden_channels=24),
+    'graph': dict(graph_depth=1),
+    'mask': dict(sparse_cfg=dict(SPARSE, mode='mask')),
+    'shared': dict(sparse_cfg=dict(SPARSE, mode='shared')),
+    'token': dict(sparse_cfg=dict(SPARSE, mode='token'), position='sine-full'),
+}
+
+
+@pytest.fixture(autouse=True)
+def _setting():
+    init_default_scope('mmpose')
+    torch.manual_seed(0)
+
+
+def token_head(**options):
+    defaults = dict(
+        in_channels=8,
+        out_channels=5,
+        in_featuremap_size=(24, 16),
+        heatmap_size=(24, 16),
+        patch_size=(4, 2),
+        embed_dims=16,
+        depths=(3,),
+        num_heads=2,
+        decoder=dict(
+            type='MSRAHeatmap', input_size=(96, 64), heatmap_size=(24, 16), sigma=2
+        ),
+    )
+    head = TokenPoseHead(**{**defaults, **options})
+    fill_from(head, own_fill)
+    return head.double().eval()
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_positions_are_folded(name):
+    head = token_head(**HEADS[name])
+    feats = (torch.randn(2, 8, 16, 24, dtype=torch.float64),)
+    folded = fold_positions(copy.deepcopy(head))
+    with torch.no_grad():
+        assert relative_difference([folded(feats)], [head(feats)]) < TOLERANCE
+    before, after = calls(head, feats), calls(folded, feats)
+    assert len(after) < len(before)
+    constant = 1 if name in ('mask', 'shared', 'token') else 0
+    assert after.count('constant_pad_nd') <= before.count('constant_pad_nd') - (
+        name != 'learnable' and not constant
+    )
+    if name == 'sine-full':  # added before two layers, folded into those before them
+        assert before.count('add') - after.count('add') == 2
+    assert folded.decoder is not None
+
+
+def estimator(head=None, **backbone):
+    backbone = backbone or dict(
+        type='mmpose_lite.LiteHRNet', arch=dict(TINY, unit='ccw')
+    )
+    head = head or dict(
+        type='HeatmapHead',
+        in_channels=8,
+        out_channels=5,
+        deconv_out_channels=None,
+        loss=dict(type='KeypointMSELoss', use_target_weight=True),
+        decoder=dict(
+            type='MSRAHeatmap', input_size=(96, 64), heatmap_size=(24, 16), sigma=2
+        ),
+    )
+    model = MODELS.build(
+        dict(
+            type='TopdownPoseEstimator',
+            data_preprocessor=dict(type='PoseDataPreprocessor'),
+            backbone=backbone,
+            head=head,
+            test_cfg=dict(flip_test=False),
+        )
+    )
+    fill_from(model, own_fill)
+    model.eval()
+    return model
+
+
+@pytest.mark.parametrize('target', ['graph', 'eager'])
+def test_pose_estimator(target):
+    model = estimator()
+    optimized = optimize(model, target)
+    picture = image(dtype=torch.float32)
+    with torch.no_grad():
+        found = optimized(picture, None, mode='tensor')
+        expected = model(picture, None, mode='tensor')
+    assert relative_difference([found], [expected]) < 1e-5
+    assert optimized.head.decoder is not None
+    rows = gains(model, picture, target=target)
+    assert max(row.difference for row in rows) < TOLERANCE
+    assert rows[-1].traffic.operators < rows[1].traffic.operators
+
+
+def test_estimator_with_tokens():
+    head = dict(
+        type='mmpose_lite.TokenPoseHead',
+        in_channels=8,
+        out_channels=5,
+        in_featuremap_size=(24, 16),
+        heatmap_size=(24, 16),
+        patch_size=(4, 2),
+        embed_dims=16,
+        depths=(3,),
+        num_heads=2,
+    )
+    rows = gains(estimator(head), image(dtype=torch.float32))
+    assert max(row.difference for row in rows) < TOLERANCE
+
+
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+@pytest.mark.filterwarnings('ignore:.torch.jit.trace:DeprecationWarning')
+@pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
+def test_trace(cls, arch):
+    net = build(cls, arch).double()
+    traced = torch.jit.trace(optimize(net), image(), check_trace=False)
+    other = image(batch=3)
+    with torch.no_grad():
+        assert relative_difference(list(traced(other)), list(net(other))) < TOLERANCE
+
+
+@pytest.mark.filterwarnings('ignore::DeprecationWarning')
+@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
+@pytest.mark.parametrize('layout', ['runs', 'full'])
+@pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
+def test_export(cls, arch, layout, tmp_path):
+    onnx = pytest.importorskip('onnx')
+    onnxruntime = pytest.importorskip('onnxruntime')
+    net, picture = build(cls, arch), image(batch=1, dtype=torch.float32)
+    file = tmp_path / 'net.onnx'
+    optimized = optimize(net, layout=layout, image_size=(64, 96))
+    torch.onnx.export(optimized, (picture,), file, dynamo=False, opset_version=17)
+    kinds = {node.op_type for node in onnx.load(file).graph.node}
+    # Moved rows of a few gates are all that may be transposed.
+    allowed = {'Transpose'} if arch['unit'] in ('sequential', 'parallel') else set()
+    assert not kinds & ({'Transpose', 'Reshape', 'ScatterND', 'Shape'} - allowed)
+    session = onnxruntime.InferenceSession(file, providers=['CPUExecutionProvider'])
+    (found,) = session.run(None, {session.get_inputs()[0].name: picture.numpy()})
+    with torch.no_grad():
+        assert relative_difference([torch.from_numpy(found)], list(net(picture))) < 1e-4
