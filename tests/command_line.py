@@ -10,6 +10,14 @@ from pathlib import Path
 
 from conftest import ROOT
 
+TWO = ('--launcher', 'pytorch', '--gpus', '2')
+GLOO = dict(
+    env_cfg__dist_cfg__backend='gloo',
+    model_wrapper_cfg__type='MMDistributedDataParallel',
+    model_wrapper_cfg__device_ids='None',
+)
+"""What the README tells owners of a machine without a GPU to add."""
+
 
 def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options) -> str:
     """Run ``mim train|test mmpose CONFIG`` on the CPU; returns what it printed.

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from command_line import mim, scalars
+from command_line import GLOO, TWO, mim, scalars
 from conftest import ROOT
 
 from mmpose_lite.datasets import generate_toy_coco
@@ -109,15 +109,6 @@ def test_resume_goes_on_from_the_same_iteration(prepare):
     assert len(losses(out_dir)) == steps
     logged = [line['iter'] for line in scalars(out_dir) if 'loss' in line]
     assert logged == list(range(1, 2 * steps + 1))
-
-
-TWO = ('--launcher', 'pytorch', '--gpus', '2')
-# What the README tells owners of a machine without a GPU to add.
-GLOO = dict(
-    env_cfg__dist_cfg__backend='gloo',
-    model_wrapper_cfg__type='MMDistributedDataParallel',
-    model_wrapper_cfg__device_ids='None',
-)
 
 
 def test_two_processes_equal_one_with_the_doubled_batch(prepare):
