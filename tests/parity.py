@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from mmpose_lite.models.backbones import LiteHRNet, XHRNet
 
+GOLDENS = Path(__file__).parent / 'goldens'
 LAYOUT_ROWS = {
     'litehrnet-18': (LiteHRNet, '18'),
     'litehrnet-30': (LiteHRNet, '30'),
@@ -63,3 +65,20 @@ def own_fill(name: str, shape, dtype) -> np.ndarray:
     if len(shape) < 2:
         return 0.2 * noise
     return noise * np.sqrt(3 / np.prod(shape[1:]))
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference over the largest value."""
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def check_golden(request, name: str, found: dict[str, np.ndarray]) -> None:
+    """Compare outputs with those kept under ``name``, or keep them when asked to."""
+    path = GOLDENS / f'{name}.npz'
+    if request.config.getoption('--update-goldens'):
+        np.savez_compressed(path, **{k: v.astype('float32') for k, v in found.items()})
+    assert path.stat().st_size <= 50 * 1024
+    golden = np.load(path)
+    assert set(golden) == set(found)
+    for key, value in found.items():
+        assert relative_error(value, golden[key]) < 1e-6, key

@@ -7,18 +7,23 @@ are compared in double precision, and in single precision in training mode.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import SHARED
-from parity import LAYOUT_ROWS, build_pose_net, fill_from, own_fill
+from parity import (
+    LAYOUT_ROWS,
+    build_pose_net,
+    check_golden,
+    fill_from,
+    own_fill,
+    relative_error,
+)
 from rows import IDS, ROWS
 
 from mmpose_lite.analysis import complexity
 
-GOLDENS = Path(__file__).parent / 'goldens'
 NAMES = sorted(
     path.stem
     for pattern in ('*litehrnet-*.json', '[sp]xhrnet-*.json')
@@ -49,10 +54,6 @@ def filled(shared, fill, name):
     height, width = (4 * side for side in golden['heatmaps'].shape[-2:])
     image = fill.image(height, width, seed=int(golden['input_seed']))
     return net, torch.from_numpy(image), golden
-
-
-def relative_error(found, expected):
-    return np.abs(found - expected).max() / np.abs(expected).max()
 
 
 @every_layout
@@ -115,11 +116,4 @@ def test_own_golden(request, cls, arch):
     norm = net.backbone.stage1[0].fuse_layers[1][0][0][1]
     found['running_mean'] = norm.running_mean.numpy()
     assert norm.num_batches_tracked == 2
-    path = GOLDENS / f'{cls.__name__.lower()}_{arch}.npz'
-    if request.config.getoption('--update-goldens'):
-        np.savez_compressed(path, **{k: v.astype('float32') for k, v in found.items()})
-    assert path.stat().st_size <= 50 * 1024
-    golden = np.load(path)
-    assert set(golden) == set(found)
-    for key, value in found.items():
-        assert relative_error(value, golden[key]) < 1e-6, key
+    check_golden(request, f'{cls.__name__.lower()}_{arch}', found)

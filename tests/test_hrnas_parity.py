@@ -1,0 +1,636 @@
+"""HR-NAS against the original: names, cost, heatmaps, shrinking, penalties.
+
+Weights under the original names go through the project's converter, as a user's would.
+The original's own results are compared in single precision, as they were made; that our
+cut changes nothing where it must not is also checked in double precision.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import SHARED
+from hrnas import (
+    NASPose,
+    living,
+    upstream_shrink,
+    upstream_slice_tokens,
+    upstream_weights,
+)
+from parity import check_golden, fill_from, own_fill, relative_error
+
+from mmpose_lite.analysis import complexity
+from mmpose_lite.checkpoints import convert, translate
+from mmpose_lite.checkpoints.convert import apply
+from mmpose_lite.checkpoints.hrnas import LAYOUTS
+from mmpose_lite.models.backbones import HRNASNet
+from mmpose_lite.models.backbones.hrnas_arch import (
+    SPACES,
+    TRANSFORMERS,
+    BlockArch,
+    full_arch,
+    parse_arch,
+)
+from mmpose_lite.models.layers import SearchingBlock
+from mmpose_lite.search import MacsCost, PublishedMacsCost, ResourcePenalty
+
+MODE_OF = {'': None, '-transformer': 'residual', '-transformer-ds': 'all'}
+PREFIX = 'hrnas-supernet-keypoint'
+NAMES = sorted(
+    path.stem for path in (SHARED / 'reference/layouts').glob('hrnas-*.json')
+)
+OUTPUTS = [
+    (name, key)
+    for name in NAMES
+    if (SHARED / f'reference/outputs/{name}.npz').is_file()
+    for key in ('heatmaps', 'heatmaps_scaled')
+]
+# Where the reference is absent one skipped case says so.
+every_layout = pytest.mark.parametrize('name', NAMES or ['absent'])
+every_row = pytest.mark.parametrize(
+    ('base', 'transformer'),
+    [(base, mode) for base in SPACES for mode in TRANSFORMERS],
+)
+# Golden blocks, and a block of the supernet that has their widths and stride.
+BLOCKS = {
+    'block-res-18-18-s1': ((18, 18, 1), 'features.3.branches.0.0.'),
+    'block-36-72-s2': ((36, 72, 2), 'features.4.fuse_layers.2.0.'),
+}
+CASES = ('partial', 'no7', 'all-dead')
+
+
+def load(shared, name):
+    """Layout and the supernet it describes."""
+    layout = json.loads((shared / f'reference/layouts/{name}.json').read_text())
+    mode = MODE_OF[name.removeprefix(PREFIX)]
+    return layout, NASPose(space=dict(base='keypoint', transformer=mode))
+
+
+@pytest.fixture(scope='module')
+def prune(shared):
+    """The golden numbers and arrays of shrinking."""
+    path = shared / 'reference/outputs/hrnas-prune.json'
+    return json.loads(path.read_text()), np.load(path.with_suffix('.npz'))
+
+
+@pytest.fixture(scope='module')
+def net_weights(shared, prune, reference_fill):
+    """Scaled weights of the supernet, with the golden's importances."""
+    layout, _ = load(shared, PREFIX)
+    golden, arrays = prune
+    shapes = without_unused(layout['state_dict'])
+    weights = upstream_weights(shapes, reference_fill.fill, golden['net']['scale'])
+    return with_gammas(weights, arrays, 'net.gamma.', 183)
+
+
+@pytest.fixture(scope='module')
+def token_weights(shared, prune, reference_fill):
+    """Scaled weights of the supernet with transformers, with the golden's tokens."""
+    layout, _ = load(shared, f'{PREFIX}-transformer')
+    shapes = without_unused(layout['state_dict'])
+    weights = upstream_weights(shapes, reference_fill.fill, layout['scale'])
+    return with_gammas(weights, prune[1], 'transformer.gamma.', 44)
+
+
+def with_gammas(weights, arrays, prefix, count):
+    """Weights with importances replaced by those stored under ``prefix``."""
+    names = [name for name in arrays.files if name.startswith(prefix)]
+    assert len(names) == count
+    stored = {
+        name.removeprefix(prefix): torch.from_numpy(arrays[name]) for name in names
+    }
+    assert set(stored) <= set(weights)
+    return {**weights, **stored}
+
+
+def without_unused(shapes):
+    """Shapes of a state dict without the leftovers of a distillation."""
+    return {key: shape for key, shape in shapes.items() if '.bns.' not in f'.{key}'}
+
+
+def shapes_of(weights):
+    return {key: list(value.shape) for key, value in weights.items()}
+
+
+def loaded(weights, arch=None, space='keypoint', dtype=torch.float32):
+    """A network in eval mode with upstream's weights, converted strictly."""
+    net = NASPose(arch, space)
+    net.load_state_dict(convert(weights, net), strict=True)
+    return net.to(dtype).eval()
+
+
+def heatmaps(net, fill):
+    """Heatmaps of the image that every golden was made with."""
+    image = torch.from_numpy(fill.image(256, 192))
+    with torch.no_grad():
+        return net(image.to(net.head.final_layer.weight.dtype)).numpy()
+
+
+def silence(net, threshold=1e-3):
+    """Set every channel's importance that is dead to exactly 0."""
+    for block in net.modules():
+        if isinstance(block, SearchingBlock):
+            for op in block.ops:
+                op.importance.data[op.importance.abs() <= threshold] = 0
+    return net
+
+
+def shrink(net):
+    """Our own cut of every dead channel, on the network as it stands."""
+    for (_, block), masks in zip(net.backbone.named_blocks(), living(net), strict=True):
+        block.cut(*masks)
+    return net
+
+
+def upstream_blocks(shapes):
+    """Names of searching blocks under upstream's keys, as they come."""
+    pattern = r'(.+?)\.(?:ops\.\d|pw_bn|transformer|residual|bns)\..+'
+    found = (re.fullmatch(pattern, key) for key in shapes)
+    return list(dict.fromkeys(match[1] for match in found if match))
+
+
+# --- supernets ---
+
+
+@every_layout
+def test_supernet_loads_strictly_and_has_the_published_size(shared, name):
+    layout, net = load(shared, name)
+    weights = {k: torch.zeros(shape) for k, shape in layout['state_dict'].items()}
+    done = translate(weights, net)
+    assert done.layout.name == 'HR-NAS'
+    used = without_unused(layout['state_dict'])
+    assert {item.key for item in done.dropped} == set(weights) - set(used)
+    assert len(done.state_dict) == len(used) == len(net.state_dict())
+    assert net.load_state_dict(done.state_dict, strict=True)
+    params = sum(p.numel() for p in net.parameters())
+    assert params == layout['params_without_distill_bns']
+    parallel = {f'module.{key}': value for key, value in weights.items()}
+    assert shapes_of(convert(parallel, net)) == shapes_of(done.state_dict)
+
+
+@every_layout
+def test_block_order_is_upstreams(shared, name):
+    layout, net = load(shared, name)
+    ours = [
+        [p.in_channels, p.out_channels, p.stride, list(b.kernels), list(b.channels)]
+        for p, b in zip(net.backbone.places, net.backbone.arch, strict=True)
+    ]
+    assert ours == [entry[:5] for entry in layout['blocks'].values()]
+    # Where a key of the first block goes shows which of ours it is.
+    names = [name for name, _ in net.backbone.named_blocks()]
+    for key, name in zip(layout['blocks'], names, strict=True):
+        converted, _ = apply(LAYOUTS[0], {f'{key}.pw_bn.weight': torch.ones(1)})
+        assert next(iter(converted)).startswith(f'backbone.{name}.')
+
+
+@every_layout
+def test_supernet_macs(shared, name):
+    layout, net = load(shared, name)
+    assert layout['input_size'] == [256, 192]
+    found = complexity(net, (256, 192)).macs
+    assert round(found / 1e9, 4) == layout['gmacs']
+    backbone = net.backbone
+    published = PublishedMacsCost((256, 192)).network(backbone.space, backbone.arch)
+    assert published + 90 * 17 * 64 * 48 == layout['upstream_profiler_macs']['256x192']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('name', 'key'), OUTPUTS or [('absent', '')])
+def test_supernet_heatmaps(shared, reference_fill, name, key):
+    """Plain weights give values up to 1e11: those are compared relatively."""
+    layout, net = load(shared, name)
+    scale = layout['scale'] if key == 'heatmaps_scaled' else ()
+    weights = upstream_weights(
+        without_unused(layout['state_dict']), reference_fill.fill, scale
+    )
+    net.load_state_dict(convert(weights, net), strict=True)
+    expected = np.load(shared / f'reference/outputs/{name}.npz')[key]
+    found = heatmaps(net.eval(), reference_fill)
+    assert np.abs(expected).max() > 10
+    if scale:
+        assert np.abs(found - expected).max() < 1e-3
+    assert relative_error(found, expected) < 1e-5
+
+
+# --- shrinking one block ---
+
+
+def golden_block(shared, prune, fill, name, case):
+    """Weights of a golden block under bare upstream keys, importances included."""
+    _, prefix = BLOCKS[name]
+    layout, _ = load(shared, PREFIX)
+    shapes = {
+        key.removeprefix(prefix): shape
+        for key, shape in layout['state_dict'].items()
+        if key.startswith(prefix)
+    }
+    weights = upstream_weights(without_unused(shapes), fill)
+    for index in range(3):
+        stored = prune[1][f'{name}.{case}.gamma.ops.{index}.1.1']
+        weights[f'ops.{index}.1.1.weight'] = torch.from_numpy(stored)
+    # A block needs a name to be cut under; the table knows this one.
+    return {f'transform.{key}': value for key, value in weights.items()}
+
+
+def block_with(name, kernels, channels, weights, dtype=torch.float32):
+    """A block that loaded upstream's weights by the converter's table."""
+    block = SearchingBlock(
+        *BLOCKS[name][0], kernels=kernels, channels=channels, norm_cfg=dict(type='BN')
+    )
+    converted, _ = apply(LAYOUTS[0], weights)
+    prefix = 'backbone.transform.'
+    block.load_state_dict({k.removeprefix(prefix): v for k, v in converted.items()})
+    return block.to(dtype).eval()
+
+
+every_block = pytest.mark.parametrize('name', BLOCKS)
+every_case = pytest.mark.parametrize('case', CASES)
+
+
+@every_block
+@every_case
+def test_block_before_and_after_the_official_shrinking(
+    shared, prune, reference_fill, name, case
+):
+    golden, arrays = prune[0][name][case], prune[1]
+    weights = golden_block(shared, prune, reference_fill.fill, name, case)
+    image = torch.from_numpy(arrays[f'{name}.x'])
+    full = block_with(name, (3, 5, 7), (4 * image.shape[1],) * 3, weights)
+    shrunk = upstream_shrink(weights)
+    stored = {
+        f'transform.{key}': shape
+        for key, shape in without_unused(golden['state_dict_after']).items()
+    }
+    assert shapes_of(shrunk) == stored
+    sizes = golden['kernel_sizes'], golden['channels']
+    official = block_with(name, *sizes, shrunk)
+    with torch.no_grad():
+        before, after = full(image).numpy(), official(image).numpy()
+    assert relative_error(before, arrays[f'{name}.{case}.out_before']) < 1e-6
+    assert relative_error(after, arrays[f'{name}.{case}.out_after']) < 1e-6
+    distance = float(np.abs(before - after).max())
+    assert distance == pytest.approx(golden['before_vs_after']['max_abs'], rel=1e-4)
+
+
+@every_block
+@every_case
+@pytest.mark.parametrize(
+    ('dtype', 'allowed'), [(torch.float32, 1e-6), (torch.float64, 1e-12)]
+)
+def test_cutting_a_block_is_exact(
+    shared, prune, reference_fill, name, case, dtype, allowed
+):
+    """Where importances are 0, eval keeps its result, whatever dies."""
+    golden, arrays = prune[0][name][case], prune[1]
+    weights = golden_block(shared, prune, reference_fill.fill, name, case)
+    image = torch.from_numpy(arrays[f'{name}.x']).to(dtype)
+    widths = (4 * image.shape[1],) * 3
+    block = silence(block_with(name, (3, 5, 7), widths, weights, dtype))
+    with torch.no_grad():
+        before = block(image)
+        masks = [op.importance.abs() > 1e-3 for op in block.ops]
+        block.cut(masks)
+        after = block(image)
+    assert list(block.kernels) == golden['kernel_sizes']
+    assert list(block.channels) == golden['channels']
+    assert relative_error(after.numpy(), before.numpy()) < allowed
+    # Without the compensation the same cut differs by what the golden says.
+    lost = golden['before_gamma0_vs_after']['max_abs']
+    uncompensated = block_with(
+        name, block.kernels, block.channels, upstream_shrink(weights), dtype
+    )
+    with torch.no_grad():
+        distance = float((before - uncompensated(image)).abs().max())
+    assert distance == pytest.approx(lost, rel=1e-4)
+
+
+# --- shrinking the network ---
+
+
+def test_official_shrunk_state_dict(prune, net_weights):
+    """Our slicing gives the shapes that upstream's gave, and they load everywhere."""
+    golden = prune[0]['net']
+    weights = upstream_shrink(net_weights)
+    assert shapes_of(weights) == without_unused(golden['state_dict_after'])
+    setting = golden['inverted_residual_setting']
+    supernet, searched = NASPose(), NASPose(setting)
+    for net in (supernet, searched):
+        converted = convert({f'module.{k}': v for k, v in weights.items()}, net)
+        assert net.load_state_dict(converted, strict=True)
+    assert list(supernet.state_dict()) == list(searched.state_dict())
+    assert [name for name, _ in supernet.named_parameters()] == [
+        name for name, _ in searched.named_parameters()
+    ]
+    assert supernet.backbone.arch == searched.backbone.arch
+    assert searched.backbone.arch == parse_arch(searched.backbone.space, setting)
+    sizes = golden['blocks'].values()
+    assert [
+        [list(block.kernels), list(block.channels)] for block in searched.backbone.arch
+    ] == [[block['kernel_sizes'], block['channels']] for block in sizes]
+    assert list(golden['blocks']) == list(dict.fromkeys(golden['blocks']))
+    params = sum(p.numel() for p in searched.parameters())
+    # Upstream keeps the norms of dead blocks, though it skips them.
+    unused = sum(
+        block.out_channels * 2
+        for _, block in searched.backbone.named_blocks()
+        if not block.ops
+    )
+    assert params + unused == golden['params_after_without_bns']
+    for size, macs in golden['macs_after'].items():
+        height, width = map(int, size.split('x'))
+        found = MacsCost((height, width)).network(
+            searched.backbone.space, searched.backbone.arch
+        )
+        assert found + 90 * 17 * height * width // 16 == macs
+    assert complexity(searched, (256, 192)).macs == (golden['macs_after']['256x192'])
+
+
+def test_unused_norms_of_dead_blocks_are_accounted_for(net_weights):
+    done = translate(upstream_shrink(net_weights))
+    reasons = {item.key: item.row.reason for item in done.dropped}
+    dead = {name for name in reasons if '.pw_bn.' in name}
+    assert len(dead) == len(reasons) == 9 * 5
+    assert all('lost all its convolutions' in reason for reason in reasons.values())
+    assert sum(key.endswith('.constant') for key in done.state_dict) == 9
+
+
+def test_a_contradicting_architecture_names_both(prune, net_weights):
+    setting = json.loads(json.dumps(prune[0]['net']['inverted_residual_setting']))
+    kernels, widths = setting[4][3:5]
+    setting[4][3:5] = [kernels[:2], [widths[0], widths[1] - 1]]
+    net = NASPose(setting)
+    one = f'kernels=\\(3, 5\\), channels=\\({widths[0]}, {widths[1] - 1}\\)'
+    other = (
+        f'kernels=\\(3, 5, 7\\), channels=\\({widths[0]}, {widths[1]}, {widths[2]}\\)'
+    )
+    both = (
+        r'in 1 blocks:\n.*features\.3\.branches\.0\.0: '
+        rf'config BlockArch\({one}.*weights BlockArch\({other}'
+    )
+    weights = upstream_shrink(net_weights)
+    with pytest.raises(ValueError, match=both):
+        convert(weights, net)
+    with pytest.raises(ValueError, match=both):
+        net.load_state_dict(convert(weights), strict=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('key', 'compensate'),
+    [('net.heatmaps_after', False), ('net.heatmaps_after_compensated', True)],
+)
+def test_official_shrunk_heatmaps(prune, net_weights, reference_fill, key, compensate):
+    net = loaded(upstream_shrink(net_weights, compensate=compensate))
+    found = heatmaps(net, reference_fill)
+    assert relative_error(found, prune[1][key]) < 1e-5
+
+
+@pytest.mark.slow
+def test_cut_network(prune, net_weights, reference_fill):
+    """Our cut is upstream's with its compensation, plus the constants of dead blocks.
+
+    Importances of 1e-4 instead of 0 are what upstream's figures were made with.
+    """
+    golden, arrays = prune
+    net = loaded(net_weights)
+    before = heatmaps(net, reference_fill)
+    assert relative_error(before, arrays['net.heatmaps_before']) < 1e-5
+    after = heatmaps(shrink(net), reference_fill)
+    assert relative_error(after, before) < 2e-3
+    for _, block in net.backbone.named_blocks():
+        if block.constant is not None:
+            assert block.constant.any()
+            block.constant.zero_()
+    stored = arrays['net.heatmaps_after_compensated']
+    upstream = heatmaps(net, reference_fill)
+    assert relative_error(upstream, stored) < 1e-5
+    key = 'gamma=1e-4: before vs shrink + BN-mean compensation (disabled upstream)'
+    distance = float(np.abs(upstream - before).max())
+    assert distance == pytest.approx(
+        golden['net']['differences'][key]['max_abs'], rel=1e-3
+    )
+    setting = golden['net']['inverted_residual_setting']
+    assert net.backbone.arch == parse_arch(net.backbone.space, setting)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('dtype', 'allowed'), [(torch.float32, 1e-6), (torch.float64, 1e-12)]
+)
+def test_cutting_silent_channels_is_exact(net_weights, reference_fill, dtype, allowed):
+    """A seventh of the blocks dies altogether, and nothing is seen of it."""
+    net = silence(loaded(net_weights, dtype=dtype))
+    before = heatmaps(net, reference_fill)
+    after = heatmaps(shrink(net), reference_fill)
+    assert relative_error(after, before) < allowed
+    again = NASPose().to(dtype)
+    again.load_state_dict(net.state_dict(), strict=True)
+    assert np.array_equal(heatmaps(again.eval(), reference_fill), after)
+
+
+# --- transformers ---
+
+
+@pytest.mark.slow
+def test_rebuilt_transformers(prune, reference_fill):
+    """A new network with the tokens that upstream's search would have left."""
+    golden, arrays = prune
+    shapes = without_unused(golden['transformer']['rebuilt_state_dict'])
+    weights = upstream_weights(shapes, reference_fill.fill, golden['net']['scale'])
+    net = loaded(weights, space=dict(base='keypoint', transformer='residual'))
+    queries = list(golden['transformer']['queries'].values())
+    assert [
+        block.tokens
+        for place, block in zip(net.backbone.places, net.backbone.arch, strict=True)
+        if place.is_residual
+    ] == queries
+    assert not any(
+        block.tokens
+        for place, block in zip(net.backbone.places, net.backbone.arch, strict=True)
+        if not place.is_residual
+    )
+    found = heatmaps(net, reference_fill)
+    assert relative_error(found, arrays['transformer.heatmaps_rebuilt']) < 1e-5
+    found = heatmaps(loaded(weights), reference_fill)  # no word of transformers
+    assert relative_error(found, arrays['transformer.heatmaps_rebuilt']) < 1e-5
+
+
+@pytest.mark.slow
+def test_sliced_tokens(prune, token_weights, reference_fill):
+    """Cut here and cut under upstream's names; tokens really leave."""
+    golden, arrays = prune
+    net = loaded(token_weights, space=dict(base='keypoint', transformer='residual'))
+    before = heatmaps(net, reference_fill)
+    assert relative_error(before, arrays['transformer.heatmaps_before']) < 1e-5
+    shrink(net)
+    queries = list(golden['transformer']['queries'].values())
+    assert [b.tokens for b in net.backbone.arch if b.tokens] == [
+        n for n in queries if n
+    ]
+    expected = arrays['transformer.heatmaps_sliced']
+    assert relative_error(heatmaps(net, reference_fill), expected) < 1e-5
+    sliced = loaded(upstream_slice_tokens(token_weights))
+    assert sliced.backbone.arch == net.backbone.arch
+    assert relative_error(heatmaps(sliced, reference_fill), expected) < 1e-5
+    left = complexity(net, (256, 192)).macs
+    cost = MacsCost((256, 192)).network(net.backbone.space, net.backbone.arch)
+    assert cost + 90 * 17 * 64 * 48 == left
+
+
+# --- what a channel costs ---
+
+
+def penalty_of(net):
+    """Upstream's: profiled at 224x224 whatever the input."""
+    return ResourcePenalty(net.backbone, PublishedMacsCost((224, 224)))
+
+
+def split_weights(net):
+    """Penalty weights of convolutions and of transformers, in block order."""
+    found = penalty_of(net).weights(net.backbone)
+    tokens = {
+        id(block.transformer.importance)
+        for _, block in net.backbone.named_blocks()
+        if block.transformer is not None
+    }
+    return (
+        [w for gamma, w in found if id(gamma) not in tokens],
+        [w for gamma, w in found if id(gamma) in tokens],
+    )
+
+
+def by_block(golden, prune):
+    """Values of a dict over upstream's keys, in the order of blocks and kernels."""
+    order = list(prune[0]['net']['blocks'])
+    position = {name: index for index, name in enumerate(order)}
+
+    def rank(key):
+        name = re.sub(r'\.(?:ops\.\d\.1\.1|transformer\.input_norm)\.weight$', '', key)
+        return position[name], key
+
+    return [golden[key] for key in sorted(golden, key=rank)]
+
+
+def test_penalties_of_convolutions(prune, net_weights):
+    golden = prune[0]['net']
+    net = NASPose()
+    weights, _ = split_weights(net)
+    expected = by_block(golden['penalty'], prune)
+    assert len(weights) == len(expected) == 183
+    np.testing.assert_allclose(weights, expected, rtol=1e-12)
+    cost = PublishedMacsCost((224, 224))
+    per_channel = [
+        cost.channel(place, kernel, width)
+        for place, block in zip(net.backbone.places, net.backbone.arch, strict=True)
+        for kernel, width in zip(block.kernels, block.channels, strict=True)
+    ]
+    assert per_channel == by_block(golden['per_channel_macs_224'], prune)
+    net.load_state_dict(convert(net_weights))
+    value = float(penalty_of(net)(net.backbone).detach())
+    assert value * 1e-6 == pytest.approx(golden['l1_rho_1e6'], rel=1e-5)
+
+
+def test_penalties_stay_when_channels_leave(prune, net_weights):
+    """A channel of the shrunk network costs what it cost in the supernet."""
+    golden = prune[0]['net']
+    net = NASPose()
+    net.load_state_dict(convert(upstream_shrink(net_weights), net))
+    found, _ = split_weights(net)
+    assert len(found) == golden['surgery']['prune_info_entries'][1]
+    places = zip(golden['blocks'].items(), net.backbone.arch, strict=True)
+    expected = [
+        golden['penalty'][f'{name}.ops.{(3, 5, 7).index(kernel)}.1.1.weight']
+        for (name, _), block in places
+        for kernel in block.kernels
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ('key', 'transformer', 'count'),
+    [('transformer', 'residual', 44), ('transformer-ds', 'all', 61)],
+)
+def test_penalties_of_tokens(shared, prune, reference_fill, key, transformer, count):
+    golden, arrays = prune[0][key], prune[1]
+    layout, net = load(shared, f'{PREFIX}-{key}')
+    penalty = penalty_of(net)
+    assert penalty.mean == pytest.approx(golden['norm_factor'], rel=1e-12)
+    cost = PublishedMacsCost((224, 224))
+    macs = [
+        cost.transformer(place, block.tokens)
+        for place, block in zip(net.backbone.places, net.backbone.arch, strict=True)
+        if block.tokens
+    ]
+    assert macs == by_block(golden['macs_224'], prune)
+    shapes = without_unused(layout['state_dict'])
+    weights = upstream_weights(shapes, reference_fill.fill, layout['scale'])
+    net.load_state_dict(convert(weights))
+    _, found = split_weights(net)
+    assert len(found) == count
+    np.testing.assert_allclose(
+        found, by_block(golden['penalty_initial'], prune), rtol=1e-12
+    )
+    for name, alive in golden['queries'].items():
+        stored = f'transformer.gamma.{name}'
+        if stored in arrays.files:
+            gamma = torch.from_numpy(arrays[stored])
+        else:  # only the counts of the other blocks were kept
+            gamma = torch.cat((torch.ones(alive), torch.zeros(64 - alive)))
+        assert int((gamma > 1e-3).sum()) == alive
+        weights[name] = gamma
+    net.load_state_dict(convert(weights))
+    _, found = split_weights(net)
+    np.testing.assert_allclose(
+        found, by_block(golden['penalty_after'], prune), rtol=1e-12
+    )
+
+
+# --- a stranger's clone ---
+
+
+@pytest.mark.parametrize('size', [(64, 48), (100, 76), (33, 65), (1, 1)])
+@pytest.mark.parametrize('transformer', TRANSFORMERS)
+def test_macs_are_counted_exactly(transformer, size):
+    net = HRNASNet(space=dict(base='mini', transformer=transformer))
+    counted = complexity(net, size).macs
+    assert MacsCost(size).network(net.space, net.arch) == counted
+
+
+@pytest.mark.slow
+@every_row
+def test_macs_of_full_size_are_counted_exactly(base, transformer):
+    net = HRNASNet(space=dict(base=base, transformer=transformer))
+    for size in ((256, 192), (384, 288), (100, 76), (127, 93)):
+        counted = complexity(net, size).macs
+        assert MacsCost(size).network(net.space, net.arch) == counted, size
+
+
+@every_row
+def test_own_golden(request, base, transformer):
+    """Outputs at a size that resizes everywhere, and a norm's statistics."""
+    net = NASPose(space=dict(base=base, transformer=transformer)).double()
+    fill_from(net, own_fill)
+    image = torch.from_numpy(np.random.RandomState(3).uniform(-2, 2, (1, 3, 60, 92)))
+    with torch.no_grad():
+        found = {'eval': net.eval()(image).numpy()}
+        for block in (b for b in net.train().modules() if hasattr(b, 'dropout')):
+            block.eval()
+        found['train'] = net(image.repeat(2, 1, 1, 1)).numpy()[:1]
+    norm = net.backbone.features[1].branches[0][0].pw_bn
+    found['running_mean'] = norm.running_mean.numpy()
+    check_golden(request, f'hrnasnet_{base}-{transformer or "conv"}', found)
+
+
+def test_full_arch_is_the_published_supernet():
+    """Four hidden channels per channel and kernel, 61 blocks, 64 tokens or none."""
+    for transformer, count in ((None, 0), ('residual', 44), ('all', 61)):
+        net = NASPose(space=dict(base='keypoint', transformer=transformer)).backbone
+        blocks = full_arch(net.space)
+        assert len(blocks) == 61
+        assert sum(block.tokens == 64 for block in blocks) == count
+        assert sum(block.tokens > 0 for block in blocks) == count
+        assert blocks[0] == BlockArch((3, 5, 7), (96, 96, 96), blocks[0].tokens)

@@ -1,0 +1,903 @@
+"""HR-NAS's layers and backbone: geometry, formulas, errors and every kind of cut."""
+
+from __future__ import annotations
+
+import copy
+import doctest
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hrnas import SPREAD, TINY, living
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmpose_lite.models.backbones import HRNASNet
+from mmpose_lite.models.backbones.hrnas_arch import (
+    SPACES,
+    TRANSFORMERS,
+    BlockArch,
+    Place,
+    SearchSpace,
+    dump_arch,
+    parse_arch,
+    places,
+    read_arch,
+    resolve_space,
+)
+from mmpose_lite.models.layers import (
+    InvertedBottleneck,
+    LightTransformer,
+    SearchingBlock,
+)
+from mmpose_lite.models.layers.light_transformer import PostNormLayer
+from mmpose_lite.search import MacsCost, PublishedMacsCost, ResourcePenalty
+
+BN = dict(type='BN')
+SIZES = [(64, 48), (60, 92), (33, 65), (1, 1)]
+every_mode = pytest.mark.parametrize('transformer', TRANSFORMERS)
+every_row = pytest.mark.parametrize(
+    ('base', 'transformer'),
+    [(base, mode) for base in SPACES for mode in TRANSFORMERS],
+)
+
+
+def tiny(transformer='all', space=TINY):
+    """A small network with weights that are seen at the output, in double precision."""
+    torch.manual_seed(0)
+    net = HRNASNet(space=dict(space, transformer=transformer), init_cfg=SPREAD)
+    net.init_weights()
+    for module in net.modules():
+        if isinstance(module, _BatchNorm):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            for tensor in (module.bias, module.running_mean):
+                nn.init.normal_(tensor, std=0.3)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return net.double().eval()
+
+
+def kill(net, *, tokens=False):
+    """Silence channels, a kernel size of every other block and two whole blocks."""
+    for index, (_, block) in enumerate(net.named_blocks()):
+        for position, op in enumerate(block.ops):
+            gamma = op.importance.data
+            gamma[(index + position) % 3 :: 3] = 0
+            if (position == index % 3 and index % 2) or index in (3, 6):
+                gamma[:] = 0
+        if tokens and block.transformer is not None:
+            block.transformer.importance.data[: index % (block.tokens + 1)] = 0
+    return net
+
+
+def cut(net):
+    """Cut whatever is silent; the record of it."""
+    rows = zip(net.named_blocks(), living(net, 0), strict=True)
+    return [entry for (_, block), masks in rows for entry in block.cut(*masks)]
+
+
+def picture(height=64, width=48, batch=2):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(batch, 3, height, width, generator=generator).double()
+
+
+def run(net, image=None):
+    with torch.no_grad():
+        return net(picture() if image is None else image)[0]
+
+
+# --- layers against their formulas ---
+
+
+def test_bottleneck_by_hand():
+    op = InvertedBottleneck(3, 4, 5, 5, 2, BN).double().eval()
+    for norm in (op.expand.bn, op.depthwise.bn):
+        nn.init.normal_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+        nn.init.normal_(norm.bias)
+    x = picture(9, 7)
+
+    def norm(y, bn):
+        scale = bn.weight / (bn.running_var + 1e-5).sqrt()
+        return (y - bn.running_mean[:, None, None]) * scale[:, None, None] + bn.bias[
+            :, None, None
+        ]
+
+    wide = torch.einsum('oi,bihw->bohw', op.expand.conv.weight[..., 0, 0], x)
+    wide = F.pad(norm(wide, op.expand.bn).relu(), (2,) * 4)
+    windows = wide.unfold(2, 5, 2).unfold(3, 5, 2)  # (B, C, H', W', 5, 5)
+    deep = torch.einsum('bchwij,cij->bchw', windows, op.depthwise.conv.weight[:, 0])
+    deep = norm(deep, op.depthwise.bn).relu()
+    expected = torch.einsum('oc,bchw->bohw', op.project.weight[..., 0, 0], deep)
+    assert expected.shape == (2, 5, 5, 4)
+    torch.testing.assert_close(op(x), expected)
+    assert op.kernel_size == 5
+
+
+@pytest.mark.parametrize(('ends', 'stride'), [((6, 6), 1), ((6, 9), 1), ((6, 6), 2)])
+@pytest.mark.parametrize('tokens', [0, 4])
+def test_block_is_the_sum_of_its_parts(ends, stride, tokens):
+    block = SearchingBlock(
+        *ends, stride, channels=(3, 4, 5), tokens=tokens, norm_cfg=BN
+    )
+    block = block.double().eval()
+    nn.init.normal_(block.pw_bn.running_mean)
+    x = torch.randn(2, ends[0], 9, 7).double()
+    if ends[0] == ends[1] and stride == 1:
+        assert block.residual is None
+        shortcut = x
+    else:
+        group, width = math.gcd(*ends), ends[0] // math.gcd(*ends)
+        assert block.residual.weight.shape == (ends[1], width, 1, 1)
+        parts = [
+            torch.einsum('oi,bihw->bohw', weight[..., 0, 0], part)
+            for weight, part in zip(
+                block.residual.weight.chunk(group),
+                x[:, :, ::stride, ::stride].chunk(group, 1),
+                strict=True,
+            )
+        ]
+        shortcut = torch.cat(parts, 1)
+    expected = shortcut + block.pw_bn(sum(op(x) for op in block.ops))
+    if tokens:
+        expected = expected + block.transformer(x, shortcut.shape[-2:])
+    torch.testing.assert_close(block(x), expected)
+    assert block.kernels == (3, 5, 7)
+    assert block.channels == (3, 4, 5)
+    assert block.tokens == tokens
+
+
+def attend(layer, queries, tokens):
+    """Single-head attention, a query at a time."""
+    to_query, to_key, to_value = layer.attention.qkv.weight.chunk(3)
+    result = []
+    for sample in tokens:
+        keys, values = sample @ to_key.T, sample @ to_value.T
+        rows = [
+            torch.softmax(query @ to_query.T @ keys.T / 8, 0) @ values
+            for query in (sample if queries is None else queries)
+        ]
+        result.append(torch.stack(rows) @ layer.attention.out.weight.T)
+    return torch.stack(result)
+
+
+@pytest.mark.parametrize('with_queries', [True, False])
+def test_post_norm_layer_by_hand(with_queries):
+    layer = PostNormLayer(64, 0.1).double().eval()
+    for norm in (layer.norm1, layer.norm2):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    tokens = torch.randn(2, 3, 64).double()
+    queries = torch.randn(3, 64).double() if with_queries else None
+    # The residual is the tokens, not the queries.
+    middle = layer.norm1(tokens + attend(layer, queries, tokens))
+    hidden = (middle @ layer.linear1.weight.T).relu() @ layer.linear2.weight.T
+    expected = layer.norm2(middle + hidden)
+    torch.testing.assert_close(layer(tokens, queries), expected)
+    assert layer.linear1.bias is None
+    assert layer.attention.out.bias is None
+
+
+def test_transformer_by_hand():
+    net = LightTransformer(3, 5, 4, BN).double().eval()
+    x = torch.randn(2, 3, 11, 7).double()
+    small = F.interpolate(x, (8, 8), mode='bilinear', align_corners=False)
+    steps = (np.arange(8) - 3.5) / math.sqrt(5.25)
+    assert (steps.mean(), steps.std()) == pytest.approx((0, 1))
+    across, down = np.meshgrid(steps, steps)
+    grid = torch.from_numpy(np.stack((across, down))).expand(2, -1, -1, -1)
+    weight = net.project.weight[..., 0, 0]
+    maps = torch.einsum('ni,bihw->bnhw', weight, torch.cat((small, grid), 1))
+    tokens = net.project_norm(maps).reshape(2, 4, 64)
+    tokens = net.decoder(net.encoder(tokens), net.queries).reshape(2, 4, 8, 8)
+    weight = net.reverse.weight[..., 0, 0]
+    maps = net.reverse_norm(torch.einsum('on,bnhw->bohw', weight, tokens))
+    expected = F.interpolate(maps, (6, 4), mode='bilinear', align_corners=False)
+    torch.testing.assert_close(net(x, (6, 4)), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_exchange_between_neighbours_by_hand():
+    """Sums in published order, then a ReLU; what grows has none."""
+    net = tiny(None)
+    module = net.features[4]  # two resolutions become three
+    feats = [
+        torch.randn(1, width, *size).double()
+        for width, size in ((4, (8, 6)), (6, (4, 3)))
+    ]
+    first, second = module.rows
+    up = first['1'](feats[1]).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    high = (first['0'](feats[0]) + up).relu()
+    low = (second['0'](feats[0]) + second['1'](feats[1])).relu()
+    expected = [high, low, module.grown[0](low)]
+    for found, want in zip(module(feats), expected, strict=True):
+        torch.testing.assert_close(found, want)
+    assert (expected[2] < 0).any()
+
+
+# --- the backbone ---
+
+
+@every_mode
+@pytest.mark.parametrize('size', SIZES)
+def test_any_size(transformer, size):
+    net = tiny(transformer)
+    image = picture(*size)
+    feats = net(image)
+    assert isinstance(feats, tuple)
+    (feat,) = feats
+    assert feat.shape == (2, 6, -(-size[0] // 4), -(-size[1] // 4))
+    assert feat.isfinite().all()
+    torch.testing.assert_close(run(net, image[:1]), feat[:1].detach())
+
+
+@every_row
+def test_shapes_of_every_space(base, transformer):
+    net = HRNASNet(space=dict(base=base, transformer=transformer)).eval()
+    space = SPACES[base]
+    with torch.no_grad():
+        shapes = [tuple(f.shape) for f in net(torch.zeros(1, 3, 64, 32))]
+    assert shapes == [(1, space.head_channels, 16, 8)]
+    assert [place.sizes((64, 32)) for place in net.places][-1] == ((16, 8), (16, 8))
+    tokens = [block.tokens for block in net.arch]
+    allowed = {
+        None: [False] * len(tokens),
+        'residual': [place.is_residual for place in net.places],
+        'all': [True] * len(tokens),
+    }
+    assert tokens == [space.tokens * has for has in allowed[transformer]]
+
+
+@pytest.mark.parametrize(
+    'base',
+    [
+        pytest.param(base, marks=[pytest.mark.slow] * (base == 'keypoint'))
+        for base in SPACES
+    ],
+)
+@every_mode
+def test_every_parameter_gets_a_gradient(base, transformer):
+    space = dict(base=base, transformer=transformer)
+    net = HRNASNet(space=space, init_cfg=SPREAD).train()
+    net.init_weights()
+    out = net(torch.randn(2, 3, 64, 64))[0]
+    (out * torch.randn_like(out)).sum().backward()
+    missing = [
+        name
+        for name, p in net.named_parameters()
+        if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ]
+    assert missing == []
+
+
+def test_every_parameter_of_a_searched_network_gets_a_gradient():
+    net = kill(tiny(), tokens=True)
+    cut(net)
+    out = net.train()(picture())[0]
+    (out * torch.randn_like(out)).sum().backward()
+    inert = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    # The softmax over a single token is 1, whatever its query asks.
+    alone = [
+        f'{name}.transformer.queries'
+        for name, block in net.named_blocks()
+        if block.tokens == 1
+    ]
+    assert alone
+    assert inert == alone
+
+
+def test_train_and_eval_return_the_network():
+    net = HRNASNet(space=TINY)
+    assert net.train() is net
+    assert all(module.training for module in net.modules())
+    assert net.eval() is net
+    assert not any(module.training for module in net.modules())
+
+
+def test_norm_eval_freezes_statistics_only():
+    net = HRNASNet(space=dict(TINY, transformer='all'), norm_eval=True).train()
+    norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    assert net.transform.training
+    assert all(p.requires_grad for p in net.parameters())
+
+
+def test_dropout_acts_in_training_only():
+    net = tiny('residual')
+    assert torch.equal(run(net), run(net))
+    net.train()
+    outputs = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        outputs.append(run(net))
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.allclose(outputs[0], outputs[2])
+    plain = tiny(None).train()
+    assert torch.equal(run(plain), run(plain))
+
+
+def test_published_initialisation():
+    net = HRNASNet(space=dict(base='mini', transformer='all'))
+    net.init_weights()
+    convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    assert all(conv.bias is None for conv in convs)
+    weights = torch.cat([conv.weight.detach().flatten() for conv in convs])
+    assert weights.std() == pytest.approx(0.001, rel=0.05)
+    assert abs(float(weights.mean())) < 1e-4
+    matrices = [
+        (m.weight, *m.weight.shape) for m in net.modules() if isinstance(m, nn.Linear)
+    ]
+    matrices += [(b.transformer.queries, 16, 64) for _, b in net.named_blocks()]
+    for weight, rows, columns in matrices:  # Xavier uniform
+        bound = math.sqrt(6 / (rows + columns))
+        assert 0.9 * bound < float(weight.detach().abs().max()) <= bound
+    for module in net.modules():
+        if isinstance(module, (_BatchNorm, nn.LayerNorm)):
+            assert (module.weight == 1).all()
+            assert not module.bias.any()
+
+
+def test_docstring_example():
+    found = doctest.DocTestFinder(recurse=False).find(HRNASNet, 'HRNASNet')
+    (example,) = [test for test in found if test.examples]
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_bf16_autocast():
+    net = tiny('all').float()
+    image = picture().float()
+    expected = run(net, image)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = run(net, image).float()
+    error = (found - expected).square().mean() / expected.square().mean()
+    assert error.sqrt() < 0.1
+
+
+# --- cutting ---
+
+
+@every_mode
+@pytest.mark.parametrize(
+    ('dtype', 'allowed'), [(torch.float32, 1e-6), (torch.float64, 1e-12)]
+)
+def test_cutting_silent_channels_is_exact(transformer, dtype, allowed):
+    net = kill(tiny(transformer)).to(dtype)
+    image = picture().to(dtype)
+    before = run(net, image)
+    macs = MacsCost((64, 48)).network(net.space, net.arch)
+    assert cut(net)
+    after = run(net, image)
+    assert (after - before).abs().max() <= allowed * before.abs().max()
+    assert MacsCost((64, 48)).network(net.space, net.arch) < 0.9 * macs
+    assert after.dtype == dtype
+
+
+def test_cutting_in_two_steps_is_cutting_once():
+    nets = [kill(tiny()) for _ in range(2)]
+    for (_, block), masks in zip(
+        nets[0].named_blocks(), living(nets[0], 0), strict=True
+    ):
+        half = [mask | (torch.arange(len(mask)) % 2 == 0) for mask in masks[0]]
+        block.cut(half)
+    assert nets[0].arch != nets[1].arch
+    for net in nets:
+        cut(net)
+    assert nets[0].arch == nets[1].arch
+    state = nets[1].state_dict()
+    for key, value in nets[0].state_dict().items():
+        torch.testing.assert_close(value, state[key], rtol=1e-12, atol=1e-12)
+
+
+def test_training_keeps_its_function():
+    """Batch statistics subtract the constant of what left by themselves."""
+    net = kill(tiny(None)).train()
+    for block in (block for _, block in net.named_blocks()):
+        if not any(op.importance.any() for op in block.ops):
+            nn.init.zeros_(block.pw_bn.bias)  # all that such a block adds in training
+    before = run(net)
+    cut(net)
+    for _, block in net.named_blocks():
+        if block.constant is not None:
+            block.constant.zero_()
+    after = run(net)
+    assert (after - before).abs().max() <= 1e-12 * before.abs().max()
+
+
+def test_bookkeeping_of_a_cut():
+    """Every touched parameter once, the same object, in the same order."""
+    net = kill(tiny(), tokens=True)
+    names = {id(p): name for name, p in net.named_parameters()}
+    held = list(net.parameters())
+    values = {id(p): p.detach().clone() for p in held}
+    cuts = cut(net)
+    assert len({id(entry.parameter) for entry in cuts}) == len(cuts)
+    by_id = {id(entry.parameter): entry for entry in cuts}
+    assert set(by_id) <= set(names)
+    left = {id(p) for p in net.parameters()}
+    assert left <= set(names)  # nothing new
+    for parameter in held:
+        entry, was = by_id.get(id(parameter)), values[id(parameter)]
+        if entry is None:
+            assert id(parameter) in left
+            assert torch.equal(parameter, was), names[id(parameter)]
+        elif entry.keep is None:
+            assert id(parameter) not in left
+        else:
+            assert id(parameter) in left
+            assert torch.equal(parameter, was.index_select(entry.dim, entry.keep))
+            assert parameter.shape != was.shape
+            assert parameter.is_contiguous()
+            assert parameter.untyped_storage().nbytes() == parameter.nbytes
+    order = [id(p) for p in held if id(p) in left]
+    assert [id(p) for p in net.parameters()] == order
+    kinds = {(entry.keep is None, entry.dim) for entry in cuts}
+    assert kinds == {(True, 0), (False, 0), (False, 1)}
+
+
+def test_attributes_follow_a_cut():
+    net = kill(tiny(), tokens=True)
+    cut(net)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            expected = (
+                module.out_channels,
+                module.in_channels // module.groups,
+                *module.kernel_size,
+            )
+            assert tuple(module.weight.shape) == expected
+        elif isinstance(module, _BatchNorm):
+            tensors = (module.bias, module.running_mean, module.running_var)
+            assert {len(t) for t in tensors} == {module.num_features}
+
+
+def test_gradients_are_cut_with_their_parameters():
+    net = kill(tiny(), tokens=True)
+    net.train()(picture())[0].square().sum().backward()
+    grads = {id(p): p.grad.clone() for p in net.parameters()}
+    for entry in cut(net):
+        if entry.keep is None:
+            assert entry.parameter.grad is None
+        else:
+            expected = grads[id(entry.parameter)].index_select(entry.dim, entry.keep)
+            assert torch.equal(entry.parameter.grad, expected)
+
+
+def test_a_dead_block_keeps_its_constant():
+    block = SearchingBlock(4, 4, channels=(3, 2, 2), norm_cfg=BN).double().eval()
+    for op in block.ops:
+        nn.init.zeros_(op.importance)
+        nn.init.uniform_(op.depthwise.bn.bias, -1, 1)
+    nn.init.normal_(block.pw_bn.bias)
+    nn.init.uniform_(block.pw_bn.running_var, 0.5, 2)
+    x = torch.randn(2, 4, 5, 3).double()
+    with torch.no_grad():
+        added = block(x) - x
+        assert (added - added[:1, :, :1, :1]).abs().max() < 1e-12
+        block.cut([torch.zeros(n, dtype=torch.bool) for n in block.channels])
+        torch.testing.assert_close(block(x) - x, added, rtol=1e-12, atol=1e-12)
+    assert (block.kernels, block.channels, block.tokens) == ((), (), 0)
+    assert list(block.state_dict()) == ['constant']
+    assert list(block.parameters()) == []
+    torch.testing.assert_close(block.constant, added[0, :, 0, 0])
+    assert block.cut([]) == []  # nothing is left to lose
+
+
+def test_tokens_leave_one_by_one_and_together():
+    block = SearchingBlock(4, 4, channels=(3,), kernels=(3,), tokens=5, norm_cfg=BN)
+    block = block.eval()
+    x = torch.randn(1, 4, 9, 9)
+    part = block.transformer
+    keep = torch.tensor([True, False, True, True, False])
+    rows = {
+        name: value.clone()
+        for name, value in part.named_parameters()
+        if name.startswith(('project', 'queries'))
+    }
+    block.cut([torch.ones(3, dtype=torch.bool)], keep)
+    assert block.tokens == part.tokens == 3
+    for name, value in rows.items():
+        assert torch.equal(part.get_parameter(name), value[keep])
+    assert part.reverse.weight.shape == (4, 3, 1, 1)
+    assert block(x).shape == x.shape
+    before = block.channels
+    held = list(part.parameters())
+    cuts = block.cut(
+        [torch.ones(3, dtype=torch.bool)], torch.zeros(3, dtype=torch.bool)
+    )
+    assert block.transformer is None
+    assert block.tokens == 0
+    assert {id(c.parameter) for c in cuts} == {id(p) for p in held}
+    assert all(entry.keep is None for entry in cuts)
+    assert block.channels == before
+    assert block(x).shape == x.shape
+    assert not any('transformer' in key for key in block.state_dict())
+
+
+def test_cutting_nothing_touches_nothing():
+    net = tiny()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    assert cut(net) == []
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def test_all_may_die():
+    net = tiny()
+    for _, block in net.named_blocks():
+        for op in block.ops:
+            nn.init.zeros_(op.importance)
+        nn.init.zeros_(block.transformer.importance)
+    cut(net)
+    assert net.arch == [BlockArch((), ())] * len(net.places)
+    assert run(net).isfinite().all()
+    penalty = ResourcePenalty(net, MacsCost((64, 48)))
+    assert value_of(penalty, net) == 0
+    state = net.state_dict()
+    other = HRNASNet(space=dict(TINY, transformer='all')).double().eval()
+    other.load_state_dict(state, strict=True)
+    assert torch.equal(run(other), run(net))
+
+
+# --- taking on another form ---
+
+
+def test_reshape_keeps_parameters_that_both_forms_have():
+    net = kill(tiny(), tokens=True)
+    full, held = net.arch, dict(net.named_parameters())
+    names = list(held)
+    cut(net)
+    small, kept = net.arch, {id(p) for p in net.parameters()}
+    net.reshape(full)
+    assert net.arch == full
+    assert [name for name, _ in net.named_parameters()] == names
+    found = {id(p) for p in net.parameters()}
+    assert kept <= found
+    net.reshape(small)
+    assert net.arch == small
+    assert {id(p) for p in net.parameters()} == kept
+    assert all(p.dtype == torch.double for p in net.parameters())
+    assert run(net).isfinite().all()
+
+
+def test_reshape_moves_kernel_sizes_with_their_parameters():
+    """When 3x3 dies, 5x5 moves up; its tensors must not become those of 3x3."""
+    block = SearchingBlock(4, 4, channels=(3, 4, 5), norm_cfg=BN)
+    weights = {op.kernel_size: op.depthwise.conv.weight for op in block.ops}
+    residue = block.pw_bn.weight
+    block.reshape((5, 7), (2, 5), 0)
+    for op in block.ops:
+        assert op.depthwise.conv.weight is weights[op.kernel_size]
+    assert block.channels == (2, 5)
+    assert block.pw_bn.weight is residue
+    block.reshape((), (), 3)
+    assert block.pw_bn is None
+    assert (block.constant == 0).all()
+    assert block(torch.zeros(1, 4, 8, 8)).shape == (1, 4, 8, 8)
+    block.reshape((7,), (4,), 0)
+    assert block.constant is None
+    assert list(block.state_dict())[-1].startswith('pw_bn')
+
+
+@pytest.mark.parametrize('norm_eval', [True, False])
+def test_reshape_keeps_the_mode(norm_eval):
+    net = HRNASNet(space=TINY, norm_eval=norm_eval).train()
+    full = net.arch
+    net.reshape([BlockArch((), ())] * len(full))
+    net.reshape(full)
+    norms = [m for m in net.modules() if isinstance(m, _BatchNorm)]
+    assert {norm.training for norm in norms} == {not norm_eval}
+    assert net.transform.ops[0].training
+
+
+# --- a searched network is an ordinary one ---
+
+
+SHALLOW = dict(TINY, num_blocks=((1,), (1, 1)), channels=((4,), (4, 6)))
+
+
+@pytest.fixture(scope='module')
+def searched():
+    """What is left after channels, kernels, blocks and tokens died."""
+    net = kill(tiny('residual', space=SHALLOW), tokens=True)
+    cut(net)
+    return net
+
+
+def test_state_dict_round_trip(searched):
+    file = io.BytesIO()
+    torch.save(searched.state_dict(), file)
+    file.seek(0)
+    other = tiny('residual', space=SHALLOW)
+    other.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    assert torch.equal(run(other), run(searched))
+
+
+def test_deepcopy(searched):
+    twin = copy.deepcopy(searched)
+    before = run(searched)
+    assert torch.equal(run(twin), before)
+    for parameter in twin.parameters():
+        nn.init.zeros_(parameter)
+    assert torch.equal(run(searched), before)
+
+
+# Whether two maps differ in size becomes a constant in a trace, as it should.
+@pytest.mark.filterwarnings('ignore:Converting a tensor to a Python boolean')
+def test_traces(searched):
+    with pytest.warns(DeprecationWarning, match='torch.jit.trace'):
+        traced = torch.jit.trace(searched, (picture(),), check_trace=False)
+    other = picture().flip(-1)
+    torch.testing.assert_close(traced(other)[0], run(searched, other))
+
+
+@pytest.mark.slow
+def test_exports(searched):
+    program = torch.export.export(searched, (picture(),))
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    file.seek(0)
+    other = picture().flip(-1)
+    with torch.no_grad():
+        found = torch.export.load(file).module()(other)[0]
+    torch.testing.assert_close(found, run(searched, other))
+
+
+# --- spaces and architectures as data ---
+
+
+@every_row
+def test_dump_and_parse(base, transformer, tmp_path):
+    space = resolve_space(dict(base=base, transformer=transformer))
+    arch = [
+        BlockArch((3, 7), (index + 1, 2), index % 3)
+        if index % 4
+        else BlockArch((), (), index % 2)
+        for index, _ in enumerate(places(space))
+    ]
+    header = dump_arch(space, arch, (192, 256))
+    path = tmp_path / 'arch.json'
+    path.write_text(json.dumps(header))
+    again = read_arch(path)
+    assert again == header
+    assert again['input_size'] == [192, 256]
+    assert resolve_space(again['space']) == space
+    assert parse_arch(space, again['blocks']) == arch
+    path.write_text(json.dumps(header['blocks']))
+    assert read_arch(path) == dict(blocks=header['blocks'])
+
+
+def test_every_form_of_a_searched_architecture(searched, tmp_path):
+    path = tmp_path / 'arch.json'
+    header = dump_arch(searched.space, searched.arch, None)
+    path.write_text(json.dumps(header))
+    space = dict(SHALLOW, transformer='residual')
+    forms = [
+        (path, None),
+        (str(path), space),
+        (header, None),
+        (header['blocks'], space),
+    ]
+    for arch, given in forms:
+        net = HRNASNet(arch, given)
+        assert net.arch == searched.arch
+        assert net.space == searched.space
+        assert net.is_searched
+    assert not HRNASNet(space=space).is_searched
+
+
+def test_upstream_entries_have_no_tokens():
+    space = resolve_space(TINY)
+    blocks = [[p.out_channels, 1, p.stride, [5], [2], True] for p in places(space)]
+    assert {block.tokens for block in parse_arch(space, blocks)} == {0}
+
+
+@pytest.mark.parametrize(
+    ('space', 'message'),
+    [
+        ('huge', r"one of \['keypoint', 'mini'\], got 'huge'"),
+        ('', r"one of \['keypoint', 'mini'\], got ''"),
+        ({}, r'num_blocks and channels, got \{\}'),
+        (3, r"or a dict of 'base' and .*got 3"),
+        (dict(base='mini', kernel=3), r"'kernels'.*got .*'kernel': 3"),
+        (dict(base='huge'), r"one of \['keypoint', 'mini'\], got 'huge'"),
+        (dict(tokens=3), r"needs 'base', or num_blocks and channels"),
+        (dict(base='mini', kernels=(3, 4)), r'odd, got \(3, 4\)'),
+        (dict(base='mini', kernels=(3, -1)), r'odd, got \(3, -1\)'),
+        (dict(base='mini', kernels=()), r'odd, got \(\)'),
+        (dict(base='mini', kernels=(3, 3)), r'differ, got \(3, 3\)'),
+        (dict(base='mini', kernels=3), r'kernels must be a list of numbers, got 3'),
+        (dict(base='mini', channels=(8, 8)), r'channels must be a list of lists.*8, 8'),
+        (dict(base='mini', channels=[[8], [8, 8]]), r'same resolutions.*\(8, 8\)'),
+        (dict(num_blocks=(), channels=()), r'same resolutions.*got \(\) and \(\)'),
+        (dict(num_blocks=[[1, 1, 1]], channels=[[8, 8, 8]]), 'at most one more'),
+        (dict(num_blocks=[[]], channels=[[]]), 'at least one'),
+        (dict(base='mini', stem_channels=(8,)), r'stem_channels \(two\).*\(8,\)'),
+        (dict(base='mini', stem_channels=(8, 0)), r'at least 1.*\(8, 0\)'),
+        (dict(base='mini', head_channels=2.5), 'whole numbers.*2.5'),
+        (dict(base='mini', tokens=0), "at least 1.*'tokens': 0"),
+        (dict(base='mini', expand=0), r'expand must be.* \d+ channels.*got 0'),
+        (dict(base='mini', expand=0.01), r'at least one hidden channel, got 0\.01'),
+        (dict(base='mini', expand='4'), "expand must be a number.*got '4'"),
+        (dict(base='mini', transformer='some'), r"\(None, 'residual', 'all'\).*'some'"),
+    ],
+)
+def test_bad_space(space, message):
+    with pytest.raises(ValueError, match=r'(?s)^space .*' + message):
+        HRNASNet(space=space)
+
+
+GOOD = [6, 1, 1, [3, 5], [2, 1], True, 4]
+
+
+@pytest.mark.parametrize(
+    'entry',
+    [
+        [7, *GOOD[1:]],
+        [6, 2, *GOOD[2:]],
+        [6, 1, 2, *GOOD[3:]],
+        [*GOOD[:3], [3, 4], *GOOD[4:]],
+        [*GOOD[:3], [3, 3], *GOOD[4:]],
+        [*GOOD[:3], [3, 5, 7], *GOOD[4:]],
+        [*GOOD[:3], [3, -5], *GOOD[4:]],
+        [*GOOD[:3], 3, *GOOD[4:]],
+        [*GOOD[:4], [2, 0], *GOOD[5:]],
+        [*GOOD[:4], [2, 1.5], *GOOD[5:]],
+        [*GOOD[:5], False, 4],
+        [*GOOD[:6], -1],
+        [*GOOD[:6], '4'],
+        [*GOOD, 1],
+        GOOD[:5],
+        [],
+        6,
+        None,
+    ],
+)
+def test_bad_block(entry):
+    space = resolve_space(TINY)
+    blocks = [[p.out_channels, 1, p.stride, [3], [1], True] for p in places(space)]
+    blocks[-1] = GOOD
+    assert parse_arch(space, blocks)[-1] == BlockArch((3, 5), (2, 1), 4)
+    blocks[-1] = entry
+    index = len(blocks) - 1
+    with pytest.raises(
+        ValueError, match=rf'^arch\[{index}\] must be \[6, 1, 1, .*; got '
+    ):
+        HRNASNet(blocks, TINY)
+
+
+def test_bad_arch(searched, tmp_path):
+    header = dump_arch(searched.space, searched.arch, None)
+    blocks, count = header['blocks'], len(searched.places)
+    with pytest.raises(
+        ValueError, match=f'arch must have {count} blocks.*got {count - 1}'
+    ):
+        HRNASNet(blocks[:-1], SHALLOW)
+    with pytest.raises(ValueError, match=r'arch must be None, a path.*got int'):
+        HRNASNet(3, TINY)
+    with pytest.raises(ValueError, match=r"needs 'blocks'.*got the keys \['block'\]"):
+        HRNASNet(dict(block=blocks), TINY)
+    with pytest.raises(ValueError, match=r"type 'other', not 'mmpose_lite\.HRNASNet'"):
+        HRNASNet(dict(header, type='other'))
+    with pytest.raises(ValueError, match=r"space 'mini' is not the one .*'num_blocks'"):
+        HRNASNet(header, 'mini')
+    with pytest.raises(ValueError, match=r"not the one that arch was found in: 'mini'"):
+        HRNASNet(dict(blocks=blocks, space='mini'), TINY)
+    path = tmp_path / 'arch.json'
+    for text, message in (
+        ('{"blocks": [', r'arch\.json is no JSON'),
+        ('3', r"arch\.json is no architecture: it has no 'blocks'"),
+        ('{"space": "mini"}', r"no architecture: it has no 'blocks'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            HRNASNet(path)
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        HRNASNet(str(tmp_path / 'nowhere.json'))
+    with pytest.raises(TypeError, match='norm_evl'):
+        HRNASNet(space=TINY, norm_evl=True)
+
+
+def test_places_by_hand():
+    """Rows of the exchange first, what grows, then the branches; the head last."""
+    space = SearchSpace(
+        ((1,), (1, 2)), ((4,), (5, 6)), stem_channels=(2, 3), head_channels=7
+    )
+    assert list(places(space)) == [
+        Place(3, 4, 1, 0),
+        Place(4, 4, 1, 0),
+        Place(4, 5, 1, 0),
+        Place(5, 6, 2, 0),
+        Place(5, 5, 1, 0),
+        Place(6, 6, 1, 1),
+        Place(6, 6, 1, 1),
+        Place(11, 7, 1, 0),
+    ]
+    assert [place.is_residual for place in places(space)] == [
+        *(False, True, False, False),
+        *(True, True, True, False),
+    ]
+    assert Place(5, 6, 2, 0).sizes((100, 76)) == ((25, 19), (13, 10))
+    assert [name for name, _ in HRNASNet(space=dict(vars(space))).named_blocks()] == [
+        'features.0.rows.0.0',
+        'features.1.branches.0.0',
+        'features.2.rows.0.0',
+        'features.2.grown.0',
+        'features.3.branches.0.0',
+        'features.3.branches.1.0',
+        'features.3.branches.1.1',
+        'transform',
+    ]
+
+
+# --- costs and penalty ---
+
+
+def value_of(penalty, net):
+    with torch.no_grad():
+        return float(penalty(net))
+
+
+@every_mode
+def test_costs_are_differences(transformer):
+    """A channel costs what its block has less without it; so does a token."""
+    net = tiny(transformer)
+    for cost in (MacsCost((100, 76)), PublishedMacsCost((100, 76))):
+        for place, block in zip(net.places, net.arch, strict=True):
+            whole = cost.block(place, block)
+            for position, kernel in enumerate(block.kernels):
+                widths = list(block.channels)
+                widths[position] -= 1
+                less = BlockArch(block.kernels, tuple(widths), block.tokens)
+                saved = whole - cost.block(place, less)
+                assert cost.channel(place, kernel, block.channels[position]) == saved
+    cost = MacsCost((100, 76))
+    for place, block in zip(net.places, net.arch, strict=True):
+        if block.tokens:
+            less = BlockArch(block.kernels, block.channels, block.tokens - 1)
+            saved = cost.block(place, block) - cost.block(place, less)
+            assert cost.token(place, block.tokens, block.tokens) == saved
+
+
+def test_penalty_by_hand():
+    net = tiny('residual')
+    cost = MacsCost((64, 48))
+    penalty = ResourcePenalty(net, cost)
+    total, count, value = 0.0, 0, 0.0
+    for (_, block), place in zip(net.named_blocks(), net.places, strict=True):
+        for op in block.ops:
+            price = cost.op(place, op.kernel_size, 1)
+            total += price * len(op.importance)
+            count += len(op.importance)
+            value += price * float(op.importance.detach().abs().sum())
+        if block.transformer is not None:
+            gamma = block.transformer.importance.detach()
+            alive = int((gamma > 1e-3).sum())
+            total += cost.transformer(place, 5)
+            count += 5
+            price = cost.transformer(place, alive) - cost.transformer(place, alive - 1)
+            value += price * float(gamma.abs().sum())
+    found = penalty(net)
+    assert float(found.detach()) == pytest.approx(value / total * count, rel=1e-6)
+    found.backward()
+    for _, block in net.named_blocks():
+        for op in block.ops:
+            assert (op.importance.grad > 0).all()
+            others = [p for p in op.parameters() if p is not op.importance]
+            assert all(p.grad is None for p in others)
+
+
+def test_penalty_outlives_a_cut():
+    """Silent channels add nothing, so their leaving changes nothing."""
+    net = kill(tiny('residual'))
+    penalty = ResourcePenalty(net, MacsCost((64, 48)))
+    before = value_of(penalty, net)
+    cut(net)
+    assert value_of(penalty, net) == pytest.approx(before, rel=1e-12)
+
+
+@pytest.mark.parametrize('size', [(64,), (64, 0), (64, 48, 3)])
+def test_bad_image_size(size):
+    with pytest.raises(ValueError, match='image_size must be two positive numbers'):
+        MacsCost(size)
