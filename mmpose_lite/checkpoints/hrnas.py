@@ -85,7 +85,7 @@ def mark_dead_blocks(
     dead = [name for name in norms if name not in living]
     kept, dropped = dict(weights), []
     for name in dead:
-        kept[f'{name}.constant'] = torch.zeros_like(weights[f'{name}.pw_bn.bias'])
+        kept[f'{name}.constant'] = torch.zeros_like(weights[f'{name}.pw_bn.weight'])
         for key in [key for key in kept if key.startswith(f'{name}.pw_bn.')]:
             dropped.append(Dropped(key, kept.pop(key), UNUSED))
     return kept, dropped

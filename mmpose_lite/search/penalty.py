@@ -58,6 +58,7 @@ class ResourcePenalty:
 
     def __call__(self, net: HRNASNet) -> Tensor:
         """The penalty, differentiable in every importance."""
-        return torch.stack(
-            [w * gamma.abs().sum() for gamma, w in self.weights(net)]
-        ).sum()
+        terms = [w * gamma.abs().sum() for gamma, w in self.weights(net)]
+        if not terms:  # nothing is left to punish
+            return next(net.parameters()).new_zeros(())
+        return torch.stack(terms).sum()
