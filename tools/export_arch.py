@@ -7,6 +7,7 @@ The config inside the checkpoint is read as plain values, its text is never run.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -71,8 +72,10 @@ def main() -> None:
 def default_name(result: SearchResult, config: str | None) -> str:
     """Name of the search's config with what it is now."""
     name = Path(config).stem if config else result.search_name
-    renamed = name.replace('supernet', 'searched')
-    return renamed if renamed != name else f'searched_{name}'
+    if 'supernet' in name:
+        return name.replace('supernet', 'searched')
+    named = re.sub('hrnas[^_]*', r'\g<0>-searched', name, count=1)
+    return named if named != name else f'searched_{name}'
 
 
 if __name__ == '__main__':

@@ -63,15 +63,13 @@ def provenance(
 ) -> list[str]:
     """Where a network comes from, and how to go on with it, in lines for a comment."""
     meta, size = result.meta, 'x'.join(map(str, (result.input_size or ())[::-1]))
-    shrinking: dict = next(
-        (h for h in result.config.get('custom_hooks') or () if 'target' in h), {}
-    )
     saved = re.sub(
         r'(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)',
         r'\1-\2-\3 \4:\5:\6',
         str(meta.get('time', 'unknown')),
     )
-    target = shrinking.get('target') or {}
+    resource = result.config.get('model', {}).get('resource') or {}
+    target = resource.get('target') or {}
     weights = 'averaged weights' if result.averaged else 'weights'
     cost = [f'{e.complexity.macs / 1e9:.3f} GMACs' for e in (after, before)]
     params = [f'{e.complexity.params / 1e6:.3f} M parameters' for e in (after, before)]

@@ -85,14 +85,14 @@ def search_config(data_root, space=TINY):
         custom_hooks=[
             dict(type='SyncBuffersHook'),
             dict(type='mmpose_lite.PenaltyHook', weight=1e-4),
-            dict(type='mmpose_lite.ShrinkHook', interval=1, target=dict(macs=1.5e6)),
+            dict(type='mmpose_lite.ShrinkHook', interval=1),
             dict(type='mmpose_lite.BNRecalibrationHook'),
             dict(type='EMAHook', ema_type='mmpose_lite.RampedAverage'),
             dict(type='mmpose_lite.EpochSeedHook'),
         ],
         model=dict(
             type='mmpose_lite.SearchablePoseEstimator',
-            resource=dict(input_size=codec['input_size']),
+            resource=dict(input_size=codec['input_size'], target=dict(macs=1.5e6)),
             data_preprocessor=dict(
                 type='PoseDataPreprocessor',
                 mean=[123.675, 116.28, 103.53],
