@@ -1,0 +1,211 @@
+"""Milliseconds of searching blocks on one machine, from a table measured there.
+
+The table comes from ``python tools/measure_latency.py``. Where a network's operators
+are small, starting them takes most of the time and MACs say little; there a kernel
+size costs nearly as much with half its channels, and nothing only without any.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..models.backbones.hrnas_arch import Place, SearchSpace, resolve_space
+from .costs import CostModel
+from .latency_table import TABLE_TYPE, Curve, PlaceCosts, SizedCosts
+
+TOOL = 'python tools/measure_latency.py'
+# What a network has beside its blocks depends on these alone.
+_FRAME = ('num_blocks', 'channels', 'stem_channels', 'head_channels')
+
+
+class LatencyCost(CostModel):
+    """Milliseconds of a network, the sum of what was measured of its parts.
+
+    Between measured image sizes it interpolates over the number of pixels. The cost
+    never falls when a network grows, though a machine may be faster at round widths.
+
+    Args:
+        table: What ``tools/measure_latency.py`` wrote.
+        image_size: Height and width of the image in pixels.
+        engine: Engine that the table must be of; None takes any.
+        source: What errors call the table.
+
+    Attributes:
+        header: Machine, engine, versions and settings of the measurement.
+
+    Raises:
+        ValueError: If ``table`` is no latency table, is one of another engine, or holds
+            no sizes around ``image_size``.
+    """
+
+    unit = 'ms'
+
+    def __init__(
+        self,
+        table: Mapping[str, Any],
+        image_size: Sequence[int],
+        *,
+        engine: str | None = None,
+        source: str = 'the latency table',
+    ) -> None:
+        super().__init__(image_size)
+        if not isinstance(table, Mapping) or table.get('type') != TABLE_TYPE:
+            raise ValueError(
+                f'{source} is no latency table (type must be {TABLE_TYPE!r}); write '
+                f'one with {TOOL}'
+            )
+        self.source = source
+        try:
+            self.header: dict[str, Any] = dict(table['header'])
+            self._space = resolve_space(self.header['space'])
+            self._engine = str(self.header['engine'])
+            sizes = [
+                (tuple(row['image_size']), SizedCosts.of(row)) for row in table['sizes']
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f'{source} is a damaged latency table ({error!r}); write it again with '
+                f'{TOOL}'
+            ) from error
+        if engine is not None and engine != self._engine:
+            raise ValueError(
+                f'{source} was measured with engine {self._engine!r}, not {engine!r}; '
+                f'run {self._command(engine=engine)}'
+            )
+        self._costs = self._at_size(sizes)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        image_size: Sequence[int],
+        *,
+        engine: str | None = None,
+    ) -> LatencyCost:
+        """Read a table that ``tools/measure_latency.py`` wrote.
+
+        Raises:
+            ValueError: See the class; also if the file is no JSON or is not there.
+        """
+        try:
+            with open(path, encoding='utf-8') as file:
+                table = json.load(file)
+        except FileNotFoundError as error:
+            raise ValueError(
+                f'there is no latency table {os.fspath(path)}; write it with {TOOL} '
+                f'--out {os.fspath(path)}'
+            ) from error
+        except ValueError as error:
+            raise ValueError(f'{os.fspath(path)} is no JSON: {error}') from error
+        return cls(table, image_size, engine=engine, source=os.fspath(path))
+
+    def stem(self, space: SearchSpace) -> float:
+        """Stem, and what stands between the blocks.
+
+        Raises:
+            ValueError: If the table is of a space with other places.
+        """
+        own = {name: getattr(self._space, name) for name in _FRAME}
+        asked = {name: getattr(space, name) for name in _FRAME}
+        if own != asked:
+            raise ValueError(
+                f'{self.source} was measured in another space: {own} instead of '
+                f'{asked}; run {self._command(space="SPACE_OR_CONFIG")}'
+            )
+        return self._costs.stem
+
+    def shortcut(self, place: Place) -> float:
+        """Identity with the constant of a dead block, or the grouped convolution."""
+        return self._at(place).shortcut
+
+    def op(self, place: Place, kernel: int, channels: int) -> float:
+        """Convolutions of one kernel size; 0 for no channels."""
+        if channels == 0:
+            return 0.0
+        ops = self._at(place).ops
+        if kernel not in ops:
+            raise ValueError(
+                f'{self.source} has no {kernel}x{kernel} kernel at {place}, only '
+                f'{sorted(ops)}; run {self._command()} with a space that has it'
+            )
+        return self._look_up(ops[kernel], channels, f'channels of {kernel}', place)
+
+    def transformer(self, place: Place, tokens: int) -> float:
+        """A transformer; 0 for no tokens."""
+        if tokens == 0:
+            return 0.0
+        curve = self._at(place).tokens
+        if curve is None:
+            raise ValueError(
+                f'{self.source} has no transformer at {place}; run {self._command()} '
+                f'with --transformer residual or --transformer all'
+            )
+        return self._look_up(curve, tokens, 'tokens', place)
+
+    def channel(self, place: Place, kernel: int, channels: int) -> float:
+        """An equal share of what ``channels`` hidden channels cost together.
+
+        The last one alone may cost nothing while all of them cost much, as starting the
+        operators does. A penalty that shall end that must charge each its share: it is
+        the slope of the line from no channel to those that are left.
+        """
+        channels = max(channels, 1)
+        return self.op(place, kernel, channels) / channels
+
+    def token(self, place: Place, tokens: int, living: int) -> float:
+        """An equal share of what ``living`` tokens cost together."""
+        living = max(living, 1)
+        return self.transformer(place, living) / living
+
+    def _at_size(
+        self, sizes: Sequence[tuple[tuple[int, ...], SizedCosts]]
+    ) -> SizedCosts:
+        """Costs at the image size, between those around it if it was not measured."""
+        measured = dict(sizes)
+        if self.image_size in measured:
+            return measured[self.image_size]
+        pixels = self.image_size[0] * self.image_size[1]
+        ordered = sorted(sizes, key=lambda item: item[0][0] * item[0][1])
+        counts = [height * width for (height, width), _ in ordered]
+        right = bisect_left(counts, pixels)
+        if right < len(counts) and counts[right] == pixels:
+            return ordered[right][1]
+        if right in (0, len(counts)):
+            height, width = self.image_size
+            names = [f'{height}x{width}' for (height, width), _ in ordered]
+            raise ValueError(
+                f'image_size must be one of {self.source}, or have a number of pixels '
+                f'between two of them, got {height}x{width} and measured {names}; run '
+                f'{self._command()} --input-size {height} {width}'
+            )
+        left = right - 1
+        share = (pixels - counts[left]) / (counts[right] - counts[left])
+        return ordered[left][1].towards(ordered[right][1], share)
+
+    def _at(self, place: Place) -> PlaceCosts:
+        costs = self._costs.places.get(place)
+        if costs is None:
+            raise ValueError(
+                f'{self.source} has no {place}: it was measured in another space; run '
+                f'{self._command(space="SPACE_OR_CONFIG")}'
+            )
+        return costs
+
+    def _look_up(self, curve: Curve, count: int, name: str, place: Place) -> float:
+        try:
+            return curve(count)
+        except ValueError as error:
+            raise ValueError(
+                f'{name} at {place} {error}: {self.source} was measured in a narrower '
+                f'space; run {self._command(space="SPACE_OR_CONFIG")}'
+            ) from error
+
+    def _command(self, engine: str | None = None, space: str | None = None) -> str:
+        """How to measure what is missing."""
+        engine = self._engine if engine is None else engine
+        space = space or self.header.get('space_name', 'SPACE_OR_CONFIG')
+        return f'{TOOL} --engine {engine} --space {space}'
