@@ -3,6 +3,7 @@
 from .averaging import RampedAverage
 from .costs import CostModel, MacsCost, PublishedMacsCost
 from .estimator import SearchablePoseEstimator
+from .latency import LatencyCost
 from .penalty import THRESHOLD, ResourcePenalty
 from .shrinking import BlockMask, Masks, decide, discard, follow, planned_arch, shrink
 
@@ -10,6 +11,7 @@ __all__ = [
     'THRESHOLD',
     'BlockMask',
     'CostModel',
+    'LatencyCost',
     'MacsCost',
     'Masks',
     'PublishedMacsCost',
