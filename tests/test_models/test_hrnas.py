@@ -888,6 +888,24 @@ def test_penalty_by_hand():
             assert all(p.grad is None for p in others)
 
 
+def test_tokens_live_by_sign():
+    """A negative importance is dead to the attention's cost, yet still punished."""
+    net = tiny('residual')
+    block = net.features[1].branches[0][0]
+    cost = MacsCost((64, 48))
+    penalty = ResourcePenalty(net, cost)
+    place = Place(4, 4, 1, 0)
+    gamma = block.transformer.importance
+    with torch.no_grad():
+        gamma.copy_(torch.tensor([1, -1, 1e-4, 2, -3]))
+    (weight,) = [w for values, w in penalty.weights(net) if values is gamma]
+    price = cost.transformer(place, 2) - cost.transformer(place, 1)
+    assert weight == pytest.approx(price / penalty.mean)
+    penalty(net).backward()
+    expected = weight * torch.tensor([1, -1, 1, 1, -1]).double()
+    torch.testing.assert_close(gamma.grad, expected)
+
+
 def test_penalty_outlives_a_cut():
     """Silent channels add nothing, so their leaving changes nothing."""
     net = kill(tiny('residual'))
