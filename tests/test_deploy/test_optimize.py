@@ -30,8 +30,8 @@ def test_every_rewrite_is_exact(cls, arch, layout):
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize(('cls', 'arch'), ROWS, ids=IDS)
 def test_every_variant_is_exact_and_cheaper(cls, arch, layout):
-    picture = image((256, 192), 1, torch.float32)
-    options = dict(target='eager', layout=layout, image_size=(256, 192))
+    picture = image((128, 96), 1, torch.float32)
+    options = dict(target='eager', layout=layout, image_size=(128, 96))
     rows = gains(build(cls, arch), picture, **options)
     assert_exact(rows)
     folded, last = rows[1].traffic, rows[-1].traffic

@@ -189,43 +189,72 @@ def _absorb_head(head: IterativeHead, labels: list[Tensor]) -> StaticHead:
     return StaticHead(projects)
 
 
+def _absorb_transition(
+    transition: nn.ModuleList, labels: list[Tensor], entry: Sequence[Tensor]
+) -> tuple[nn.ModuleList, list[Tensor]]:
+    """A transition that writes maps in the orders of ``entry``, and those it leaves.
+
+    A map that passes it unchanged keeps its order.
+    """
+    last, steps, after = len(labels) - 1, [], []
+    for j, step in enumerate(transition):
+        before = labels[min(j, last)]
+        same = isinstance(step, nn.Identity)
+        steps.append(step if same else carry(step, before, entry[j]))
+        after.append(before if same else entry[j])
+    return nn.ModuleList(steps), after
+
+
+def _absorb_stage(
+    modules: nn.Sequential,
+    labels: list[Tensor],
+    entry: Sequence[Tensor] | None,
+    leave: Sequence[Tensor] | None,
+) -> list[Tensor]:
+    """The modules of a stage on slots; returns the labels of its maps.
+
+    Args:
+        modules: The modules, changed in place.
+        labels: Order of the maps at its start.
+        entry: Order in which the blocks of every module want them; None for any.
+        leave: Order in which the last module shall leave them; None for any.
+    """
+    for number, module in enumerate(modules):
+        runs = entry is not None
+        module.layers, labels = _absorb_blocks(module.layers, labels, runs)
+        if isinstance(module.exchange, NestedExchange):
+            wanted = leave if number == len(modules) - 1 else entry
+            wanted = labels if wanted is None else list(wanted)
+            _absorb_exchange(module.exchange, labels, wanted)
+            labels = wanted
+    return labels
+
+
 def _absorb(net: HRBackbone, layout: str) -> HighResolutionNet:
     """The whole skeleton, from the stem on."""
-    width = net.arch.stem_channels
+    width, blocks = net.arch.stem_channels, min(2, net.arch.num_blocks)
     labels = [torch.cat((torch.arange(0, width, 2), torch.arange(1, width, 2)))]
-    blocks = min(2, net.arch.num_blocks)
     transitions, stages = [], []
     for t, widths in enumerate(net.arch.channels):
         modules = net.get_submodule(f'stage{t}')
-        runs = layout == 'runs' or _needs_runs(_transforms(modules[0].layers)[0])
-        entry = [entry_order(w, blocks) if runs else torch.arange(w) for w in widths]
-        last, steps = len(labels) - 1, []
-        for j, step in enumerate(net.get_submodule(f'transition{t}')):
-            before = labels[min(j, last)]
-            same = isinstance(step, nn.Identity)
-            steps.append(step if same else carry(step, before, entry[j]))
-            entry[j] = before if same else entry[j]
-        transitions.append(nn.ModuleList(steps))
-        labels = entry
-        for number, module in enumerate(modules):
-            module.layers, labels = _absorb_blocks(module.layers, labels, runs)
-            if not isinstance(module.exchange, NestedExchange):
-                continue
-            ends = t == len(stages) == len(net.arch.channels) - 1
-            ends = ends and number == len(modules) - 1
-            if ends and net.head_layer is None:
-                wanted = [torch.arange(w) for w in widths]
-            elif ends or not runs:
-                wanted = labels
-            else:
-                wanted = [entry_order(w, blocks) for w in widths]
-            _absorb_exchange(module.exchange, labels, wanted)
-            labels = wanted
+        natural = [torch.arange(w) for w in widths]
+        entry = None
+        if layout == 'runs' or _needs_runs(_transforms(modules[0].layers)[0]):
+            entry = [entry_order(w, blocks) for w in widths]
+        transition, labels = _absorb_transition(
+            net.get_submodule(f'transition{t}'), labels, entry or natural
+        )
+        leave = entry
+        if t == len(net.arch.channels) - 1:
+            leave = natural if net.head_layer is None else None
+        labels = _absorb_stage(modules, labels, entry, leave)
+        transitions.append(transition)
         stages.append(modules)
     head = None if net.head_layer is None else _absorb_head(net.head_layer, labels)
-    if head is None:
+    if head is None:  # a last stage of one resolution has no exchange to restore it
         restore = [reorder(order, order.sort().values) for order in labels]
-        stages[-1].append(PerBranch(restore))
+        if any(not isinstance(move, nn.Identity) for move in restore):
+            stages[-1].append(PerBranch(restore))
     return HighResolutionNet(ConcatenatedStem(net.stem), transitions, stages, head)
 
 
