@@ -19,7 +19,7 @@ ALLOWED = {
         HOUSE,
     ),
     'search': (('models', 'registry', 'analysis', 'files'), HOUSE),
-    'engine': (('search', 'registry', 'files'), HOUSE),
+    'engine': (('search', 'models', 'registry', 'files'), HOUSE),
     'deploy.rewriting': (('models', 'analysis'), ('torch', 'mmcv.cnn')),
     'deploy': (('models',), ('torch', 'numpy', 'onnx', 'onnxruntime', 'openvino')),
     'checkpoints': ((), ('torch',)),

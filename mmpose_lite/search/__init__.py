@@ -6,6 +6,7 @@ from .estimator import SearchablePoseEstimator
 from .latency import LatencyCost
 from .penalty import THRESHOLD, ResourcePenalty
 from .shrinking import BlockMask, Masks, decide, discard, follow, planned_arch, shrink
+from .uniform import uniform_arch
 
 __all__ = [
     'THRESHOLD',
@@ -23,4 +24,5 @@ __all__ = [
     'follow',
     'planned_arch',
     'shrink',
+    'uniform_arch',
 ]

@@ -12,7 +12,7 @@ from mmpose_lite.datasets import generate_toy_coco
 
 pytestmark = pytest.mark.slow
 
-SEARCH = ROOT / 'configs/hrnas/td-hm_hrnas-mini_1xb16-10e_toy-128x96.py'
+SEARCH = ROOT / 'configs/hrnas/td-hm_hrnas-mini_1xb16-6e_toy-128x96.py'
 CONFIG = """
 _base_ = ['{base}']
 custom_imports = dict(imports=['mmpose_lite', 'record_search'])

@@ -1,9 +1,9 @@
 # A search that one CPU core finishes in minutes: supernet of 15 blocks, toy people.
 _base_ = ['../demo/td-hm_xhrnet-toy_1xb16-2e_toy-128x96.py']
 
-max_epochs = 10
+max_epochs = 6
 randomness = dict(seed=0)
-train_cfg = dict(max_epochs=max_epochs, val_interval=2)
+train_cfg = dict(max_epochs=max_epochs, val_interval=3)
 optim_wrapper = dict(
     _delete_=True,
     optimizer=dict(type='Adam', lr=3e-3, weight_decay=1e-8),
@@ -30,9 +30,10 @@ default_hooks = dict(
     ),
 )
 custom_hooks = [
+    *_base_.custom_hooks,
     dict(type='mmpose_lite.EpochSeedHook'),
     dict(type='mmpose_lite.PenaltyHook', weight=1e-3, begin=0, end=2),
-    dict(type='mmpose_lite.ShrinkHook', interval=1, end=8),
+    dict(type='mmpose_lite.ShrinkHook', interval=1, end=5),
     dict(type='EMAHook', ema_type='mmpose_lite.RampedAverage', update_buffers=True),
     dict(type='mmpose_lite.BNRecalibrationHook', batches=10, batch_size=16),
 ]

@@ -1,0 +1,48 @@
+"""What a search must beat: the supernet thinned by the same share everywhere."""
+
+from __future__ import annotations
+
+from ..models.backbones.hrnas_arch import BlockArch, SearchSpace, full_arch
+from .costs import CostModel
+
+
+def uniform_arch(space: SearchSpace, cost: CostModel, target: float) -> list[BlockArch]:
+    """The widest uniformly thinned supernet that costs at most ``target``.
+
+    Every kernel size of every block keeps the same share of its hidden channels,
+    every transformer the same share of its tokens, rounded down; none loses all.
+
+    Args:
+        space: The supernet.
+        cost: What its parts cost.
+        target: Limit for :meth:`CostModel.network`.
+
+    Raises:
+        ValueError: If even one channel each costs more.
+    """
+    low, high = 0.0, 1.0
+    if cost.network(space, _thinned(space, low)) > target:
+        raise ValueError(
+            f'target must be at least {cost.network(space, _thinned(space, low)):.4g} '
+            f'{cost.unit} for one channel of every kind, got {target:.4g}'
+        )
+    if cost.network(space, _thinned(space, high)) <= target:
+        return full_arch(space)
+    for _ in range(40):
+        middle = (low + high) / 2
+        if cost.network(space, _thinned(space, middle)) <= target:
+            low = middle
+        else:
+            high = middle
+    return _thinned(space, low)
+
+
+def _thinned(space: SearchSpace, share: float) -> list[BlockArch]:
+    return [
+        BlockArch(
+            block.kernels,
+            tuple(max(int(share * count), 1) for count in block.channels),
+            max(int(share * block.tokens), 1) if block.tokens else 0,
+        )
+        for block in full_arch(space)
+    ]
