@@ -4,10 +4,13 @@ import copy
 
 import pytest
 import torch
+from mmcv.cnn import fuse_conv_bn
+from mmpose.models.backbones import LiteHRNet as Published
 from rewriting_cases import TOLERANCE, TOLERANCE_F32, build, image
 from rows import IDS, ROWS, TINY_IDS, TINY_ROWS
 from torch import nn
 
+from mmpose_lite.analysis import Traffic, count_traffic
 from mmpose_lite.deploy import LAYOUTS, gains, optimize, rewrites
 from mmpose_lite.models.backbones import LiteHRNet
 
@@ -43,11 +46,6 @@ def test_every_variant_is_exact_and_cheaper(cls, arch, layout):
 
 @pytest.mark.slow
 def test_goal_of_operators_and_bytes():
-    from mmcv.cnn import fuse_conv_bn
-    from mmpose.models.backbones import LiteHRNet as Published
-
-    from mmpose_lite.analysis import Traffic, count_traffic
-
     stages = dict(
         num_modules=(2, 4, 2),
         num_branches=(2, 3, 4),
@@ -58,7 +56,8 @@ def test_goal_of_operators_and_bytes():
         num_channels=LiteHRNet('18').arch.channels,
     )
     stem = dict(stem_channels=32, out_channels=32, expand_ratio=1)
-    theirs = Published(dict(stem=stem, num_stages=3, stages_spec=stages))
+    extra = dict(stem=stem, num_stages=3, stages_spec=stages, with_head=True)
+    theirs = Published(extra)
     theirs.eval()
     ours = optimize(LiteHRNet('18'), target='eager')
     picture = image((256, 192), 1, torch.float32)
