@@ -418,18 +418,27 @@ def test_cut_network(prune, net_weights, reference_fill):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ('dtype', 'allowed'), [(torch.float32, 1e-6), (torch.float64, 1e-12)]
-)
-def test_cutting_silent_channels_is_exact(net_weights, reference_fill, dtype, allowed):
-    """A seventh of the blocks dies altogether, and nothing is seen of it."""
-    net = silence(loaded(net_weights, dtype=dtype))
-    before = heatmaps(net, reference_fill)
-    after = heatmaps(shrink(net), reference_fill)
-    assert relative_error(after, before) < allowed
-    again = NASPose().to(dtype)
-    again.load_state_dict(net.state_dict(), strict=True)
-    assert np.array_equal(heatmaps(again.eval(), reference_fill), after)
+def test_cutting_silent_channels_is_exact(net_weights, reference_fill):
+    """A seventh of the blocks dies altogether, and nothing is seen of it.
+
+    In single precision this network's own rounding is about 1e-6, cut or not.
+    """
+    results = {}
+    for dtype in (torch.float32, torch.float64):
+        net = silence(loaded(net_weights, dtype=dtype))
+        before = heatmaps(net, reference_fill)
+        after = heatmaps(shrink(net), reference_fill)
+        results[dtype] = before, after
+        again = NASPose().to(dtype)
+        again.load_state_dict(net.state_dict(), strict=True)
+        assert np.array_equal(heatmaps(again.eval(), reference_fill), after)
+    exact, cut = results[torch.float64]
+    assert relative_error(cut, exact) < 1e-12
+    single, cut = results[torch.float32]
+    rounding = relative_error(single, exact)
+    assert rounding < 2e-6
+    assert relative_error(cut, exact) < max(1e-6, 1.5 * rounding)
+    assert relative_error(cut, single) < max(1e-6, 2 * rounding)
 
 
 # --- transformers ---
