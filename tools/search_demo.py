@@ -70,7 +70,8 @@ class Demo:
     def say(self, what: str) -> None:
         """Announce a step, with the time that the rest will take at this pace."""
         passed = time.monotonic() - self.began
-        left = passed / self.done * (self.steps - self.done) if self.done else None
+        # Before the search ends there is nothing to tell its pace by.
+        left = passed / self.done * (self.steps - self.done) if self.done > 2 else None
         self.done += 1
         rest = '' if left is None else f', about {left / 60:.0f} min left'
         print(f'== {self.done}/{self.steps} {what} ({passed:.0f} s{rest})', flush=True)

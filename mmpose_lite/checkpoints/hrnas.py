@@ -53,7 +53,7 @@ PARTS = (
     (r'transformer\.reverse_proj\.weight', 'transformer.reverse.weight'),
     (rf'transformer\.reverse_norm\.{NORM}', r'transformer.reverse_norm.\g<of>'),
 )
-ROWS = (
+ROWS: tuple[Rename | Drop, ...] = (
     Drop(
         r'.+\.bns\.\d+\..+',
         'norms for a distillation that the published code never applies',

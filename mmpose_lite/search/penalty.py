@@ -45,15 +45,14 @@ class ResourcePenalty:
         found: list[tuple[Tensor, float]] = []
         rows = zip(net.named_blocks(), net.places, self.full, strict=True)
         for (_, block), place, full in rows:
-            for op in block.ops:
-                gamma = op.importance
-                cost = self.cost.channel(place, op.kernel_size, len(gamma))
+            gammas = block.importances()
+            for kernel, gamma in zip(block.kernels, gammas, strict=False):
+                cost = self.cost.channel(place, kernel, len(gamma))
                 found.append((gamma, cost / self.mean))
-            if block.transformer is not None:
-                gamma = block.transformer.importance
-                living = int((gamma.detach() > self.threshold).sum())
+            if block.tokens:
+                living = int((gammas[-1].detach() > self.threshold).sum())
                 cost = self.cost.token(place, full.tokens, living)
-                found.append((gamma, cost / self.mean))
+                found.append((gammas[-1], cost / self.mean))
         return found
 
     def __call__(self, net: HRNASNet) -> Tensor:

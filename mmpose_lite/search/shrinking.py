@@ -49,14 +49,6 @@ class BlockMask:
 Masks = list[BlockMask]
 
 
-def importances(block: SearchingBlock) -> list[Tensor]:
-    """Absolute importances of a block, in the order of :meth:`BlockMask.groups`."""
-    found = [op.importance for op in block.ops]
-    if block.transformer is not None:
-        found.append(block.transformer.importance)
-    return [gamma.detach().abs() for gamma in found]
-
-
 def decide(
     net: HRNASNet,
     cost: CostModel,
@@ -86,9 +78,12 @@ def decide(
         A mask per block, in block order.
     """
     nets = [net] if averaged is None else [net, averaged]
-    live = [[importances(block) for _, block in n.named_blocks()] for n in nets]
+    live = [[block.importances() for _, block in n.named_blocks()] for n in nets]
     scores = [
-        [torch.stack(group).amax(0).cpu() for group in zip(*blocks, strict=True)]
+        [
+            torch.stack([gamma.detach().abs() for gamma in group]).amax(0).cpu()
+            for group in zip(*blocks, strict=True)
+        ]
         for blocks in zip(*live, strict=True)
     ]
     masks = _all_true(net, scores)

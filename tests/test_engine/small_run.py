@@ -1,15 +1,13 @@
-"""A training of a few steps, and processes that run it and die where they are told."""
+"""A training of a few steps, and processes that run it."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
-import signal
 import sys
+from functools import partial
 from itertools import count
-from pathlib import Path
 
+import killing
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -19,9 +17,6 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmpose_lite import files
-
-STATE = ('state_dict', 'optimizer', 'ema_state_dict', 'param_schedulers')
 _NUMBERS = count()
 METRICS = ['one', 'two']
 
@@ -77,14 +72,14 @@ class Tell(Hook):
         self.metric = metric
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        sys.audit('small_run.step', str(runner.iter))
+        sys.audit('run.step', str(runner.iter))
 
     def before_val_epoch(self, runner):
         self.metric.epoch = runner.epoch
-        sys.audit('small_run.step', 'validation')
+        sys.audit('run.step', 'validation')
 
     def after_val_epoch(self, runner, metrics=None):
-        sys.audit('small_run.step', 'validated')
+        sys.audit('run.step', 'validated')
 
 
 class QuickRunner(Runner):
@@ -147,105 +142,9 @@ def runner(work_dir, workers=0, hooks=None, checkpoint=None, **options):
     return QuickRunner(**{**arguments, **options})
 
 
-def is_moment(event, args):
-    """Whether a process could die here with a half-done change to a checkpoint."""
-    if event.startswith('small_run.'):
-        return True
-    if event == 'open':
-        path, mode = str(args[0]), args[1] or 'r'
-        return mode[0] in 'wa' and ('.pth' in path or 'last_checkpoint' in path)
-    return event in ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir')
-
-
-class HalfWriter:
-    """A file whose every write stops in the middle for a moment."""
-
-    def __init__(self, file):
-        self._file = file
-
-    def write(self, data):
-        self._file.write(data[: len(data) // 2])
-        self._file.flush()
-        sys.audit('small_run.half', self._file.name)
-        self._file.write(data[len(data) // 2 :])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._file.close()
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
-
-
-def _live(work_dir, die_at, journal, train):
-    moments, pid = 0, os.getpid()
-
-    def watch(event, args):
-        nonlocal moments
-        if os.getpid() == pid and is_moment(event, args):  # no worker's
-            moments += 1
-            if moments == die_at:
-                os.kill(pid, signal.SIGKILL)
-            if journal is not None:
-                os.write(journal, f'{event} {args[0]}\n'.encode())
-
-    files.open = lambda *args: HalfWriter(open(*args))  # noqa: SIM115
-    sys.addaudithook(watch)
-    torch.manual_seed(0)
-    train(work_dir)
-
-
 def _train(work_dir):
     runner(work_dir, resume=True).train()
 
 
-def live(work_dir, die_at=0, journal=None, train=_train):
-    """Train (or go on training) in a process of its own.
-
-    Args:
-        work_dir: Where its checkpoints lie.
-        die_at: Number of the moment at which it kills itself; 0 for never.
-        journal: File descriptor to which it writes its moments.
-        train: What it does.
-
-    Returns:
-        Whether it came to its end.
-    """
-    context = multiprocessing.get_context('fork')
-    process = context.Process(target=_live, args=(work_dir, die_at, journal, train))
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode == 0
-
-
-def last(work_dir):
-    """The checkpoint to resume from, read whole, or None."""
-    pointer = Path(work_dir, 'last_checkpoint')
-    return torch.load(pointer.read_text()) if pointer.exists() else None
-
-
-def names(work_dir):
-    """What lies in the folder besides logs."""
-    return sorted(
-        path.name for path in Path(work_dir).iterdir() if not path.name[0].isdigit()
-    )
-
-
-def assert_same(one, other, path='checkpoint'):
-    """Bitwise equality of nested states."""
-    assert type(one) is type(other), path
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for key in one:
-            assert_same(one[key], other[key], f'{path}[{key!r}]')
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other), path
-        for i, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same(a, b, f'{path}[{i}]')
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), path
-    else:
-        assert one == other, path
+live = partial(killing.live, train=_train)
+"""Train (or go on training) in a process of its own; see :func:`killing.live`."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from killing import assert_same, last, names
 from mmengine.hooks import Hook
-from small_run import Small, assert_same, last, loader, names, runner
+from small_run import Small, loader, runner
 
 from mmpose_lite import files
 from mmpose_lite.engine.hooks import AtomicCheckpointHook

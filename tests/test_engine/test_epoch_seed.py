@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from killing import STATE, assert_same, last
 from mmengine.dataset import DefaultSampler, InfiniteSampler
-from small_run import STATE, Noisy, Small, assert_same, last, loader, runner
+from small_run import Noisy, Small, loader, runner
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from mmpose_lite.engine.hooks import EpochSeedHook

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import STATE, assert_same, last, live, names, runner
+from killing import STATE, assert_same, last, names
+from small_run import live, runner
 
 
 @pytest.fixture(scope='module')
@@ -75,14 +76,14 @@ def test_moments_lie_everywhere(undisturbed):
     assert len(moments) > 80
     for event, file in [
         ('open', '.epoch_2.pth'),
-        ('small_run.half', '.epoch_2.pth'),
-        ('small_run.half', '.best_one_epoch_2.pth'),
-        ('small_run.half', '.last_checkpoint'),
+        ('run.half', '.epoch_2.pth'),
+        ('run.half', '.best_one_epoch_2.pth'),
+        ('run.half', '.last_checkpoint'),
         ('os.rename', '.epoch_2.pth'),
         ('os.rename', '.last_checkpoint'),
         ('os.remove', 'epoch_1.pth'),
         ('os.remove', 'best_one_epoch_1.pth'),
-        ('small_run.step', '4'),
+        ('run.step', '4'),
     ]:
         assert any(m.startswith(event) and file in m for m in moments), (event, file)
     # The new file is whole and named before the old one goes.
@@ -105,7 +106,7 @@ def test_killed_at_random_moments(undisturbed, tmp_path, workers):
 def test_killed_at_every_moment_of_an_epoch(undisturbed, tmp_path):
     """The second: it has checkpoints and best files to replace."""
     reference, moments = undisturbed
-    first, end = (moments.index(f'small_run.step {step}') for step in (3, 6))
+    first, end = (moments.index(f'run.step {step}') for step in (3, 6))
     assert end - first > 30
     for moment in range(first + 1, end + 1):  # moments count from 1
         work_dir = tmp_path / str(moment)

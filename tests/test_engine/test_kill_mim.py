@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import mim
+from command_line import GLOO, TWO, mim
 from conftest import ROOT
+from killing import STATE, assert_same
 from rows import TINY
-from small_run import STATE, assert_same
 
 from mmpose_lite.datasets import generate_toy_coco
 
@@ -51,12 +51,6 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file='{data}/annotations/person_keypoints_val.json')
 test_evaluator = val_evaluator
 """
-TWO = ('--launcher', 'pytorch', '--gpus', '2', '--cfg-options')
-GLOO = dict(
-    env_cfg__dist_cfg__backend='gloo',
-    model_wrapper_cfg__type='MMDistributedDataParallel',
-    model_wrapper_cfg__device_ids='None',
-)
 
 
 def killed(config, work_dir, seconds, processes):
@@ -66,7 +60,11 @@ def killed(config, work_dir, seconds, processes):
     if processes == 1:
         words += ['--gpus', '0']
     else:
-        words += [*TWO, *(f'{k.replace("__", ".")}={v}' for k, v in GLOO.items())]
+        words += [
+            *TWO,
+            '--cfg-options',
+            *(f'{k.replace("__", ".")}={v}' for k, v in GLOO.items()),
+        ]
     run = subprocess.Popen(
         words,
         cwd=ROOT,
@@ -102,7 +100,7 @@ def test_killed_training_ends_as_an_undisturbed_one(tmp_path, workers, processes
         )
     )
     one, two = tmp_path / 'one', tmp_path / 'two'
-    words, options = ([], {}) if processes == 1 else (TWO[:-1], GLOO)
+    words, options = ([], {}) if processes == 1 else (TWO, GLOO)
     began = time.monotonic()
     mim('train', config, one, *words, **options)
     lasted = time.monotonic() - began

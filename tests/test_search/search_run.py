@@ -172,7 +172,7 @@ def search(work_dir, **options):
     original = searching.SearchingBlock.cut
 
     def cut(block, *masks):
-        sys.audit('small_run.step', 'cut')
+        sys.audit('run.step', 'cut')
         return original(block, *masks)
 
     searching.SearchingBlock.cut = cut

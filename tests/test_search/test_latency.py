@@ -28,7 +28,7 @@ from mmpose_lite.models.backbones.hrnas_arch import (
     resolve_space,
 )
 from mmpose_lite.search import LatencyCost, MacsCost, ResourcePenalty
-from mmpose_lite.search.latency_table import make_table, place_entry, rising
+from mmpose_lite.search.latency_table import make_table, place_entry, rising, round_up
 
 SPACE = SearchSpace(
     ((1,), (1, 1)),
@@ -228,6 +228,25 @@ def test_thinned_networks_have_the_macs_asked_for(fraction):
     assert fraction == 1.0 or arch != thin(SPACE, fraction, 2, SMALL)
 
 
+def test_widths_cost_as_much_as_the_next_multiple():
+    """5 costs what 8 does, but 13 no more than the widest there is, 14."""
+    assert [round_up(n, 4, 14) for n in (0, 1, 4, 5, 8, 13, 14)] == [
+        *(0, 4, 4, 8, 8, 14, 14),
+    ]
+    header = dict(engine='onnxruntime', multiple=4)
+    cost = LatencyCost(make_table(header, SPACE, [size_row(SMALL)]), SMALL)
+    assert cost.multiple == 4
+    assert cost.op(PLACE, 3, 5) == cost.op(PLACE, 3, 8) > cost.op(PLACE, 3, 4) > 0
+    assert cost.op(PLACE, 3, 0) == 0
+    with pytest.raises(ValueError, match='from 0 to 12'):
+        cost.op(PLACE, 3, 13)
+    arch = thin(SPACE, 0.5, 0, SMALL, multiple=4)
+    assert {n % 4 for block in arch for n in block.channels} == {0}
+    plan = Plan(SPACE, (SMALL,), multiple=4)
+    parts = [part for group in bench.part_groups(plan) for part in group]
+    assert {n % 4 for part in parts for n in part.block.channels} == {0}
+
+
 def test_every_part_is_measured_once():
     plan = Plan(SPACE, (SMALL,), widths=(0.1, 0.12, 1))
     parts = [part for group in bench.part_groups(plan) for part in group]
@@ -337,6 +356,7 @@ def test_tool(engine, tmp_path):
     assert header['engine'] == engine
     assert header['rounds'] == 2
     assert header['batch'] == header['threads'] == 1
+    assert header['multiple'] == (4 if engine == 'onnxruntime' else 1)
     assert {'cpu', 'date', 'cores', 'clock', 'load_average'} <= set(header)
     assert {'python', 'mmpose_lite', *engines.ENGINES[engine]} <= set(
         header['versions']
@@ -361,7 +381,7 @@ def test_tool(engine, tmp_path):
 @pytest.mark.slow
 def test_tool_verifies_a_table_that_is_there(table, tmp_path):
     table = deepcopy(table)
-    table['header']['space_name'] = 'tiny'
+    table['header'] |= dict(multiple=1, batch=1)
     path = tmp_path / 'table.json'
     path.write_text(json.dumps(table))
     size = ('--input-size', 32, 32)

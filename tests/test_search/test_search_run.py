@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from killing import STATE, assert_same, last, live
 from mmengine.runner import load_checkpoint
 from mmpose.registry import MODELS
 from search_run import NoisyPeople, model, model_cfg, runner, search
-from small_run import STATE, assert_same, last, live
 
 from mmpose_lite.engine.models_of import averaged_model
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...registry import register_hook
@@ -73,7 +74,7 @@ class BNRecalibrationHook(Hook):
 
 
 @torch.no_grad()
-def recalibrate(model: nn.Module, loader: object, batches: int) -> None:
+def recalibrate(model: BaseModel, loader: Iterable, batches: int) -> None:
     """Replace running statistics by the mean over ``batches`` batches.
 
     Args:
@@ -86,7 +87,8 @@ def recalibrate(model: nn.Module, loader: object, batches: int) -> None:
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
     norms = [norm for norm in norms if norm.track_running_stats]
     momenta = [norm.momentum for norm in norms]
-    counts = [norm.num_batches_tracked.clone() for norm in norms]
+    counters = [norm.get_buffer('num_batches_tracked') for norm in norms]
+    counts = [int(counter) for counter in counters]
     model.eval()  # dropout must not be part of what is measured
     for norm in norms:
         norm.train()
@@ -95,9 +97,10 @@ def recalibrate(model: nn.Module, loader: object, batches: int) -> None:
     for batch in islice(loader, batches):
         data = model.data_preprocessor(batch, True)
         model(data['inputs'], data['data_samples'], mode='tensor')
-    for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-        norm.num_batches_tracked.copy_(count)
-        for statistic in (norm.running_mean, norm.running_var):
-            all_reduce(statistic, 'mean')
+        for name in ('running_mean', 'running_var'):
+            all_reduce(norm.get_buffer(name), 'mean')
+    for counter, count in zip(counters, counts, strict=True):
+        counter.fill_(count)
     model.train(was_training)

@@ -180,6 +180,11 @@ class SearchingBlock(nn.Module):
         """Tokens that are left."""
         return 0 if self.transformer is None else self.transformer.tokens
 
+    def importances(self) -> list[nn.Parameter]:
+        """Those of each of :attr:`kernels`, then the tokens' if there are any."""
+        parts = [*self.ops, *([] if self.transformer is None else [self.transformer])]
+        return [part.importance for part in parts]
+
     def forward(self, x: Tensor) -> Tensor:
         """Sum of all that is left."""
         y = x if self.residual is None else self.residual(x)

@@ -1,0 +1,115 @@
+"""Processes that die where they are told, and comparison of what they leave behind."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from mmpose_lite import files
+
+STATE = ('state_dict', 'optimizer', 'ema_state_dict', 'param_schedulers')
+
+
+def is_moment(event, args):
+    """Whether a process could die here with a half-done change to a checkpoint."""
+    if event.startswith('run.'):
+        return True
+    if event == 'open':
+        path, mode = str(args[0]), args[1] or 'r'
+        return mode[0] in 'wa' and ('.pth' in path or 'last_checkpoint' in path)
+    return event in ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir')
+
+
+class HalfWriter:
+    """A file whose every write stops in the middle for a moment."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def write(self, data):
+        self._file.write(data[: len(data) // 2])
+        self._file.flush()
+        sys.audit('run.half', self._file.name)
+        self._file.write(data[len(data) // 2 :])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._file.close()
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+def _live(work_dir, die_at, journal, train):
+    moments, pid = 0, os.getpid()
+
+    def watch(event, args):
+        nonlocal moments
+        if os.getpid() == pid and is_moment(event, args):  # no worker's
+            moments += 1
+            if moments == die_at:
+                os.kill(pid, signal.SIGKILL)
+            if journal is not None:
+                os.write(journal, f'{event} {args[0]}\n'.encode())
+
+    files.open = lambda *args: HalfWriter(open(*args))  # noqa: SIM115
+    sys.addaudithook(watch)
+    torch.manual_seed(0)
+    train(work_dir)
+
+
+def live(work_dir, train, die_at=0, journal=None):
+    """Train (or go on training) in a process of its own.
+
+    Args:
+        work_dir: Where its checkpoints lie.
+        train: What it does there.
+        die_at: Number of the moment at which it kills itself; 0 for never.
+        journal: File descriptor to which it writes its moments.
+
+    Returns:
+        Whether it came to its end.
+    """
+    context = multiprocessing.get_context('fork')
+    process = context.Process(target=_live, args=(work_dir, die_at, journal, train))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode == 0
+
+
+def last(work_dir):
+    """The checkpoint to resume from, read whole, or None."""
+    pointer = Path(work_dir, 'last_checkpoint')
+    return torch.load(pointer.read_text()) if pointer.exists() else None
+
+
+def names(work_dir):
+    """What lies in the folder besides logs."""
+    return sorted(
+        path.name for path in Path(work_dir).iterdir() if not path.name[0].isdigit()
+    )
+
+
+def assert_same(one, other, path='checkpoint'):
+    """Bitwise equality of nested states."""
+    assert type(one) is type(other), path
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_same(one[key], other[key], f'{path}[{key!r}]')
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other), path
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f'{path}[{i}]')
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    else:
+        assert one == other, path
