@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -28,6 +29,9 @@ from mmpose_lite.files import write_atomically
 from mmpose_lite.models.backbones.hrnas_arch import TRANSFORMERS
 from mmpose_lite.search import LatencyCost
 
+# What a table's networks must share with those that verify it.
+SETTINGS = ('multiple', 'threads', 'batch')
+
 
 def parse_args() -> argparse.Namespace:
     """Arguments of the command line."""
@@ -45,6 +49,7 @@ def parse_args() -> argparse.Namespace:
     add('--batch', type=int, default=1)
     add('--rounds', type=int, default=30, help='of which medians are taken')
     add('--widths', type=float, nargs='+', help='of parts, relative to the supernet')
+    add('--multiple', type=int, help='of which hidden widths are; 4 for onnxruntime')
     add('--calibration', type=int, default=8, help='networks that set the factor')
     add('--verify', type=int, metavar='N', help='also predict and time N networks')
     add('--plot', type=Path, help='PNG of predicted against measured times')
@@ -62,6 +67,9 @@ def main() -> None:
             table = json.loads(args.out.read_text(encoding='utf-8'))
             for size in plan.image_sizes:
                 LatencyCost(table, size, engine=plan.engine, source=str(args.out))
+            given = table['header']
+            same = {k: given.get(k, getattr(plan, k)) for k in SETTINGS}
+            plan = replace(plan, **same)
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from None
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,11 @@ from ..models.backbones.hrnas_arch import Place, SearchSpace
 TABLE_TYPE = 'mmpose_lite.LatencyTable'
 
 
+def round_up(count: int, multiple: int, widest: int) -> int:
+    """The next multiple, but no more than the widest there is; 0 stays 0."""
+    return min(-(-count // multiple) * multiple, widest)
+
+
 def rising(values: Iterable[float]) -> list[float]:
     """The closest sequence, in least squares, that starts at 0 or more and never falls.
 

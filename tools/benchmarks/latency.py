@@ -35,7 +35,7 @@ from mmpose_lite.models.backbones.hrnas_arch import (
 )
 from mmpose_lite.models.layers import SearchingBlock
 from mmpose_lite.search import LatencyCost
-from mmpose_lite.search.latency_table import make_table, place_entry
+from mmpose_lite.search.latency_table import make_table, place_entry, round_up
 
 from .engines import prepare
 from .latency_plan import Plan
@@ -171,6 +171,7 @@ def part_groups(plan: Plan) -> list[list[Part]]:
         for place, block in full.items():
             for kernel, channels in zip(block.kernels, block.channels, strict=True):
                 count = max(1, round(width * channels))
+                count = round_up(count, plan.multiple, channels)
                 parts.append(Part(place, BlockArch((kernel,), (count,))))
             if block.tokens:
                 count = max(1, round(width * block.tokens))
@@ -192,7 +193,7 @@ def _measure_size(
 ) -> dict:
     skeleton = Network((DEAD,) * len(full_arch(plan.space)))
     random_nets = [
-        Network(thin(plan.space, fraction, CALIBRATION + seed, size))
+        Network(thin(plan.space, fraction, CALIBRATION + seed, size, plan.multiple))
         # Not the whole supernet, which verification measures too.
         for seed, fraction in enumerate(spread(plan.calibration, high=0.95))
     ]

@@ -94,7 +94,7 @@ def verify(plan: Plan, table: dict, count: int, report: Report) -> list[Verifica
         cost = LatencyCost(table, size, engine=plan.engine)
         whole = macs.network(plan.space, full_arch(plan.space))
         nets = [
-            Network(thin(plan.space, fraction, seed, size))
+            Network(thin(plan.space, fraction, seed, size, plan.multiple))
             for seed, fraction in enumerate(spread(count))
         ]
         title = f'{size[0]}x{size[1]}, verifying'

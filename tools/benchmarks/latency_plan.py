@@ -13,7 +13,7 @@ import mmpose_lite
 from mmpose_lite.models.backbones.hrnas import resolve_arch
 from mmpose_lite.models.backbones.hrnas_arch import SearchSpace, resolve_space
 
-from .engines import check_engine, cpu_model, versions
+from .engines import FAST_MULTIPLES, check_engine, cpu_model, versions
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Plan:
         widths: Hidden channels and tokens of the parts, relative to the supernet's.
             Kernels are faster at multiples of 8 or 16, which pruning seldom leaves, so
             round fractions would flatter.
+        multiple: Hidden widths, and those of the networks, are multiples of this.
         calibration: Random networks that set the factor; none leaves it at 1.
         clock: Function of the module ``time``; ``'process_time'`` counts the process
             alone, for a busy machine.
@@ -43,12 +44,13 @@ class Plan:
     batch: int = 1
     rounds: int = 30
     widths: tuple[float, ...] = (0.06, 0.15, 0.27, 0.41, 0.56, 0.71, 0.86, 1)
+    multiple: int = 1
     calibration: int = 8
     clock: str = 'perf_counter'
     warmup: int = 2
 
     def __post_init__(self) -> None:
-        for name in ('threads', 'batch', 'rounds', 'warmup'):
+        for name in ('threads', 'batch', 'rounds', 'warmup', 'multiple'):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f'{name} must be at least 1, got {getattr(self, name)}'
@@ -90,6 +92,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         threads=args.threads,
         batch=args.batch,
         rounds=args.rounds,
+        multiple=args.multiple or FAST_MULTIPLES.get(args.engine, 1),
         calibration=args.calibration,
         clock='process_time' if args.cpu_time else 'perf_counter',
         **given,
@@ -109,6 +112,7 @@ def describe(plan: Plan, space_name: str) -> dict:
         threads=plan.threads,
         batch=plan.batch,
         rounds=plan.rounds,
+        multiple=plan.multiple,
         calibration=plan.calibration,
         clock=plan.clock,
         load_average=round(os.getloadavg()[0], 2),

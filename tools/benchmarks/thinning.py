@@ -8,10 +8,15 @@ import numpy as np
 
 from mmpose_lite.models.backbones.hrnas_arch import BlockArch, SearchSpace, full_arch
 from mmpose_lite.search import MacsCost
+from mmpose_lite.search.latency_table import round_up
 
 
 def thin(
-    space: SearchSpace, fraction: float, seed: int, size: tuple[int, int]
+    space: SearchSpace,
+    fraction: float,
+    seed: int,
+    size: tuple[int, int],
+    multiple: int = 1,
 ) -> tuple[BlockArch, ...]:
     """The supernet without random channels, kernel sizes and tokens.
 
@@ -24,6 +29,7 @@ def thin(
         fraction: MACs to keep, of the supernet's.
         seed: Chooses one of the networks with these MACs.
         size: Height and width of the image.
+        multiple: Of what the hidden widths are left, where that is not too wide.
     """
     draw, full, cost = random.Random(seed), full_arch(space), MacsCost(size)
     shares = []
@@ -37,7 +43,7 @@ def thin(
         for block, drawn in zip(full, shares, strict=True):
             kept = [min(max(share + shift, 0.0), 1.0) for share in drawn]
             rows = zip(block.kernels, block.channels, kept[:-1], strict=True)
-            ops = [(k, round(n * share)) for k, n, share in rows]
+            ops = [(k, round_up(round(n * s), multiple, n)) for k, n, s in rows]
             ops = [(kernel, count) for kernel, count in ops if count]
             archs.append(
                 BlockArch(
