@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmpose_lite.analysis import (
     Isolated,
@@ -25,7 +26,7 @@ from mmpose_lite.analysis import (
 from mmpose_lite.analysis.timing import Progress
 from mmpose_lite.models.backbones import HRNetTrunk
 from mmpose_lite.models.heads import TokenPoseHead
-from mmpose_lite.models.layers import SelfAttention
+from mmpose_lite.models.layers import PatchEmbedding, SelfAttention
 
 CHANNELS, KEYPOINTS = 256, 17
 STEM = dict(
@@ -37,7 +38,8 @@ STEM = dict(
         num_channels=(64,),
     )
 )
-# Name → sparse_cfg; 'explicit' is the dense network with attention written out.
+# Name → sparse_cfg; 'explicit' is the dense network written straightforwardly: patches
+# cut by rearranging, softmax attention step by step, as in the research code.
 VARIANTS: dict[str, dict[str, Any] | None] = {
     'dense': None,
     'explicit': None,
@@ -64,6 +66,17 @@ class ExplicitAttention(SelfAttention):
             raise ValueError('mask must be None: this form is for dense heads')
         logits = torch.einsum('bhid,bhjd->bhij', query, key) * self.scale
         return torch.einsum('bhij,bhjd->bhid', logits.softmax(dim=-1), value)
+
+
+class RearrangedPatches(PatchEmbedding):
+    """Patches cut out by rearranging the map, then a linear layer."""
+
+    def forward(self, feat: Tensor) -> Tensor:
+        """Cut and embed in two steps."""
+        width, height = self.patch_size
+        cut = feat.unflatten(3, (-1, width)).unflatten(2, (-1, height))
+        patches = cut.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        return F.linear(patches, self.weight, self.bias)
 
 
 @dataclass(frozen=True)
@@ -207,8 +220,7 @@ class Network:
             sparse_cfg=VARIANTS[name],
         )
         if name == 'explicit':
-            for layer in chain(*head.encoders):
-                layer.attention = _explicit(layer.attention)
+            write_out(head, size)
         torch.manual_seed(1)  # making the explicit form has drawn more numbers
         width, height = size.map_size
         self.head, self.stem, shape = head.eval(), None, (CHANNELS, height, width)
@@ -236,10 +248,19 @@ class Network:
         return count_macs(partial(self, 1))
 
 
-def _explicit(fused: SelfAttention) -> ExplicitAttention:
-    explicit = ExplicitAttention(fused.out.in_features, fused.num_heads, fused.scale)
-    explicit.load_state_dict(fused.state_dict())
-    return explicit
+def write_out(head: TokenPoseHead, size: Size) -> None:
+    """Give a dense head its straightforward form, with the same weights."""
+    embedding = head.patch_embedding
+    cut = RearrangedPatches(CHANNELS, size.patch_size, embedding.out_features)
+    cut.load_state_dict(embedding.state_dict())
+    head.patch_embedding = cut
+    for layer in chain(*head.encoders):
+        fused = layer.attention
+        explicit = ExplicitAttention(
+            fused.out.in_features, fused.num_heads, fused.scale
+        )
+        explicit.load_state_dict(fused.state_dict())
+        layer.attention = explicit
 
 
 def measure(plan: Plan, job: Job, progress: Progress | None = None) -> Run:

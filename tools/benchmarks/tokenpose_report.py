@@ -27,7 +27,7 @@ COLOURS = {
     'token': '#157a3d',
 }
 LABELS = {
-    'explicit': 'explicit softmax',
+    'explicit': 'straightforward',
     'dense': 'dense',
     'shared, keypoint': 'shared keys',
     'token': 'token drop',
