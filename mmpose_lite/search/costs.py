@@ -17,9 +17,11 @@ class CostModel(ABC):
 
     Attributes:
         unit: What the numbers mean, for logs.
+        multiple: Hidden widths that are no multiple of it cost as much as the next one.
     """
 
     unit: str
+    multiple: int = 1
 
     def __init__(self, image_size: Sequence[int]) -> None:
         if len(image_size) != 2 or min(image_size) < 1:

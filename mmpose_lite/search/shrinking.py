@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,9 @@ def decide(
     averaged one are at most ``threshold``; and beyond that as long as the network costs
     more than ``cap``. Nothing leaves that would take the cost below ``floor``.
 
+    Where engines are only fast at multiples of some width, hidden channels leave in
+    bundles of ``cost.multiple``.
+
     Args:
         net: The network that is searched.
         cost: What its parts cost.
@@ -92,27 +96,43 @@ def decide(
         zip(net.places, (block for _, block in net.named_blocks()), strict=True)
     )
     total = cost.network(net.space, net.arch)
-    for score, b, g, index in sorted(_candidates(scores)):
+    candidates = [
+        (score, b, g, bundle)
+        for b, block_scores in enumerate(scores)
+        for g, group_scores in enumerate(block_scores)
+        for score, bundle in _bundles(
+            group_scores, cost.multiple if g < len(masks[b].channels) else 1
+        )
+    ]
+    # In the importances' own precision, so that 0.001 is not above 0.001.
+    threshold = float(torch.tensor(threshold))
+    for score, b, g, bundle in sorted(candidates):
         if score > threshold and total <= cap:
             break
         place, block = rows[b]
         if g == len(block.ops) and not tokens:
             continue
         group = groups[b][g]
-        saving = _saving(cost, place, block, g, int(group.sum()))
+        saving = _saving(cost, place, block, g, int(group.sum()), len(bundle))
         if total - saving >= floor:
-            group[index] = False
+            group[bundle] = False
             total -= saving
     return masks
 
 
-def _candidates(
-    scores: Sequence[Sequence[Tensor]],
-) -> Iterator[tuple[float, int, int, int]]:
-    """Score, block, group and index of every channel and token."""
-    for b, block in enumerate(scores):
-        for g, group in enumerate(block):
-            yield from ((value, b, g, i) for i, value in enumerate(group.tolist()))
+def _bundles(scores: Tensor, multiple: int) -> Iterator[tuple[float, list[int]]]:
+    """Indices that leave together, least important first, with their largest score.
+
+    Whatever number of bundles leaves, a multiple of ``multiple`` or nothing stays; the
+    first bundle takes what is over now.
+    """
+    order = scores.argsort(stable=True).tolist()
+    start = 0
+    end = len(order) % multiple or multiple
+    while start < len(order):
+        bundle = order[start:end]
+        yield float(scores[bundle[-1]]), bundle
+        start, end = end, end + multiple
 
 
 def _all_true(net: HRNASNet, scores: Sequence[Sequence[Tensor]]) -> Masks:
@@ -125,13 +145,14 @@ def _all_true(net: HRNASNet, scores: Sequence[Sequence[Tensor]]) -> Masks:
 
 
 def _saving(
-    cost: CostModel, place: Place, block: SearchingBlock, g: int, count: int
+    cost: CostModel, place: Place, block: SearchingBlock, g: int, count: int, lost: int
 ) -> float:
-    """What the last of ``count`` channels or tokens of a group costs."""
+    """What the last ``lost`` of ``count`` channels or tokens of a group cost."""
     if g == len(block.ops):
-        return cost.transformer(place, count) - cost.transformer(place, count - 1)
-    kernel = block.kernels[g]
-    return cost.op(place, kernel, count) - cost.op(place, kernel, count - 1)
+        part = partial(cost.transformer, place)
+    else:
+        part = partial(cost.op, place, block.kernels[g])
+    return part(count) - part(count - lost)
 
 
 def planned_arch(net: HRNASNet, masks: Masks) -> list[BlockArch]:

@@ -100,7 +100,9 @@ def test_a_checkpoint_needs_no_architecture(ended):
 
 def test_loading_as_a_start_takes_the_architecture(ended, tmp_path):
     path = str(Path(ended.work_dir, 'epoch_4.pth'))
-    going_on = runner(tmp_path, target=None, epochs=1, load_from=path)
+    going_on = runner(
+        tmp_path, target=None, epochs=1, load_from=path, shrink=dict(end=1)
+    )
     going_on.train()
     arch = going_on.model.backbone.arch
     assert arch == ended.model.backbone.arch
@@ -192,6 +194,11 @@ def test_bad_targets(target, message):
 def test_bad_arguments(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         runner(tmp_path, **options)
+
+
+def test_the_last_shrink_must_come_before_the_end(tmp_path):
+    with pytest.raises(ValueError, match='at most max_epochs 2, got 3'):
+        runner(tmp_path, epochs=2).train()
 
 
 def test_hooks_need_a_searchable_model(tmp_path):

@@ -83,7 +83,16 @@ class ShrinkHook(Hook):
         self._started: tuple[float, int] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Note the architecture that the search begins with."""
+        """Note the architecture that the search begins with.
+
+        Raises:
+            ValueError: If the last shrink would come after the training.
+        """
+        if self.end is not None and self.end > runner.max_epochs:
+            raise ValueError(
+                f'ShrinkHook end must be at most max_epochs {runner.max_epochs}, got '
+                f'{self.end}'
+            )
         self._started = (time.monotonic(), runner.epoch)
         self._report(runner, runner.epoch)
 
