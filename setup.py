@@ -93,6 +93,8 @@ setup(
             'tqdm',
             'xtcocotools>=1.12',
         ],
+        # Engines for exported networks and for latency tables.
+        'deploy': ['onnx', 'onnxruntime', 'openvino'],
         # What tools/test.sh runs.
         'dev': ['mypy', 'pytest>=8', 'pytest-timeout', 'pytest-xdist', 'ruff'],
     },

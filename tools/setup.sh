@@ -269,6 +269,7 @@ LIBRARIES=(
     six tabulate termcolor terminaltables tqdm tzdata urllib3 xtcocotools yapf
 )
 DEV_TOOLS=(mypy pytest pytest-timeout pytest-xdist ruff tensorboard)
+DEV_TOOLS+=(onnx onnxruntime openvino)  # engines that exports are compared on
 
 install_libraries() {
     local libraries=("${LIBRARIES[@]}") headless

@@ -2,6 +2,8 @@
 
 import copy
 
+import onnx
+import onnxruntime
 import pytest
 import torch
 from mmengine.registry import init_default_scope
@@ -145,8 +147,6 @@ def test_trace(cls, arch):
 @pytest.mark.parametrize('layout', ['runs', 'full'])
 @pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
 def test_export(cls, arch, layout, tmp_path):
-    onnx = pytest.importorskip('onnx')
-    onnxruntime = pytest.importorskip('onnxruntime')
     net, picture = build(cls, arch), image(batch=1, dtype=torch.float32)
     file = tmp_path / 'net.onnx'
     optimized = optimize(net, layout=layout, image_size=(64, 96))
