@@ -87,7 +87,12 @@ def report() -> str:
 def _ask(fact: Callable[[], str]) -> str:
     """What ``fact`` answers, or the first line of how it failed; nothing else shown."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        # Extensions that fail to load write tracebacks of their own.
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter('ignore')
             return fact()
     except Exception as error:

@@ -29,6 +29,15 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _gradients_stay_on():
+    """What a test switched off would make others fail, far from the cause."""
+    yield
+    left_off = not torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    assert not left_off, 'the test left gradients switched off'
+
+
 @pytest.fixture(scope='session')
 def shared():
     """Folder of reference outputs, real images and real weights, or a skip."""

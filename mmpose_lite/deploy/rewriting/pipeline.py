@@ -82,10 +82,11 @@ def _steps(model: nn.Module, **options: Any) -> Iterator[tuple[str, nn.Module]]:
     """Name of each rewrite, and the network after it (the same object, changed)."""
     model = _frozen_copy(model)
     yield 'as trained', model
-    with torch.no_grad():
-        for name, step in rewrites(**options).items():
+    for name, step in rewrites(**options).items():
+        # Not around the yield: two chains that take turns would leave it on.
+        with torch.no_grad():
             model = step(model).eval().requires_grad_(False)
-            yield name, model
+        yield name, model
 
 
 def optimize(
