@@ -146,7 +146,7 @@ def test_killed_and_resumed_ends_the_same(finished, tmp_path):
 def test_killed_at_many_moments(finished, tmp_path):
     reference, moments = finished
     one = last(reference)
-    for moment in range(3, len(moments), max(1, len(moments) // 40)):
+    for moment in range(3, len(moments), max(1, len(moments) // 15)):
         work_dir = tmp_path / str(moment)
         work_dir.mkdir()
         assert not live(work_dir, die_at=moment, train=search)
