@@ -59,7 +59,7 @@ def _live(work_dir, die_at, journal, train):
             if journal is not None:
                 os.write(journal, f'{event} {args[0]}\n'.encode())
 
-    files.open = lambda *args: HalfWriter(open(*args))  # noqa: SIM115
+    files.open = lambda *args: HalfWriter(open(*args))  # noqa: SIM115  (it closes)
     sys.addaudithook(watch)
     torch.manual_seed(0)
     train(work_dir)

@@ -6,6 +6,7 @@ import random
 import sys
 from functools import partial
 from itertools import count
+from typing import ClassVar
 
 import killing
 import numpy as np
@@ -24,7 +25,7 @@ METRICS = ['one', 'two']
 class Noisy(Dataset):
     """Samples that draw from all three global generators."""
 
-    metainfo: dict = {}  # noqa: RUF012
+    metainfo: ClassVar[dict] = {}
 
     def __init__(self, size=12):
         self.size = size

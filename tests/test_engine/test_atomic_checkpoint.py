@@ -122,7 +122,7 @@ class Full:
     """A file on a disk that is full after its first bytes."""
 
     def __init__(self, path, mode):
-        self.file = open(path, mode)  # noqa: SIM115
+        self.file = open(path, mode)  # noqa: SIM115  (closed on exit)
 
     def __enter__(self):
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def test_order_from_the_global_generator(workers):
 
 
 class Plain(Dataset):
-    metainfo: dict = {}  # noqa: RUF012
+    metainfo: ClassVar[dict] = {}
 
     def __init__(self, **attributes):
         vars(self).update(attributes)
@@ -128,7 +129,7 @@ class Plain(Dataset):
 
 
 class Endless(IterableDataset):
-    metainfo: dict = {}  # noqa: RUF012
+    metainfo: ClassVar[dict] = {}
 
     def __iter__(self):
         return iter([dict(inputs=torch.zeros(3), index=0)] * 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from itertools import count
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ _NUMBERS = count()
 class NoisyPeople(Dataset):
     """Images and heatmaps that draw from NumPy's and torch's generators."""
 
-    metainfo: dict = {}  # noqa: RUF012
+    metainfo: ClassVar[dict] = {}
 
     def __len__(self):
         return 8

@@ -11,7 +11,7 @@ reconstruction.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from mmpose.models.backbones import HRNet, ResNet
 from mmpose.models.backbones.resnet import BasicBlock, Bottleneck
@@ -87,7 +87,10 @@ class PSAHRNet(ReturnsItself, HRNet):
         - Output: tuple as of MMPose's ``HRNet``.
     """
 
-    blocks_dict = {'BASIC': PSABasicBlock, 'BOTTLENECK': PSABottleneck}  # noqa: RUF012
+    blocks_dict: ClassVar[dict[str, type[nn.Module]]] = {
+        'BASIC': PSABasicBlock,
+        'BOTTLENECK': PSABottleneck,
+    }
 
     def __init__(
         self,
@@ -118,7 +121,7 @@ class PSAResNet(ReturnsItself, ResNet):
         - Output: tuple as of MMPose's ``ResNet``.
     """
 
-    arch_settings = {  # noqa: RUF012  (MMPose's own name and form)
+    arch_settings: ClassVar[dict[int, tuple]] = {
         depth: (PSABasicBlock if block is BasicBlock else PSABottleneck, counts)
         for depth, (block, counts) in ResNet.arch_settings.items()
     }
