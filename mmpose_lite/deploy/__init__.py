@@ -10,12 +10,14 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    'EstimatorGraph': '.onnx_export',
     'LAYOUTS': '.rewriting',
     'TARGETS': '.rewriting',
     'Gain': '.rewriting',
     'gains': '.rewriting',
     'optimize': '.rewriting',
     'rewrites': '.rewriting',
+    'to_onnx': '.onnx_export',
 }
 """Public name to the module that holds it."""
 

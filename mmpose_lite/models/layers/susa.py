@@ -88,7 +88,8 @@ class SUSA(nn.Module):
         else:
             query = query.softmax(dim=2)
             value = query.transpose(2, 3) @ x  # (B, C, 1, H) (B, C, H, W): (B, C, 1, W)
-        gate = self.ln(self.conv(value).movedim(1, -1)).movedim(-1, 1)
+        # movedim would be exported with negative axes, which ONNX Runtime refuses.
+        gate = self.ln(self.conv(value).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return x * gate.sigmoid()
 
 
