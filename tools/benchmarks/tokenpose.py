@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -50,7 +51,7 @@ VARIANTS: dict[str, dict[str, Any] | None] = {
     'mask': dict(mode='mask'),
     'gather': dict(mode='gather'),
 }
-PARTS = ('head', 'model', 'sweep')
+PARTS = ('head', 'kept', 'model', 'sweep')
 PRACTICAL = ('dense', 'explicit', 'token', 'shared, keypoint')
 SLOW = ('gather',)  # 20 to 50 times the dense head's time
 
@@ -105,7 +106,8 @@ class Job:
     """What runs interleaved.
 
     Attributes:
-        part: ``'head'`` and ``'sweep'`` time heads alone, ``'model'`` whole models.
+        part: ``'model'`` times whole models, the others heads alone; ``'kept'`` in
+            processes that keep freed memory.
         size: Of the network.
         batch: Images at a time.
         names: Variants, 'dense' and 'explicit' among them.
@@ -120,6 +122,7 @@ class Job:
     def title(self) -> str:
         """What it measures."""
         what = 'whole model' if self.part == 'model' else 'head alone'
+        what += ', freed memory kept' * (self.part == 'kept')
         return (
             f'{self.size.name}, {what}: {self.size.tokens} visual tokens, '
             f'batch {self.batch}'
@@ -159,7 +162,7 @@ class Plan:
 
     def jobs(self, parts: Iterable[str] = PARTS) -> list[Job]:
         """What belongs to some of the parts."""
-        names = dict(head=tuple(VARIANTS), model=PRACTICAL)
+        names = dict(head=tuple(VARIANTS), kept=PRACTICAL, model=PRACTICAL)
         jobs = [
             Job(part, size, batch, names[part])
             for part in parts
@@ -207,6 +210,8 @@ class Network:
     """A variant with seeded weights and input, in eval mode, on one thread."""
 
     def __init__(self, job: Job, name: str) -> None:
+        if job.part == 'kept':
+            keep_freed_memory()
         torch.set_num_threads(1)
         torch.manual_seed(0)
         size = job.size
@@ -246,6 +251,25 @@ class Network:
     def macs(self) -> int:
         """MACs of one image."""
         return count_macs(partial(self, 1))
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, instead of returning it to the kernel.
+
+    By glibc's defaults large tensors may be mapped anew in every call, and their pages
+    cleared one by one, which can take as long as what is computed on them; or not,
+    depending on what was allocated before. This takes that out of a comparison.
+
+    Raises:
+        RuntimeError: If the C library is not glibc.
+    """
+    mmap_max, trim_threshold = -4, -1  # numbers of glibc's malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:
+        raise RuntimeError("'kept' needs the mallopt of glibc") from None
+    if not (mallopt(mmap_max, 0) and mallopt(trim_threshold, 2**31 - 1)):
+        raise RuntimeError('mallopt refused to keep freed memory')
 
 
 def write_out(head: TokenPoseHead, size: Size) -> None:

@@ -98,11 +98,14 @@ def target_rows(runs: Sequence[Run]) -> list[tuple[str, float, float, bool]]:
     rows = []
     for target in TARGETS:
         for run in runs:
-            if run.job.part == 'head' and run.job.size.name == target.size:
+            alone = run.job.part in ('head', 'kept')
+            if alone and run.job.size.name == target.size:
                 got = run.speedup(target.fast, target.slow).median
                 text = (
                     f'{target.fast} over {target.slow}, {target.size}, '
                     f'batch {run.job.batch}'
+                    + ', freed memory kept'
+                    * (run.job.part == 'kept')
                 )
                 rows.append((text, target.factor, got, got >= target.factor))
     sweep = [run for run in runs if run.job.part == 'sweep']
