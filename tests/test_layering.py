@@ -30,11 +30,14 @@ ALLOWED = {
         ('datasets', 'files', 'models'),
         (*HOUSE, 'cv2', 'matplotlib', 'xtcocotools'),
     ),
-    'inference': (('models', 'visualization'), (*HOUSE, 'cv2')),
+    'inference': (
+        ('checkpoints', 'deploy', 'files', 'models', 'paths', 'visualization'),
+        (*HOUSE, 'cv2', 'mmdet', 'PIL'),
+    ),
     'registry': ((), ('mmengine.registry', 'mmpose.registry')),
     'compat': ((), ('torch', 'numpy', 'mmengine')),
     'paths': ((), ('mmengine.config',)),
-    '__init__': (('compat', 'paths', 'models', 'engine', 'deploy'), ()),
+    '__init__': (('compat', 'paths', 'models', 'engine', 'deploy', 'inference'), ()),
     '__main__': (('__init__', 'compat', 'paths', 'registry'), ()),
 }
 
