@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import io
 import platform
-import warnings
 from collections.abc import Callable
 from importlib import import_module, util
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from mmpose_lite.deploy import to_onnx
 
 # Engine to the packages it needs, the first being the engine itself.
 ENGINES = {
     'pytorch': ('torch',),
     'onnxruntime': ('onnxruntime', 'onnx'),
     'openvino': ('openvino', 'onnx'),
+}
+
+# What an engine can compute in; what else was asked for is an error.
+PRECISIONS = {
+    'pytorch': ('f32',),
+    'onnxruntime': ('f32',),
+    'openvino': ('f32', 'bf16'),
 }
 
 # ONNX Runtime's blocked kernels take widths that are multiples of 4; with others, the
@@ -58,43 +68,69 @@ def cpu_model() -> str:
 
 
 def prepare(
-    engine: str, module: nn.Module, x: Tensor, threads: int
-) -> Callable[[], object]:
+    engine: str, module: nn.Module, x: Tensor, threads: int, precision: str = 'f32'
+) -> Callable[[], Any]:
     """A call of ``module`` with ``x``.
 
     PyTorch runs the module as it is, eagerly and with its batch norms: so runs what
-    ``init_model`` returns. The others fold batch norms, and compute in float32.
+    ``init_model`` returns. The others fold batch norms.
 
     Args:
         engine: A key of ``ENGINES``.
         module: What to call; it is put into eval mode.
         x: Its only argument.
         threads: Threads for one call.
+        precision: As of :func:`load`.
+
+    Raises:
+        ValueError: As of :func:`load`.
     """
+    check_precision(engine, precision)
     module = module.eval()
     if engine == 'pytorch':
         torch.set_num_threads(threads)
         return lambda: module(x)
-    model = _onnx(module, x)
+    return load(engine, to_onnx(module, x, batch=len(x)), x, threads, precision)
+
+
+def load(
+    engine: str, model: bytes, x: Tensor, threads: int, precision: str = 'f32'
+) -> Callable[[], list[np.ndarray]]:
+    """A call of an exported model with ``x``; it returns all outputs.
+
+    Args:
+        engine: A key of ``ENGINES`` that runs ONNX.
+        model: ONNX, of one input.
+        x: The input.
+        threads: Threads for one call.
+        precision: Of ``PRECISIONS[engine]``, what the engine computes in.
+
+    Raises:
+        ValueError: If the engine does not know the precision, or this processor does
+            not compute in it.
+    """
+    check_precision(engine, precision)
     if engine == 'onnxruntime':
         return _onnxruntime(model, x, threads)
-    return _openvino(model, x, threads)
+    return _openvino(model, x, threads, precision)
 
 
-def _onnx(module: nn.Module, x: Tensor) -> bytes:
-    """The module as ONNX."""
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        # The exporter that replaces it takes ten times as long, and there are hundreds.
-        warnings.filterwarnings('ignore', category=DeprecationWarning)
-        warnings.filterwarnings('ignore', category=torch.jit.TracerWarning)
-        torch.onnx.export(
-            module, (x,), file, input_names=['x'], opset_version=17, dynamo=False
+def check_precision(engine: str, precision: str) -> None:
+    """Make sure that an engine can compute in a precision.
+
+    Raises:
+        ValueError: If not.
+    """
+    if precision not in PRECISIONS[engine]:
+        raise ValueError(
+            f'precision of {engine} must be one of {PRECISIONS[engine]}, '
+            f'got {precision!r}'
         )
-    return file.getvalue()
 
 
-def _onnxruntime(model: bytes, x: Tensor, threads: int) -> Callable[[], object]:
+def _onnxruntime(
+    model: bytes, x: Tensor, threads: int
+) -> Callable[[], list[np.ndarray]]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -103,19 +139,28 @@ def _onnxruntime(model: bytes, x: Tensor, threads: int) -> Callable[[], object]:
     session = onnxruntime.InferenceSession(
         model, options, providers=['CPUExecutionProvider']
     )
-    feed = dict(x=x.numpy())
+    feed = {session.get_inputs()[0].name: x.numpy()}
     return lambda: session.run(None, feed)
 
 
-def _openvino(model: bytes, x: Tensor, threads: int) -> Callable[[], object]:
+def _openvino(
+    model: bytes, x: Tensor, threads: int, precision: str
+) -> Callable[[], list[np.ndarray]]:
     import openvino
 
     core = openvino.Core()
     options = dict(
         INFERENCE_NUM_THREADS=threads,
         PERFORMANCE_HINT='LATENCY',
-        INFERENCE_PRECISION_HINT='f32',
+        INFERENCE_PRECISION_HINT=precision,
     )
     compiled = core.compile_model(core.read_model(io.BytesIO(model)), 'CPU', options)
+    actual = compiled.get_property('INFERENCE_PRECISION_HINT').to_string()
+    if actual != precision:
+        raise ValueError(f'this processor computes in {actual}, not in {precision}')
     request, array = compiled.create_infer_request(), x.numpy()
-    return lambda: request.infer([array], share_inputs=True)
+
+    def call() -> list[np.ndarray]:
+        return list(request.infer([array], share_inputs=True).values())
+
+    return call

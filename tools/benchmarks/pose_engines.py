@@ -1,0 +1,321 @@
+"""Contestants counted and exported, then each row in a process of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import io
+import re
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmpose_lite.analysis import stopwatch
+from mmpose_lite.deploy import EstimatorGraph, optimize, rewrites, to_onnx
+
+from . import engines
+from .contestants import AS_IS, OPTIMIZED, STRAIGHTFORWARD, Contestant, build, settle
+from .pose_costs import Costs, count_costs, rewritten
+
+# Device to engines to the precisions that they offer there.
+PRECISIONS = {
+    'cpu': {
+        'eager': engines.PRECISIONS['pytorch'],
+        'onnxruntime': engines.PRECISIONS['onnxruntime'],
+        'openvino': engines.PRECISIONS['openvino'],
+    },
+    # amp: channels last and autocast; compile: torch.compile, in f16 with these.
+    'cuda': {'eager': ('f32',), 'amp': ('f16',), 'compile': ('f32', 'f16')},
+}
+FOLDED, GRAPH = 'norms folded', 'optimized for export'
+# Seconds; before shorter calls the caches are filled again, as other processes ran.
+SHORT = 0.03
+# Calls of a turn: so many, unless they take longer than this many seconds together.
+CALLS, TURN = 3, 0.06
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the benchmark.
+
+    Attributes:
+        contestant: Its name.
+        form: Of the network: as is, optimized, straightforward, or the name of the
+            last rewrite.
+        engine: What runs it.
+        precision: What that computes in.
+        batch: Images at a time.
+    """
+
+    contestant: str
+    form: str
+    engine: str
+    precision: str
+    batch: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all rows have in common.
+
+    Attributes:
+        image_size: Height and width of the images.
+        threads: Threads of one call.
+        device: ``'cpu'`` or ``'cuda'``.
+        clock: Function of the module ``time``; ``'process_time'`` counts the process
+            alone, for a busy machine.
+    """
+
+    image_size: tuple[int, int] = (256, 192)
+    threads: int = 1
+    device: str = 'cpu'
+    clock: str = 'perf_counter'
+
+
+def random_images(batch: int, image_size: tuple[int, int]) -> Tensor:
+    """The batch ``(B, 3, H, W)`` that everybody gets, normalised."""
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(batch, 3, *image_size, generator=generator)
+
+
+def in_form(
+    estimator: nn.Module, form: str, target: str, image_size: tuple[int, int]
+) -> nn.Module:
+    """The network as it is timed.
+
+    Args:
+        estimator: Left as it is.
+        form: See :class:`Entry`.
+        target: As of ``deploy.optimize``.
+        image_size: Height and width of the images.
+    """
+    if form in (AS_IS, STRAIGHTFORWARD):
+        return estimator
+    options: dict[str, Any] = dict(target=target, image_size=image_size)
+    if form == OPTIMIZED:
+        return optimize(estimator, **options)
+    names = list(rewrites(**options))
+    return rewritten(estimator, names.index(form) + 1, **options)
+
+
+def export_plainly(network: nn.Module, images: Tensor) -> bytes:
+    """What ``torch.onnx.export`` makes if nothing is done for speed.
+
+    In preserve mode the exporter leaves batch norms in, as it does in training mode.
+    """
+    file = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.filterwarnings('ignore', category=DeprecationWarning)
+        warnings.filterwarnings('ignore', category=torch.jit.TracerWarning)
+        torch.onnx.export(
+            network,
+            (images,),
+            file,
+            training=torch.onnx.TrainingMode.PRESERVE,
+            opset_version=17,
+            dynamo=False,
+        )
+    return file.getvalue()
+
+
+def as_arrays(outputs: Any) -> list[np.ndarray]:
+    """Outputs of any engine, in single precision."""
+    values = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    return [
+        (v.float().cpu().numpy() if isinstance(v, Tensor) else v).astype(np.float32)
+        for v in values
+    ]
+
+
+def difference(outputs: list[np.ndarray], reference: list[np.ndarray]) -> float:
+    """Largest difference of any output over the largest value of its reference.
+
+    Raises:
+        RuntimeError: If there are others, or of other shapes, or not all are finite.
+    """
+    shapes, wanted = ([a.shape for a in arrays] for arrays in (outputs, reference))
+    if shapes != wanted:
+        raise RuntimeError(f'outputs have shapes {shapes}, expected {wanted}')
+    pairs = list(zip(outputs, reference, strict=True))
+    off = max(float(abs(a - b).max() / abs(b).max()) for a, b in pairs)
+    if not np.isfinite(off):
+        raise RuntimeError('outputs are not all finite')
+    return off
+
+
+class Workshop:
+    """A contestant that is counted and exported, in a process that then ends."""
+
+    def __init__(self, contestant: Contestant, setting: Setting) -> None:
+        torch.set_num_threads(setting.threads)
+        self.size = setting.image_size
+        self.estimator = settle(build(contestant), self.size)
+
+    def costs(self, forms: tuple[str, ...]) -> dict[str, Costs]:
+        """Costs as is and with norms folded; optimized for PyTorch and for export."""
+        image = random_images(1, self.size)
+        found = {
+            AS_IS: self.estimator,
+            FOLDED: rewritten(self.estimator, 1),
+        }
+        if OPTIMIZED in forms:
+            for name, target in ((OPTIMIZED, 'eager'), (GRAPH, 'graph')):
+                found[name] = in_form(self.estimator, OPTIMIZED, target, self.size)
+        return {name: count_costs(model, image) for name, model in found.items()}
+
+    @torch.inference_mode()
+    def reference(self, batch: int) -> list[np.ndarray]:
+        """Outputs as is, in PyTorch."""
+        images = random_images(batch, self.size)
+        return as_arrays(self.estimator(images, None, mode='tensor'))
+
+    def export(self, form: str, batch: int, path: Path) -> None:
+        """Write a form as ONNX."""
+        network = in_form(self.estimator, form, 'graph', self.size)
+        graph, images = EstimatorGraph(network).eval(), random_images(batch, self.size)
+        if form == STRAIGHTFORWARD:
+            path.write_bytes(export_plainly(graph, images))
+        else:
+            path.write_bytes(to_onnx(graph, images, batch=batch))
+
+
+class Runner:
+    """A row, ready to be timed.
+
+    Args:
+        contestant: The network.
+        entry: Which row.
+        setting: How.
+        path: The exported network, if the engine takes one.
+    """
+
+    def __init__(
+        self, contestant: Contestant, entry: Entry, setting: Setting, path: Path | None
+    ) -> None:
+        torch.set_num_threads(setting.threads)
+        self.clock = getattr(time, setting.clock)
+        self.device = setting.device
+        before = Memory(self.device)
+        images = random_images(entry.batch, setting.image_size)
+        if path is not None:
+            data = path.read_bytes()
+            self.call: Callable[[], Any] = engines.load(
+                entry.engine, data, images, setting.threads, entry.precision
+            )
+            del data
+        else:
+            estimator = settle(build(contestant), setting.image_size)
+            network = in_form(estimator, entry.form, 'eager', setting.image_size)
+            network = EstimatorGraph(network).eval()
+            self.call = in_torch(
+                network, images, entry.engine, entry.precision, self.device
+            )
+            del estimator, network
+        with torch.inference_mode():
+            self.call()
+            self.memory = before.reset()
+            self.last = self.seconds()
+
+    def seconds(self) -> float:
+        """Time of one call."""
+        return stopwatch(self.call, self.clock)
+
+    @torch.inference_mode()
+    def outputs(self) -> list[np.ndarray]:
+        """What the network computes."""
+        return as_arrays(self.call())
+
+    @torch.inference_mode()
+    def turn(self) -> float:
+        """Time of one call, the median of a few."""
+        if self.last < SHORT:
+            self.call()
+        taken: list[float] = []
+        while len(taken) < CALLS and sum(taken) < TURN:
+            taken.append(self.seconds())
+        self.last = statistics.median(taken)
+        return self.last
+
+    def megabytes(self) -> float | None:
+        """Peak memory of the calls, with engine and network; None if unknown."""
+        return self.memory.peak()
+
+
+def in_torch(
+    network: nn.Module, images: Tensor, engine: str, precision: str, device: str
+) -> Callable[[], Any]:
+    """A call of a network in PyTorch; on a GPU it waits for the result.
+
+    Args:
+        network: In eval mode.
+        images: Its input.
+        engine: One of ``PRECISIONS[device]``.
+        precision: ``'f16'`` runs channels last under autocast.
+        device: Where.
+    """
+    if device == 'cpu':
+        return partial(network, images)
+    # Not run where this was written: there was no GPU.
+    half = precision == 'f16'
+    order = torch.channels_last if half else torch.contiguous_format
+    network = network.to(device, memory_format=order)
+    images = images.to(device, memory_format=order)
+    run: Callable[[Tensor], Any] = network
+    if engine == 'compile':
+        run = torch.compile(network, mode='reduce-overhead')
+
+    def call() -> Any:
+        with torch.autocast(device, torch.float16, enabled=half):
+            outputs = run(images)
+        torch.cuda.synchronize()
+        return outputs
+
+    return call
+
+
+class Memory:
+    """What a process holds more than when this object was made.
+
+    On a CPU it is resident memory as Linux counts it; on a GPU what torch allocates.
+    """
+
+    def __init__(self, device: str = 'cpu') -> None:
+        self.device = device
+        self.base = 0.0 if device == 'cuda' else _status('VmRSS')
+
+    def reset(self) -> Memory:
+        """Give free memory back and forget the peak so far."""
+        gc.collect()
+        if self.device == 'cuda':
+            torch.cuda.reset_peak_memory_stats()
+        elif self.base is not None:
+            trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+            if trim is not None:
+                trim(0)
+            Path('/proc/self/clear_refs').write_text('5')
+        return self
+
+    def peak(self) -> float | None:
+        """Largest amount since the reset in units of 10^6 bytes; None if unknown."""
+        if self.device == 'cuda':
+            return torch.cuda.max_memory_allocated() / 1e6
+        peak = _status('VmHWM')
+        return None if peak is None or self.base is None else peak - self.base
+
+
+def _status(key: str) -> float | None:
+    """A line of /proc/self/status in units of 10^6 bytes; None without the file."""
+    path = Path('/proc/self/status')
+    if not path.is_file():
+        return None
+    found = re.search(rf'^{key}:\s+(\d+) kB', path.read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 / 1e6 if found else None
