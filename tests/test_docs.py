@@ -1,0 +1,292 @@
+"""What the documents say is run, and what they point to exists."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import documents
+import pytest
+import yaml
+from conftest import ROOT, SHARED
+from documents import NAMES, PAGES
+
+from mmpose_lite.checkpoints import LAYOUTS
+
+ENGLISH, CHINESE = ROOT / 'README.md', ROOT / 'README_zh-CN.md'
+FIGURES = sorted(ROOT.glob('docs/images/*'))
+# Real images and weights, where the project has no copy of them.
+REAL = re.compile(r'data/(lspet|coco_mini|mpii_mini)|weights/')
+every_page = pytest.mark.parametrize('page', PAGES, ids=NAMES)
+
+
+def own_blocks(page: Path) -> list[documents.Block]:
+    """Blocks that a page does not share with the English README."""
+    return [] if page == CHINESE else list(documents.blocks(page))
+
+
+def page_case(page: Path, name: str):
+    """A page as a test case, slow if one of its blocks is."""
+    slow = any('slow' in block.marks for block in own_blocks(page) if block.comment)
+    return pytest.param(page, id=name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """A folder that looks like the project to the commands of a document."""
+    for name in ('configs', 'tools'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / 'data').mkdir()
+    for name in ('data/lspet', 'data/coco_mini', 'data/mpii_mini', 'weights'):
+        if (SHARED / name).is_dir():
+            (tmp_path / name).symlink_to(SHARED / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    'page',
+    [
+        page_case(page, name)
+        for page, name in zip(PAGES, NAMES, strict=True)
+        if any(block.is_run for block in own_blocks(page))
+    ],
+)
+def test_blocks_run(page, scratch, request):
+    """Every block of a page without a marker that says otherwise, in order."""
+    steps = [block.step for block in own_blocks(page) if block.is_run]
+    if any(REAL.search(step['code']) for step in steps):
+        request.getfixturevalue('shared')
+    script = scratch / 'steps.json'
+    script.write_text(json.dumps(steps))
+    log = scratch / 'log.txt'
+    with log.open('w') as file:
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', ROOT / 'tests/run_document.py', script],
+            cwd=scratch,
+            env={
+                **os.environ,
+                'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+                'PYTHONPATH': str(ROOT),
+                'PYTHONWARNINGS': 'ignore',
+                'OMP_NUM_THREADS': '1',
+            },
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=1500,
+        )
+    assert done.returncode == 0, log.read_text()[-5000:]
+
+
+@every_page
+def test_blocks_not_run_say_why(page):
+    for block in documents.blocks(page):
+        marks = block.marks
+        if 'reason' in marks:
+            assert len(marks['reason']) > 8, f'{block.where}: that is no reason'
+        if 'test' in marks:
+            test = ROOT / marks['test']
+            assert test.is_file(), f'{block.where}: there is no {marks["test"]}'
+            called = set(re.findall(r'tools/(\w+)\.', block.code))
+            assert called, f'{block.where}: no tool to look for in {marks["test"]}'
+            missing = [name for name in called if name not in test.read_text()]
+            assert not missing, f'{block.where}: {marks["test"]} runs no {missing}'
+
+
+@every_page
+def test_links_resolve(page):
+    for target in documents.links(page):
+        name, _, anchor = target.partition('#')
+        there = (page.parent / name).resolve() if name else page
+        assert there.exists(), f'{page.name}: {target} does not exist'
+        if anchor:
+            assert anchor in documents.anchors(there), f'{page.name}: no {target}'
+
+
+@every_page
+def test_files_that_are_named_exist(page):
+    pattern = r'(?:configs|tools|tests|docs|mmpose_lite)/[\w./*-]+\.(?:py|sh|md|yml)'
+    for name in re.findall(pattern, page.read_text()):
+        # MMPose's own files, as its configs name them.
+        if not name.startswith('configs/_base_/datasets/'):
+            assert [*ROOT.glob(name)], (
+                f'{page.name} names {name}: there is no such file'
+            )
+
+
+@cache
+def help_of(tool: str) -> str:
+    """What a tool says about itself."""
+    return subprocess.run(
+        [sys.executable, '-W', 'ignore', f'tools/{tool}.py', '--help'],
+        cwd=ROOT,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    ).stdout
+
+
+@pytest.mark.slow
+def test_tools_know_the_options_that_documents_give():
+    """Of every command anywhere, also of those that are not run."""
+    wrong, seen = [], 0
+    for page in PAGES:
+        for command in documents.commands(page):
+            # Of several commands in a line each has its own options.
+            for part in re.split(r'&&|;|\|', command):
+                called = re.search(r'tools/(\w+)\.py', part)
+                if called is None or not (ROOT / called[0]).is_file():
+                    continue
+                seen += 1
+                known = re.findall(r'--[\w-]+', help_of(called[1]))
+                given = re.findall(r'(?<=\s)--[\w-]+', part[called.end() :])
+                wrong += [(page.name, part, o) for o in given if o not in known]
+    assert seen > 5
+    assert not wrong
+
+
+def test_the_index_lists_every_page():
+    index = ROOT / 'docs' / 'README.md'
+    listed = {(index.parent / target).resolve() for target in documents.links(index)}
+    assert {page for page in PAGES if page.parent == index.parent} - {index} <= listed
+
+
+def model_rows() -> dict[str, list[str]]:
+    """By config, what the model zoo says: input size, parameters, MACs, published."""
+    found = {}
+    for path in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']:
+        for model in yaml.safe_load((ROOT / path).read_text())['Models']:
+            data = model['Metadata']
+            metrics = [
+                f'{name} {100 * value:.1f}'
+                for result in model.get('Results', [])
+                for name, value in result['Metrics'].items()
+            ]
+            found[model['Name']] = [
+                data['Input Size'],
+                f'{data["Parameters"] / 1e6:.3f} M',
+                f'{data["MACs"] / 1e6:.1f} M',
+                ', '.join(metrics) or '–',
+            ]
+    return found
+
+
+def test_tables_of_models_agree_with_the_zoo():
+    zoo, seen = model_rows(), 0
+    for page in PAGES:
+        for cells in documents.rows(page):
+            named = re.match(r'\[([\w-]+)\]\(', cells[0])
+            if named is None or named[1] not in zoo:
+                continue
+            seen += 1
+            size, params, macs, published = zoo[named[1]]
+            assert cells[1:4] == [size, params, macs], f'{page.name}: {named[1]}'
+            first = published.split(', ')[0]
+            assert cells[4] in (published, first), f'{page.name}: {named[1]}'
+    assert seen > len(zoo)
+
+
+def test_chinese_readme_has_the_same_code():
+    english, chinese = (list(documents.blocks(p)) for p in (ENGLISH, CHINESE))
+    assert len(english) > 5
+    assert [(b.code, b.comment) for b in chinese] == [
+        (b.code, b.comment) for b in english
+    ]
+
+
+def test_chinese_readme_has_the_same_tables():
+    def numbers(page):
+        return [re.findall(r'\d[\d.]*', ' '.join(row)) for row in documents.rows(page)]
+
+    assert numbers(CHINESE) == numbers(ENGLISH)
+
+
+def test_chinese_readme_has_the_same_figures_and_pictures():
+    english, chinese = (Counter(documents.figures(p)) for p in (ENGLISH, CHINESE))
+    assert chinese == english
+    pictures = [
+        sorted(t for t in documents.links(p) if 'images/' in t)
+        for p in (ENGLISH, CHINESE)
+    ]
+    assert pictures[0] == pictures[1]
+
+
+def test_pictures_are_small_and_used():
+    used = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in documents.links(page)
+    }
+    for picture in FIGURES:
+        if picture.is_file():
+            assert picture.stat().st_size < 200_000, f'{picture.name} is large'
+            assert picture in used, f'no document shows {picture.name}'
+
+
+def test_collector_sees_blocks_comments_and_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(documents, 'ROOT', tmp_path)
+    page = tmp_path / 'page.md'
+    page.write_text(
+        'Of 12 runs .384 or 66.2, 3 failed: `x 99`, [a](b.md#c).\n\n'
+        '<!-- not run: needs COCO -->\n```bash\nmim train a \\\n  b\n```\n\n'
+        '```text\nno code\n```\n\n'
+        '<!-- with 1 for N -->\n```python\nprint(N)\n```\n\n'
+        '<!-- of another block -->\ntext\n\n```python\n_base_ = 1\n```\n\n'
+        '<!-- nonsense -->\n```sh\nls\n```\n'
+    )
+    first, second, third, fourth = documents.blocks(page)
+    assert (first.where, first.language, first.is_run) == ('page.md:4', 'bash', False)
+    assert second.step == dict(where='page.md:14', kind='python', code='print(1)\n')
+    assert third.comment is None
+    assert third.step['kind'] == 'config'
+    with pytest.raises(AssertionError, match='no marker is'):
+        _ = fourth.is_run
+    assert documents.figures(page) == ['12', '384', '66.2']
+    assert documents.links(page) == ['b.md#c']
+    assert list(documents.commands(page)) == ['mim train a    b', 'ls', 'x 99']
+
+
+@pytest.mark.parametrize(
+    ('code', 'message'),
+    [
+        (dict(kind='python', code='raise SystemError(3)'), 'page:7'),
+        (dict(kind='bash', code='false\ntrue'), 'CalledProcessError'),
+        (
+            dict(kind='python', code='import nothing_there', file='a.py'),
+            'nothing_there',
+        ),
+    ],
+)
+def test_a_failing_block_is_noticed(tmp_path, code, message):
+    (tmp_path / 'steps.json').write_text(json.dumps([dict(where='page:7', **code)]))
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tests/run_document.py', 'steps.json'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert message in done.stderr + done.stdout
+
+
+def test_every_layout_of_checkpoints_is_documented():
+    cells = {row[0] for row in documents.rows(ROOT / 'docs' / 'checkpoints.md')}
+    assert not {layout.name for layout in LAYOUTS} - cells
+
+
+def test_the_config_of_the_fine_tuning_page_is_the_one_in_configs():
+    """But for the path of its base, which is that of a file elsewhere."""
+    (path,) = ROOT.glob('configs/finetune/*.py')
+    text = path.read_text().replace("'../", "'configs/")
+    shown = [b.code for b in documents.blocks(ROOT / 'docs' / 'finetuning.md')]
+    assert text in shown
+    assert len(text.splitlines()) < 25
