@@ -1,5 +1,6 @@
-"""Toy pose data: drawn people with exact COCO annotations, without any download."""
+"""Toy people with exact COCO annotations, and descriptions of anyone's annotations."""
 
+from .description import describe_keypoints
 from .toy_coco import ToyCoco, generate_toy_coco, render_toy_image
 from .toy_scene import ToyPerson, ToyScene
 
@@ -7,6 +8,7 @@ __all__ = [
     'ToyCoco',
     'ToyPerson',
     'ToyScene',
+    'describe_keypoints',
     'generate_toy_coco',
     'render_toy_image',
 ]
