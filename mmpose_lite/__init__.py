@@ -6,12 +6,13 @@ Where MMPose is absent only what needs no MMPose can be used.
 
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 from . import compat
 from .paths import config_path, register_config_scope
 
 __version__ = '0.1.0'
-__all__ = ['__version__', 'config_path']
+__all__ = ['__version__', 'config_path', 'inferencer']
 
 compat.mend()
 register_config_scope()
@@ -24,3 +25,12 @@ if find_spec('mmpose') is not None:
         if sys.argv[:1] != ['-m']:
             raise
         compat.RECORD['models'] = f'BROKEN: {type(error).__name__}: {error}'
+
+
+def __getattr__(name: str) -> Any:
+    # Inference brings MMPose's inferencers along, which take a while to import.
+    if name == 'inferencer':
+        from .inference import inferencer
+
+        return inferencer
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

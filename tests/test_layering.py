@@ -32,7 +32,7 @@ ALLOWED = {
     ),
     'inference': (
         ('checkpoints', 'deploy', 'files', 'models', 'paths', 'visualization'),
-        (*HOUSE, 'cv2', 'mmdet', 'PIL'),
+        (*HOUSE, 'cv2', 'mmdet'),
     ),
     'registry': ((), ('mmengine.registry', 'mmpose.registry')),
     'compat': ((), ('torch', 'numpy', 'mmengine')),

@@ -1,0 +1,33 @@
+"""What people run: models by name, on images, videos and cameras."""
+
+from .boxes import BoxFile, as_boxes, read_boxes
+from .detector import Detector
+from .drawing import Album, Film, Painter
+from .inferencer import EXPORTED, PoseInferencer, inferencer
+from .results import coco_results, write_results
+from .run import Done, process
+from .sources import Frame, Source, open_source
+from .zoo import ZooModel, find_model, zoo_models
+
+__all__ = [
+    'EXPORTED',
+    'Album',
+    'BoxFile',
+    'Detector',
+    'Done',
+    'Film',
+    'Frame',
+    'Painter',
+    'PoseInferencer',
+    'Source',
+    'ZooModel',
+    'as_boxes',
+    'coco_results',
+    'find_model',
+    'inferencer',
+    'open_source',
+    'process',
+    'read_boxes',
+    'write_results',
+    'zoo_models',
+]

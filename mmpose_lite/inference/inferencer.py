@@ -1,0 +1,244 @@
+"""MMPose's 2D inferencer for the models of the zoo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmpose.apis.inferencers import Pose2DInferencer
+from mmpose.structures import PoseDataSample
+from torch import nn
+
+from ..checkpoints import read_checkpoint
+from .boxes import as_boxes, whole_image
+from .detector import Detector
+from .results import as_sample
+from .zoo import find_model
+
+_SHOWN = 3  # keys that a message names
+EXPORTED = ('.onnx', '.xml')
+
+
+class PoseInferencer(Pose2DInferencer):
+    """MMPose's ``Pose2DInferencer`` that heeds boxes and refuses weights of others.
+
+    It is called like MMPose's and returns what that returns. Different are:
+
+    - ``bboxes`` are used: one entry per image, rows ``[x1, y1, x2, y2]`` and, if
+      wanted, a score. MMPose 1.3 takes the argument and then ignores it.
+    - Where a detector finds nobody there is nobody; MMPose takes the whole image.
+    - Without detector and boxes the whole image is one person; MMPose downloads a
+      detector.
+    - Weights must fill the whole model; MMPose goes on with what it finds.
+
+    Args:
+        model: Path of a config, or the config.
+        weights: Checkpoint; random weights if not given.
+        device: ``'cpu'``, ``'cuda:0'``, …; a GPU if there is one, if not given.
+        det_model: Config or name of an mmdet detector; none if not given.
+        det_weights: Its checkpoint.
+        det_cat_ids: The detector's classes that are people.
+        scope: Registry that names in the config are looked up in.
+        show_progress: Whether a bar is shown for the images of a call.
+
+    Raises:
+        ValueError: If the weights do not fit.
+    """
+
+    def __init__(
+        self,
+        model: str | Config,
+        weights: str | None = None,
+        device: str | None = None,
+        det_model: str | None = None,
+        det_weights: str | None = None,
+        det_cat_ids: int | Sequence[int] | None = None,
+        scope: str = 'mmpose',
+        show_progress: bool = False,
+    ) -> None:
+        if weights is not None and os.path.exists(weights):
+            read_checkpoint(weights)  # says what is wrong with a file that is refused
+        super().__init__(
+            model=model,
+            weights=weights,
+            device=device,
+            scope=scope,
+            det_model=det_model,
+            det_weights=det_weights,
+            det_cat_ids=det_cat_ids,
+            show_progress=show_progress,
+        )
+
+    def _init_detector(
+        self,
+        det_model: str | None = None,
+        det_weights: str | None = None,
+        det_cat_ids: int | Sequence[int] | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.detector = None
+        if det_model not in (None, 'whole_image', 'whole-image'):
+            categories = 0 if det_cat_ids is None else det_cat_ids
+            self.detector = Detector(det_model, det_weights, device, categories)
+
+    def _load_weights_to_model(
+        self, model: nn.Module, checkpoint: Mapping[str, Any] | None, cfg: Config
+    ) -> None:
+        if checkpoint is not None:
+            _load(model, checkpoint.get('state_dict', checkpoint))
+        super()._load_weights_to_model(model, checkpoint, cfg)
+
+    def preprocess(
+        self,
+        inputs: Any,
+        batch_size: int = 1,
+        bboxes: Sequence[Any] | None = None,
+        bbox_thr: float = 0.3,
+        nms_thr: float = 0.3,
+        **kwargs: Any,
+    ) -> Iterator[tuple[Any, list[Any]]]:
+        """Batches of the people of each image, with the image.
+
+        Raises:
+            ValueError: If ``bboxes`` has not one entry for each image.
+        """
+        if self.cfg.data_mode != 'topdown':
+            yield from super().preprocess(
+                inputs, batch_size, None, bbox_thr, nms_thr, **kwargs
+            )
+            return
+        if bboxes is not None and hasattr(inputs, '__len__'):
+            _check_count(bboxes, inputs)
+        for index, given in enumerate(inputs):
+            image = mmcv.imread(given) if isinstance(given, str) else given
+            if image is None:
+                raise ValueError(f'cannot read the image {given}')
+            if bboxes is not None:
+                boxes = as_boxes(bboxes[index], f'bboxes[{index}]')
+            elif self.detector is not None:
+                boxes = self.detector(image, bbox_thr, nms_thr)
+            else:
+                boxes = whole_image(image)
+            name = given if isinstance(given, str) else f'{index:06d}.jpg'
+            people = [self._one_person(image, name, box) for box in boxes]
+            yield (self.collate_fn(people) if people else name), [given]
+
+    def _one_person(self, image: np.ndarray, name: str, box: np.ndarray) -> Any:
+        """What the pipeline makes of one box ``(5,)``."""
+        info = dict(img=image, img_path=name, bbox=box[None, :4], bbox_score=box[4:])
+        return self.pipeline({**info, **self.model.dataset_meta})
+
+    def forward(self, inputs: Any, **kwargs: Any) -> list[PoseDataSample]:
+        """People of one image; none where ``inputs`` is only its name."""
+        if not isinstance(inputs, str):
+            return super().forward(inputs, **kwargs)
+        count = len(self.model.dataset_meta['keypoint_id2name'])
+        nobody = as_sample(as_boxes([]), np.zeros((0, count, 2)), np.zeros((0, count)))
+        nobody.set_metainfo(dict(img_path=inputs))
+        return [nobody]
+
+    def people(
+        self, image: np.ndarray, boxes: np.ndarray | None = None, threshold: float = 0.3
+    ) -> PoseDataSample:
+        """The people of one image.
+
+        Args:
+            image: ``(H, W, 3)`` ``uint8`` BGR.
+            boxes: ``(N, 4)`` or ``(N, 5)``; the detector's if not given, or one around
+                all of the image if there is no detector.
+            threshold: Score below which the detector's boxes are dropped.
+        """
+        bboxes = None if boxes is None else [boxes]
+        done = self(image, return_datasamples=True, bboxes=bboxes, bbox_thr=threshold)
+        return next(iter(done))['predictions'][0]
+
+
+def _check_count(bboxes: Sequence[Any], inputs: Sequence[Any]) -> None:
+    if len(bboxes) != len(inputs):
+        raise ValueError(
+            f'bboxes must have one entry for each of {len(inputs)} images, '
+            f'got {len(bboxes)}'
+        )
+
+
+def _load(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Load all of a model's weights.
+
+    Raises:
+        ValueError: If a weight is missing, unknown or of another shape.
+    """
+    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+    problems = []
+    try:
+        missing, unknown = model.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        problems = [line.strip() for line in str(error).splitlines()[1:]]
+    else:
+        # Counters that nothing reads; some codebases do not save them.
+        missing = [key for key in missing if not key.endswith('num_batches_tracked')]
+        for what, keys in (('missing', missing), ('unknown to the model', unknown)):
+            if keys:
+                names = ', '.join(keys[:_SHOWN]) + ', …' * (len(keys) > _SHOWN)
+                problems.append(f'{len(keys)} {what} ({names})')
+    if problems:
+        raise ValueError(
+            f'the weights do not fit the model: {"; ".join(problems[:_SHOWN])}. Is it '
+            'the model they were trained with? tools/convert_checkpoint.py converts '
+            'those of the research codebases'
+        )
+
+
+def inferencer(
+    name: str,
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    detector: str | None = None,
+    detector_weights: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+) -> PoseInferencer:
+    """An inferencer for a model of the zoo or a config of one's own.
+
+    Args:
+        name: Name or alias in the zoo, or path of a config.
+        weights: Checkpoint; the zoo's public ones if not given and there are any.
+        detector: Config or name of an mmdet detector; without it every image is one
+            person, unless ``bboxes`` are given in the call.
+        detector_weights: Its checkpoint; a name that mmdet knows needs none.
+        device: ``'cpu'``, ``'cuda:0'``, …; a GPU if there is one, if not given.
+
+    Returns:
+        MMPose's inferencer, see :class:`PoseInferencer`.
+
+    Raises:
+        OSError: If the weights cannot be read.
+        ValueError: If the name is unknown (the message lists the nearest ones), there
+            are no weights or they do not fit.
+
+    Example:
+        >>> import mmpose_lite
+        >>> pose = mmpose_lite.inferencer('xhrnet-s18', 'best.pth')  # doctest: +SKIP
+        >>> results = list(pose('photos', out_dir='drawn'))  # doctest: +SKIP
+    """
+    if Path(name).suffix in EXPORTED:
+        raise ValueError(
+            f'{name} is an exported file: mmpose_lite.deploy.PoseRuntime runs it'
+        )
+    model = find_model(name)
+    weights = model.weights if weights is None else os.fspath(weights)
+    if weights is None:
+        raise ValueError(
+            f'weights must be given: no public ones are known of {model.name}'
+        )
+    return PoseInferencer(
+        model.config,
+        weights,
+        device,
+        detector,
+        None if detector_weights is None else os.fspath(detector_weights),
+    )

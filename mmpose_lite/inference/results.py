@@ -1,0 +1,84 @@
+"""People that were found: as MMPose holds them, and as COCO results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.structures import InstanceData
+from mmpose.structures import PoseDataSample
+
+from ..files import write_atomically
+from .boxes import PERSON
+
+_SURE = 0.2  # keypoints above it count in a person's score, as in MMPose's CocoMetric
+
+
+def as_sample(
+    boxes: np.ndarray,
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+) -> PoseDataSample:
+    """MMPose's form of N people of K keypoints, which its visualizer draws.
+
+    Args:
+        boxes: ``(N, 5)``.
+        keypoints: ``(N, K, 2)``, px.
+        scores: ``(N, K)``.
+    """
+    return PoseDataSample(
+        pred_instances=InstanceData(
+            bboxes=boxes[:, :4],
+            bbox_scores=boxes[:, 4],
+            keypoints=keypoints,
+            keypoint_scores=scores,
+            keypoints_visible=scores,
+        )
+    )
+
+
+def coco_results(sample: PoseDataSample, image: int | str) -> list[dict[str, Any]]:
+    """COCO keypoint results of one image.
+
+    A person's score is that of MMPose's ``CocoMetric``: the box's score times the mean
+    score of the keypoints that are above 0.2.
+
+    Args:
+        sample: People of MMPose's inferencer.
+        image: The image's number.
+
+    Returns:
+        A dict per person: ``image_id``, ``category_id``, ``keypoints`` (x, y, score of
+        all K, flat, px) and ``score``.
+    """
+    found = sample.pred_instances
+    results = []
+    for points, scores, box_score in zip(
+        np.asarray(found.keypoints, np.float64),
+        np.asarray(found.keypoint_scores, np.float64),
+        np.asarray(found.bbox_scores, np.float64),
+        strict=True,
+    ):
+        sure = scores[scores > _SURE]
+        flat = np.concatenate([points, scores[:, None]], axis=1).round(4).ravel()
+        results.append(
+            dict(
+                image_id=image,
+                category_id=PERSON,
+                keypoints=flat.tolist(),
+                score=round(float(box_score * sure.mean()) if len(sure) else 0.0, 6),
+            )
+        )
+    return results
+
+
+def write_results(
+    path: str | os.PathLike[str], results: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write COCO results as json, whole or not at all."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(results).encode())

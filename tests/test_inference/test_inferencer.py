@@ -1,0 +1,184 @@
+"""What differs from MMPose's inferencer, and that nothing else does."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from mmpose.apis import inference_topdown, init_model
+from mmpose.evaluation.metrics import CocoMetric
+from small_pose import BOXES, NAME, SCENE, pose, weights
+
+import mmpose_lite
+from mmpose_lite.inference import coco_results, find_model
+
+# MMPose's visualizer hands a radius over as an array.
+pytestmark = pytest.mark.filterwarnings(
+    'ignore:Conversion of an array with ndim > 0:DeprecationWarning'
+)
+
+
+def keypoints(samples):
+    return np.concatenate([sample.pred_instances.keypoints for sample in samples])
+
+
+@pytest.fixture(scope='module')
+def expected():
+    model = init_model(find_model(NAME).config, str(weights()), device='cpu')
+    return inference_topdown(model, SCENE.image, np.array(BOXES, np.float32))
+
+
+def test_boxes_are_used(expected):
+    found = pose().people(SCENE.image, np.array(BOXES))
+    assert len(BOXES) > 1
+    assert np.allclose(found.pred_instances.keypoints, keypoints(expected), atol=1e-3)
+    assert np.allclose(found.pred_instances.bboxes, BOXES, atol=1e-3)
+
+
+def test_without_boxes_the_whole_image_is_a_person():
+    height, width = SCENE.image.shape[:2]
+    box = np.array([[0, 0, width, height]])
+    found, same = pose().people(SCENE.image), pose().people(SCENE.image, box)
+    assert np.array_equal(found.pred_instances.bboxes, box)
+    assert np.array_equal(keypoints([found]), keypoints([same]))
+
+
+def test_no_boxes_mean_nobody():
+    found = pose().people(SCENE.image, np.zeros((0, 4)))
+    assert found.pred_instances.keypoints.shape == (0, 17, 2)
+    assert coco_results(found, 1) == []
+
+
+def test_called_as_in_mmpose(expected, tmp_path):
+    path = tmp_path / 'scene.png'
+    cv2.imwrite(str(path), SCENE.image)
+    pose = mmpose_lite.inferencer(NAME, weights(), device='cpu')
+    (result,) = pose(str(path), bboxes=[BOXES], out_dir=str(tmp_path / 'out'))
+    (people,) = result['predictions']
+    found = np.array([person['keypoints'] for person in people])
+    assert np.allclose(found, keypoints(expected), atol=1e-3)
+    drawn = cv2.imread(str(tmp_path / 'out' / 'visualizations' / 'scene.png'))
+    assert drawn.shape == SCENE.image.shape
+    assert (drawn != SCENE.image).any()
+    assert (tmp_path / 'out' / 'predictions' / 'scene.json').stat().st_size > 100
+
+
+def test_several_images_with_boxes_of_their_own():
+    results = list(
+        pose()(
+            [SCENE.image] * 3, bboxes=[BOXES[:1], [], BOXES], return_datasamples=True
+        )
+    )
+    counts = [len(result['predictions'][0].pred_instances) for result in results]
+    assert counts == [1, 0, len(BOXES)]
+
+
+@pytest.mark.parametrize('bboxes', [[[[0, 0, 5, 5]]] * 2, []])
+def test_as_many_entries_of_boxes_as_images(bboxes):
+    with pytest.raises(
+        ValueError, match=f'one entry for each of 1 images, got {len(bboxes)}'
+    ):
+        list(pose()(SCENE.image, bboxes=bboxes))
+
+
+def test_results_are_those_of_mmpose_metric(tmp_path):
+    """The same numbers as MMPose writes into the json that it evaluates."""
+    scored = np.array([[*box, 0.5 + 0.1 * i] for i, box in enumerate(BOXES)])
+    sample = pose().people(SCENE.image, scored)
+    # Some keypoints above the threshold of a person's score, some below.
+    scores = np.random.default_rng(0).uniform(0, 0.6, (len(BOXES), 17))
+    sample.pred_instances.keypoint_scores = scores.astype(np.float32)
+    metric = CocoMetric(
+        format_only=True, outfile_prefix=str(tmp_path / 'mmpose'), nms_mode='none'
+    )
+    metric.dataset_meta = dict(pose().model.dataset_meta, CLASSES=[])
+    metric.process(
+        [],
+        [
+            dict(
+                id=i,
+                img_id=7,
+                ori_shape=SCENE.image.shape,
+                raw_ann_info=dict(
+                    id=i, image_id=7, category_id=1, bbox=[0, 0, 1, 1],
+                    keypoints=[0] * 51, iscrowd=0, area=1,
+                ),
+                pred_instances=dict(person),
+                gt_instances=dict(),
+            )
+            for i, person in enumerate(
+                {key: value[i : i + 1] for key, value in sample.pred_instances.items()}
+                for i in range(len(BOXES))
+            )
+        ],
+    )  # fmt: skip
+    metric.evaluate(size=len(BOXES))
+    theirs = json.loads((tmp_path / 'mmpose.keypoints.json').read_text())
+    ours = coco_results(sample, 7)
+    assert len(theirs) == len(ours) == len(BOXES)
+    for expected, found in zip(theirs, ours, strict=True):
+        assert set(found) <= set(expected)
+        assert (found['image_id'], found['category_id']) == (7, 1)
+        assert np.allclose(found['keypoints'], expected['keypoints'], atol=1e-3)
+        assert found['score'] == pytest.approx(expected['score'], abs=1e-5)
+
+
+def test_weights_of_another_model_are_refused():
+    with pytest.raises(
+        ValueError, match=r'do not fit the model: \d+ missing .*convert'
+    ):
+        mmpose_lite.inferencer('xhrnet-s18', weights(), device='cpu')
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    state = torch.load(weights(), weights_only=True)['state_dict']
+    key = next(key for key, value in state.items() if value.dim() == 4)
+    state[key] = state[key][:1]
+    torch.save(state, tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match=f'size mismatch for {key}'):
+        mmpose_lite.inferencer(NAME, tmp_path / 'other.pth', device='cpu')
+
+
+def test_plain_state_dict_with_prefix_loads(tmp_path):
+    state = torch.load(weights(), weights_only=True)['state_dict']
+    torch.save({f'module.{k}': v for k, v in state.items()}, tmp_path / 'plain.pth')
+    again = mmpose_lite.inferencer(NAME, tmp_path / 'plain.pth', device='cpu')
+    for key, value in pose().model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[key], value), key
+
+
+def test_damaged_weights(tmp_path):
+    path = tmp_path / 'damaged.pth'
+    path.write_bytes(b'nothing of the kind')
+    with pytest.raises(ValueError, match=r'damaged\.pth is damaged or no checkpoint'):
+        mmpose_lite.inferencer(NAME, path)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('tinypose', 'w.pth'), 'nearest: tinypose-128x96'),
+        (('xhrnet-s18',), 'no public ones are known of td-hm_xhrnet-s18'),
+        (('model.onnx',), 'mmpose_lite.deploy.PoseRuntime runs it'),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        mmpose_lite.inferencer(*arguments)
+
+
+def test_missing_weights():
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        mmpose_lite.inferencer(NAME, 'nowhere.pth')
+
+
+def test_unreadable_image():
+    with pytest.raises(ValueError, match=r'cannot read the image .*pyproject'):
+        list(pose()([str(ROOT / 'pyproject.toml')]))
+
+
+def test_unknown_attribute_of_the_package():
+    with pytest.raises(AttributeError, match=r'no attribute .inference_of_nothing'):
+        _ = mmpose_lite.inference_of_nothing
