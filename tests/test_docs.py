@@ -11,6 +11,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import cv2
 import documents
 import pytest
 import yaml
@@ -290,3 +291,23 @@ def test_the_config_of_the_fine_tuning_page_is_the_one_in_configs():
     shown = [b.code for b in documents.blocks(ROOT / 'docs' / 'finetuning.md')]
     assert text in shown
     assert len(text.splitlines()) < 25
+
+
+def test_figures_are_those_that_the_tool_draws(tmp_path):
+    """Almost: another version of matplotlib may place text elsewhere by a pixel."""
+    subprocess.run(
+        [sys.executable, '-W', 'ignore', 'tools/draw_figures.py', '--out', tmp_path],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=300,
+    )
+    drawn = sorted(tmp_path.glob('*.png'))
+    assert len(drawn) >= 6
+    for path in drawn:
+        now, kept = (
+            cv2.imread(str(folder / path.name)).astype(float)
+            for folder in (tmp_path, ROOT / 'docs' / 'images')
+        )
+        assert now.shape == kept.shape, f'{path.name}: run tools/draw_figures.py'
+        assert abs(now - kept).mean() < 2, f'{path.name}: run tools/draw_figures.py'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from figures import choosing, hrnas, litehrnet, psa, xhrnet
+from figures import choosing, hrnas, litehrnet, psa, tokenpose, xhrnet
 
 from mmpose_lite.files import write_atomically
 
@@ -18,6 +18,7 @@ FIGURES = {
     'hrnas_block': hrnas.draw,
     'litehrnet': litehrnet.draw,
     'psa': psa.draw,
+    'tokenpose': tokenpose.draw,
     'xhrnet': xhrnet.draw,
 }
 
