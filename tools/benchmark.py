@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,29 +19,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 
 # isort: split
-from benchmarks import pose_report as report
 from benchmarks.bound import measure_bound
 from benchmarks.contestants import choose
-from benchmarks.engines import check_engine
-from benchmarks.pose_engines import PRECISIONS, Setting
-from benchmarks.pose_gains import count_gains
-from benchmarks.pose_plot import plot_pareto
+from benchmarks.pose_files import check_markers, update_document, write_report
+from benchmarks.pose_gains import choose_ours, measure_gains
+from benchmarks.pose_plan import PRECISIONS, Plan, Setting, check_available
+from benchmarks.pose_report import full_report
 from benchmarks.pose_results import Results
-from benchmarks.pose_run import Failure, Plan, begin, exported, last_line, run
+from benchmarks.pose_run import Failure, begin, last_line, run
 from benchmarks.pose_training import measure_training
 
-from mmpose_lite.files import write_atomically
-
 ROOT = Path(__file__).resolve().parents[1]
+FAVOURITE = 'litehrnet-18'
 
 
-def parse_args(given: list[str] | None = None) -> argparse.Namespace:
+def parse_args() -> argparse.Namespace:
     """Arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add('models', nargs='*', help="names or patterns such as 'xhrnet-*'; none for all")
-    add('--engines', type=_words, help='of the device, comma-separated')
-    add('--precisions', type=_words, help='f32,bf16 by default (f32,f16 on a GPU)')
+    add('--engines', type=_words, help='comma-separated; all but litert by default')
+    add('--precisions', type=_words, help='comma-separated; all by default')
     add('--threads', type=int, default=1)
     add('--batch', type=int, nargs='+', default=[1, 8])
     add('--rounds', type=int, default=30)
@@ -51,17 +49,27 @@ def parse_args(given: list[str] | None = None) -> argparse.Namespace:
     add('--group', type=int, default=48, help='processes that are timed in turns')
     add('--device', choices=list(PRECISIONS), default='cpu')
     add('--out', type=Path, default=ROOT / 'work_dirs' / 'benchmark', help='folder')
-    add('--gains', action='store_true', help='each rewrite by itself instead')
-    add('--no-latency', action='store_true', help='only what else is asked for')
     add('--training', action='store_true', help='also a training step')
-    add('--bound', metavar='MODEL', nargs='?', const='litehrnet-18',
-        help='also plain C++ loops for a network (needs g++)')  # fmt: skip
+    add(
+        '--bound', nargs='?', const=FAVOURITE, metavar='MODEL',
+        help='also plain C++ loops for a network; needs g++',
+    )  # fmt: skip
+    add('--gains', nargs='*', metavar='MODEL', help='also what each rewrite gains')
+    add('--time-gains', action='store_true', help='and its time, on all engines')
+    add('--only', action='store_true', help='only what is asked for with "also"')
     add('--cpu-time', action='store_true', help='processor time, on a busy machine')
-    add('--reuse', action='store_true', help='report again what --out has; add to it')
-    add('--update-readme', nargs='?', type=Path, const=ROOT / 'README.md',
-        metavar='FILE', help='put the tables between its markers')  # fmt: skip
+    add('--reuse', action='store_true', help='take latencies from --out')
+    add(
+        '--update-readme', nargs='*', type=Path, metavar='FILE',
+        help='put tables between the markers of README.md, or of other documents',
+    )  # fmt: skip
     add('--list', action='store_true', help='print the contestants')
-    return parser.parse_args(given)
+    args = parser.parse_args()
+    if args.gains == []:
+        args.gains = [FAVOURITE]
+    if args.update_readme == []:
+        args.update_readme = [ROOT / 'README.md']
+    return args
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -69,19 +77,25 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def make_plan(args: argparse.Namespace) -> Plan:
-    """What the arguments ask for.
+    """What the arguments ask for; all that can be wrong is found here.
 
     Raises:
         ValueError: If that cannot be done.
+        OSError: If a document cannot be read.
     """
     chosen = choose(args.models)
     names = [one.name for one in chosen]
     known = PRECISIONS[args.device]
-    engines = args.engines or tuple(known)
-    for engine in filter(exported, engines):
-        check_engine(engine)
+    # What litert converts with takes an environment of its own.
+    engines = args.engines or tuple(e for e in known if e != 'litert')
+    for engine in engines:
+        check_available(engine)
     offered = dict.fromkeys(p for e in engines for p in known.get(e, ()))
     usual = 'mmpose-litehrnet-18'
+    for document in args.update_readme or ():
+        check_markers(document)
+    choose([args.bound] if args.bound else [])
+    choose_ours(args.gains or [FAVOURITE])
     return Plan(
         contestants=tuple(chosen),
         engines=engines,
@@ -97,52 +111,45 @@ def make_plan(args: argparse.Namespace) -> Plan:
         rounds=args.rounds,
         warmup=args.warmup,
         group=args.group,
-        steps=args.gains,
     )
 
 
-def save(folder: Path, results: Results) -> None:
-    """Write the tables and, where there is something to draw, the picture."""
-    report.write_report(folder, results)
-    picture = plot_pareto(results) if not results.extras.get('gains') else None
-    if picture is not None:
-        write_atomically(folder / 'pareto.png', picture)
-
-
 def measure(args: argparse.Namespace, plan: Plan, bar: Progress) -> Results:
-    """Everything that was asked for."""
+    """Everything that was asked for, written whenever a part of it is there."""
     tasks: dict = {}
 
     def advance(title: str, done: int, total: int, left: float) -> None:
-        kind = title.split()[0]
-        if kind not in tasks or bar.tasks[tasks[kind]].total != total:
-            tasks[kind] = bar.add_task(title, total=total, left=left)
+        key = (title.split()[0], total)
+        if key not in tasks:
+            tasks[key] = bar.add_task(title, total=total, left=left)
         bar.update(
-            tasks[kind], description=title, completed=done, left=left, refresh=True
+            tasks[key], description=title, completed=done, left=left, refresh=True
         )
 
-    path = args.out / 'results.json'
     results = begin(plan)
     if args.reuse:
-        results = Results.from_data(json.loads(path.read_text(encoding='utf-8')))
-    elif not args.no_latency:
-        results = run(plan, advance, lambda found: save(args.out, found))
-    for name, job in extras(args, plan, advance).items():
+        text = (args.out / 'results.json').read_text(encoding='utf-8')
+        results = Results.from_data(json.loads(text))
+    elif not args.only:
+        results = run(plan, advance, partial(write_report, args.out))
+    for name, job in more(args, plan, advance).items():
         results.errors.pop(name, None)
         try:
             results.extras[name] = job()
         except (*Failure, ValueError) as error:
             results.errors[name] = last_line(error)
+        write_report(args.out, results)
     return results
 
 
-def extras(
-    args: argparse.Namespace, plan: Plan, advance: Callable
+def more(
+    args: argparse.Namespace, plan: Plan, advance: Callable[..., None]
 ) -> dict[str, Callable[[], dict]]:
     """What is measured beside latencies, if asked for."""
     jobs: dict[str, Callable[[], dict]] = {}
     if args.gains:
-        jobs['gains'] = partial(count_gains, plan, advance)
+        gains = partial(measure_gains, plan, args.gains, args.time_gains, advance)
+        jobs['gains'] = gains
     if args.training:
         progress = partial(advance, 'training')
         jobs['training'] = partial(measure_training, plan.setting, progress=progress)
@@ -152,35 +159,27 @@ def extras(
     return jobs
 
 
-def columns() -> Iterable:
-    """What the progress bar shows."""
-    return (
-        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-        TextColumn('{task.fields[left]:.0f} s left'),
-    )  # fmt: skip
-
-
 def main() -> int:
     """Measure, print, write; 1 if anything has no figures."""
     args = parse_args()
     if args.list:
         print('\n'.join(f'{one.name:28}{one.title}' for one in choose([])))
         return 0
+    columns = (
+        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+        TextColumn('{task.fields[left]:.0f} s left'),
+    )  # fmt: skip
     try:
         plan = make_plan(args)
-        if args.update_readme:
-            report.check_markers(args.update_readme)
-        if args.bound:
-            choose([args.bound])
         # Rows run in forked processes, which a thread that draws would endanger.
-        with Progress(*columns(), auto_refresh=False) as bar:
+        with Progress(*columns, auto_refresh=False) as bar:
             results = measure(args, plan, bar)
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from None
-    save(args.out, results)
-    print(f'\n{report.full_report(results)}\n\n{args.out}')
-    if args.update_readme:
-        report.update_readme(args.update_readme, results)
+    write_report(args.out, results)
+    for document in args.update_readme or ():
+        update_document(document, results)
+    print(f'\n{full_report(results)}\n\n{args.out}')
     return int(results.failed)
 
 

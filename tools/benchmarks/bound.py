@@ -20,7 +20,8 @@ from mmpose_lite.analysis import Isolated, Spread, stopwatch
 
 from .contestants import Contestant, build, settle
 from .pose_costs import rewritten
-from .pose_engines import Setting, random_images
+from .pose_engines import random_images
+from .pose_plan import Setting
 
 SOURCE = Path(__file__).with_name('bound.cpp')
 FLAGS = ('-O3', '-march=native')

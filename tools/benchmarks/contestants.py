@@ -25,6 +25,8 @@ AS_IS, OPTIMIZED, STRAIGHTFORWARD = 'as is', 'optimized', 'straightforward'
 # What is timed of a network: straightforward is an export that leaves batch norms in.
 OURS, THEIRS = (AS_IS, OPTIMIZED), (AS_IS,)
 THEIRS_BOTH = (STRAIGHTFORWARD, AS_IS)
+# Height and width of the images that published AP holds for.
+AP_SIZE = (256, 192)
 HEATMAP = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_'
 RTMPOSE = 'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-'
 

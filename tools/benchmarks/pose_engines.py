@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import io
-import re
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,63 +18,17 @@ from torch import Tensor, nn
 from mmpose_lite.analysis import stopwatch
 from mmpose_lite.deploy import EstimatorGraph, optimize, rewrites, to_onnx
 
-from . import engines
+from . import engines, litert
 from .contestants import AS_IS, OPTIMIZED, STRAIGHTFORWARD, Contestant, build, settle
 from .pose_costs import Costs, count_costs, rewritten
+from .pose_memory import Memory
+from .pose_plan import Entry, Setting
 
-# Device to engines to the precisions that they offer there.
-PRECISIONS = {
-    'cpu': {
-        'eager': engines.PRECISIONS['pytorch'],
-        'onnxruntime': engines.PRECISIONS['onnxruntime'],
-        'openvino': engines.PRECISIONS['openvino'],
-    },
-    # amp: channels last and autocast; compile: torch.compile, in f16 with these.
-    'cuda': {'eager': ('f32',), 'amp': ('f16',), 'compile': ('f32', 'f16')},
-}
 FOLDED, GRAPH = 'norms folded', 'optimized for export'
 # Seconds; before shorter calls the caches are filled again, as other processes ran.
 SHORT = 0.03
 # Calls of a turn: so many, unless they take longer than this many seconds together.
 CALLS, TURN = 3, 0.06
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A row of the benchmark.
-
-    Attributes:
-        contestant: Its name.
-        form: Of the network: as is, optimized, straightforward, or the name of the
-            last rewrite.
-        engine: What runs it.
-        precision: What that computes in.
-        batch: Images at a time.
-    """
-
-    contestant: str
-    form: str
-    engine: str
-    precision: str
-    batch: int
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all rows have in common.
-
-    Attributes:
-        image_size: Height and width of the images.
-        threads: Threads of one call.
-        device: ``'cpu'`` or ``'cuda'``.
-        clock: Function of the module ``time``; ``'process_time'`` counts the process
-            alone, for a busy machine.
-    """
-
-    image_size: tuple[int, int] = (256, 192)
-    threads: int = 1
-    device: str = 'cpu'
-    clock: str = 'perf_counter'
 
 
 def random_images(batch: int, image_size: tuple[int, int]) -> Tensor:
@@ -116,6 +66,8 @@ def export_plainly(network: nn.Module, images: Tensor) -> bytes:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.filterwarnings('ignore', category=DeprecationWarning)
         warnings.filterwarnings('ignore', category=torch.jit.TracerWarning)
+        # It would be a loss to training only.
+        warnings.filterwarnings('ignore', message='It is recommended that constant')
         torch.onnx.export(
             network,
             (images,),
@@ -152,6 +104,15 @@ def difference(outputs: list[np.ndarray], reference: list[np.ndarray]) -> float:
     return off
 
 
+def load(
+    data: bytes, images: Tensor, entry: Entry, threads: int
+) -> Callable[[], list[np.ndarray]]:
+    """A call of an exported network on the engine of its row."""
+    if entry.engine == 'litert':
+        return litert.load(data, images, threads)
+    return engines.load(entry.engine, data, images, threads, entry.precision)
+
+
 class Workshop:
     """A contestant that is counted and exported, in a process that then ends."""
 
@@ -179,10 +140,12 @@ class Workshop:
         return as_arrays(self.estimator(images, None, mode='tensor'))
 
     def export(self, form: str, batch: int, path: Path) -> None:
-        """Write a form as ONNX."""
+        """Write a form as ONNX or for LiteRT, as the suffix says."""
         network = in_form(self.estimator, form, 'graph', self.size)
         graph, images = EstimatorGraph(network).eval(), random_images(batch, self.size)
-        if form == STRAIGHTFORWARD:
+        if path.suffix == '.tflite':
+            litert.convert(graph, images, path)
+        elif form == STRAIGHTFORWARD:
             path.write_bytes(export_plainly(graph, images))
         else:
             path.write_bytes(to_onnx(graph, images, batch=batch))
@@ -205,12 +168,11 @@ class Runner:
         self.clock = getattr(time, setting.clock)
         self.device = setting.device
         before = Memory(self.device)
+        self.call: Callable[[], Any]
         images = random_images(entry.batch, setting.image_size)
         if path is not None:
             data = path.read_bytes()
-            self.call: Callable[[], Any] = engines.load(
-                entry.engine, data, images, setting.threads, entry.precision
-            )
+            self.call = load(data, images, entry, setting.threads)
             del data
         else:
             estimator = settle(build(contestant), setting.image_size)
@@ -280,42 +242,3 @@ def in_torch(
         return outputs
 
     return call
-
-
-class Memory:
-    """What a process holds more than when this object was made.
-
-    On a CPU it is resident memory as Linux counts it; on a GPU what torch allocates.
-    """
-
-    def __init__(self, device: str = 'cpu') -> None:
-        self.device = device
-        self.base = 0.0 if device == 'cuda' else _status('VmRSS')
-
-    def reset(self) -> Memory:
-        """Give free memory back and forget the peak so far."""
-        gc.collect()
-        if self.device == 'cuda':
-            torch.cuda.reset_peak_memory_stats()
-        elif self.base is not None:
-            trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
-            if trim is not None:
-                trim(0)
-            Path('/proc/self/clear_refs').write_text('5')
-        return self
-
-    def peak(self) -> float | None:
-        """Largest amount since the reset in units of 10^6 bytes; None if unknown."""
-        if self.device == 'cuda':
-            return torch.cuda.max_memory_allocated() / 1e6
-        peak = _status('VmHWM')
-        return None if peak is None or self.base is None else peak - self.base
-
-
-def _status(key: str) -> float | None:
-    """A line of /proc/self/status in units of 10^6 bytes; None without the file."""
-    path = Path('/proc/self/status')
-    if not path.is_file():
-        return None
-    found = re.search(rf'^{key}:\s+(\d+) kB', path.read_text(), re.MULTILINE)
-    return int(found[1]) * 1024 / 1e6 if found else None

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 import torch
 
 from mmpose_lite.analysis import Isolated
 from mmpose_lite.deploy import gains
 
-from .contestants import Contestant, build, settle
-from .pose_engines import Setting, random_images
-from .pose_run import Plan, exported
+from .contestants import Contestant, build, choose, settle
+from .pose_engines import random_images
+from .pose_plan import Plan, Setting, exported
+from .pose_run import Report, run
 
 
 class Scale:
@@ -38,28 +39,20 @@ class Scale:
         ]
 
 
-def count_gains(
-    plan: Plan, report: Callable[[str, int, int, float], None]
-) -> dict[str, dict[str, list[dict]]]:
-    """Operators, bytes and differences after each rewrite, for ours.
+def count_gains(plan: Plan, report: Report) -> dict[str, dict[str, list[dict]]]:
+    """Operators, bytes and differences after each rewrite.
 
     Args:
-        plan: Who takes part; what its engines need says which rewrites.
+        plan: Who is rewritten; what its engines need says with which rewrites.
         report: As of ``pose_run.run``.
 
     Returns:
         Name to target of ``deploy.optimize`` to a row per rewrite.
-
-    Raises:
-        ValueError: If none of ours takes part.
     """
-    ours = [one for one in plan.contestants if one.ours]
-    if not ours:
-        raise ValueError('models must have one of ours whose rewrites can be counted')
     targets = dict.fromkeys('graph' if exported(e) else 'eager' for e in plan.engines)
     found: dict[str, dict[str, list[dict]]] = {}
-    begun, total = time.monotonic(), len(ours) * len(targets)
-    for contestant in ours:
+    begun, total = time.monotonic(), len(plan.contestants) * len(targets)
+    for contestant in plan.contestants:
         with Isolated(Scale, contestant, plan.setting, method='fork') as scale:
             for target in targets:
                 done = sum(map(len, found.values()))
@@ -69,3 +62,43 @@ def count_gains(
                 found.setdefault(contestant.name, {})[target] = rows
     report('rewriting', total, total, 0.0)
     return found
+
+
+def measure_gains(
+    plan: Plan, names: Sequence[str], timed: bool, report: Report
+) -> dict:
+    """What every rewrite of some networks gains; the times of batch 1 if asked for.
+
+    Args:
+        plan: How; engines and precisions among it.
+        names: Networks of ours.
+        timed: Whether to time each step, all steps of a network in turns.
+        report: As of ``pose_run.run``.
+
+    Raises:
+        ValueError: If a name is unknown, or one of MMPose's.
+    """
+    chosen = choose_ours(names)
+    steps = replace(
+        plan, contestants=chosen, baseline=chosen[0].name, batches=(1,), steps=True
+    )
+    counts = count_gains(steps, report)
+    times = run(steps, report, lambda results: None) if timed else None
+    return dict(
+        titles={one.name: one.title for one in chosen},
+        counts=counts,
+        timed=None if times is None else times.as_data(),
+    )
+
+
+def choose_ours(names: Sequence[str]) -> tuple[Contestant, ...]:
+    """Networks that can be rewritten, by name or pattern.
+
+    Raises:
+        ValueError: If a name is unknown, or one of MMPose's.
+    """
+    chosen = choose(names)
+    for one in chosen:
+        if not one.ours:
+            raise ValueError(f'gains are those of our networks, got {one.name!r}')
+    return tuple(chosen)

@@ -69,7 +69,7 @@ def plot_pareto(results: Results) -> bytes | None:
     edge = front(found)
     axes.plot(
         [p.ms for p in edge], [p.ap for p in edge], color='#8a8a8a', linewidth=1,
-        linestyle='--', zorder=1, label='none is both faster and better',
+        linestyle='--', zorder=1, label='no other is faster and better',
     )  # fmt: skip
     groups = (('mmpose_lite', OURS, 'o', True), ('MMPose', THEIRS, 's', False))
     for label, colour, marker, ours in groups:
@@ -79,7 +79,7 @@ def plot_pareto(results: Results) -> bytes | None:
             s=46, zorder=3, label=label,
         )  # fmt: skip
     axes.set_xscale('log')
-    axes.margins(0.12)
+    axes.margins(0.14)
     figure.draw_without_rendering()
     _label(axes, found)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -98,7 +98,10 @@ def plot_pareto(results: Results) -> bytes | None:
     )  # fmt: skip
     axes.grid(alpha=0.25)
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(loc='lower right', frameon=False)
+    axes.legend(
+        loc='lower right', bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=9,
+        columnspacing=1.2, handletextpad=0.4, borderaxespad=0.1,
+    )  # fmt: skip
     figure.suptitle(
         'Latency against accuracy', fontsize=12, fontweight='bold', x=0.01, ha='left'
     )
@@ -129,7 +132,7 @@ def _label(axes, found: list[Point]) -> None:
     for point, (x, y) in sorted(
         zip(found, dots, strict=True), key=lambda pair: pair[1][0]
     ):
-        width = 0.58 * size * scale * len(point.title)
+        width = 0.62 * size * scale * len(point.title)
         best = None
         for side, lift in spots:
             near = x + side * 8 * scale
@@ -147,6 +150,7 @@ def _label(axes, found: list[Point]) -> None:
             xytext=(8 * side, lift * height / scale), textcoords='offset points',
             ha='left' if side > 0 else 'right', va='center', fontsize=size,
             color=OURS if point.ours else THEIRS,
+            bbox=dict(facecolor='white', edgecolor='none', pad=0.6, alpha=0.8),
         )  # fmt: skip
 
 

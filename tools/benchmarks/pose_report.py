@@ -1,38 +1,18 @@
-"""Tables of the benchmark: Markdown for people, CSV for programs."""
+"""Tables of the benchmark, in Markdown."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable
-from pathlib import Path
-
-from mmpose_lite.analysis import Spread
-from mmpose_lite.files import write_atomically
+from collections.abc import Callable
 
 from .contestants import AS_IS, OPTIMIZED, STRAIGHTFORWARD
+from .pose_cells import NONE, middle_half
 from .pose_costs import EXECUTED, ONCE
-from .pose_engines import FOLDED, GRAPH, Entry
-from .pose_results import Results, Row, fastest
+from .pose_engines import FOLDED
+from .pose_extras import bound_table, gain_table, training_table
+from .pose_plan import Entry
+from .pose_results import Results, Row, columns, fastest
 from .pose_targets import verdicts
 from .tables import markdown_table
-
-BEGIN, END = '<!-- benchmark:begin -->', '<!-- benchmark:end -->'
-NONE = '–'
-
-
-def _digits(value: float) -> int:
-    return 2 if value < 10 else 1 if value < 1000 else 0
-
-
-def _range(spread: Spread, digits: int | None = None) -> str:
-    """Median, and the middle half in brackets."""
-    digits = _digits(spread.median) if digits is None else digits
-    middle, low, high = (
-        f'{value:.{digits}f}' for value in (spread.median, spread.low, spread.high)
-    )
-    return f'{middle} ({low}–{high})'
 
 
 def header_text(results: Results) -> str:
@@ -91,11 +71,6 @@ def contestants_table(results: Results) -> str:
     )
 
 
-def columns(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    """Engines and precisions that rows have, in order."""
-    return list(dict.fromkeys((r.entry.engine, r.entry.precision) for r in rows))
-
-
 def _by_network(results: Results, batch: int) -> dict[tuple[str, str], list[Row]]:
     """Contestant and form to rows, those without times included."""
     found: dict[tuple[str, str], dict[Entry, Row]] = {}
@@ -112,7 +87,7 @@ def _by_network(results: Results, batch: int) -> dict[tuple[str, str], list[Row]
     }
 
 
-def _table(results: Results, batch: int, cell) -> str:
+def _table(results: Results, batch: int, cell: Callable[[Row], str]) -> str:
     """A table with a line per contestant and form, a column per engine."""
     networks = _by_network(results, batch)
     wide = columns(row for rows in networks.values() for row in rows)
@@ -133,7 +108,7 @@ def _table(results: Results, batch: int, cell) -> str:
 
 def latency_table(results: Results, batch: int) -> str:
     """Milliseconds of every row."""
-    table = _table(results, batch, lambda row: _range(row.milliseconds))
+    table = _table(results, batch, lambda row: middle_half(row.milliseconds))
     return f'### Latency, ms, batch {batch}\n\n{table}'
 
 
@@ -144,7 +119,7 @@ def ratio_table(results: Results, batch: int) -> str:
         rival = results.rival(row)
         if rival is None:
             return NONE
-        return _range(rival.timing.over(row.timing), 2)
+        return middle_half(rival.timing.over(row.timing), 2)
 
     title = results.contestants[results.baseline]['title']
     forms = {row.entry.form for row in results.good(batch)}
@@ -173,8 +148,9 @@ def best_table(results: Results, batch: int) -> str:
             for row in results.in_group(best.group, batch)
             if (row.entry.contestant, row.entry.precision) == (results.baseline, 'f32')
         )
-        ratio = NONE if rival is None else _range(rival.timing.over(best.timing), 2)
-        ms = _range(best.milliseconds)
+        times = None if rival is None else rival.timing.over(best.timing)
+        ratio = NONE if times is None else middle_half(times, 2)
+        ms = middle_half(best.milliseconds)
         lines.append((about['title'], best.entry.form, best.entry.engine, ms, ratio))
     title = results.contestants[results.baseline]['title']
     return (
@@ -202,7 +178,7 @@ def target_table(results: Results) -> str:
         (
             verdict.text,
             f'{verdict.factor:.1f}',
-            _range(verdict.measured, 2),
+            middle_half(verdict.measured, 2),
             'met' if verdict.met else 'not met',
         )
         for verdict in verdicts(results)
@@ -233,7 +209,7 @@ def difference_text(results: Results) -> str:
 def failure_table(results: Results) -> str:
     """What has no figures, and why."""
     rows = [(name, NONE, NONE, why) for name, why in results.errors.items()]
-    for row in results.rows:
+    for row in [*results.rows, *results.gain_rows]:
         if row.error is not None:
             entry = row.entry
             where = f'{entry.engine} {entry.precision}, batch {entry.batch}'
@@ -245,249 +221,41 @@ def failure_table(results: Results) -> str:
     return f'### Failed\n\n{table}'
 
 
-def gain_table(results: Results) -> str:
-    """Operators, bytes and times after each rewrite."""
-    gains = results.extras.get('gains')
-    if not gains:
-        return ''
-    timed = columns(results.good(1)) if results.rows else []
-    first = {
-        column: next(
-            row
-            for row in results.good(1)
-            if (row.entry.engine, row.entry.precision) == column
-        )
-        for column in timed
+def sections(results: Results) -> dict[str, str]:
+    """What documents may hold, by name; empty where nothing was measured.
+
+    ``summary`` is what matters most, ``tables`` all that was timed, ``gains`` what each
+    rewrite gains.
+    """
+    batches = list(dict.fromkeys(row.entry.batch for row in results.good()))
+    summary, tables = [], []
+    if batches:
+        summary = [target_table(results), best_table(results, batches[0])]
+        tables = [target_table(results), contestants_table(results)]
+    for batch in batches:
+        tables += [
+            best_table(results, batch),
+            latency_table(results, batch),
+            ratio_table(results, batch),
+            memory_table(results, batch),
+        ]
+    extras = [training_table(results), bound_table(results)]
+    tables += [*extras, difference_text(results) if batches else '']
+    tables += [failure_table(results)]
+    header = header_text(results)
+    found = {
+        'summary': [*summary, *extras],
+        'tables': tables,
+        'gains': [gain_table(results)],
     }
-    parts = []
-    for name, by_target in gains.items():
-        for target, steps in by_target.items():
-            used = [c for c in timed if (c[0] == 'eager') == (target == 'eager')]
-            rows = [_gain_row(results, name, step, used, first) for step in steps]
-            header = (
-                'rewrite', 'operators', 'MB moved', 'difference f64', 'difference f32',
-                *(f'{" ".join(c)}, ms' for c in used),
-                *(f'{" ".join(c)}, times as fast' for c in used),
-            )  # fmt: skip
-            title = results.contestants[name]['title']
-            table = markdown_table(header, rows)
-            parts.append(f'### Gain per rewrite: {title}, for {target}\n\n{table}')
-    return '\n\n'.join(parts)
-
-
-def _gain_row(
-    results: Results,
-    name: str,
-    step: dict,
-    used: list[tuple[str, str]],
-    first: dict[tuple[str, str], Row],
-) -> tuple[str, ...]:
-    form = AS_IS if step['name'] == 'as trained' else step['name']
-    times, ratios = [], []
-    for column in used:
-        row = next(
-            (
-                row
-                for row in results.good(1)
-                if (row.entry.contestant, row.entry.form) == (name, form)
-                and (row.entry.engine, row.entry.precision) == column
-            ),
-            None,
-        )
-        times.append(NONE if row is None else _range(row.milliseconds))
-        if row is None or row.group != first[column].group:
-            ratios.append(NONE)
-        else:
-            ratios.append(_range(first[column].timing.over(row.timing), 2))
-    return (
-        step['name'],
-        str(step['operators']),
-        f'{step["megabytes"]:.0f}',
-        f'{step["difference"]:.1g}',
-        f'{step["difference_f32"]:.1g}',
-        *times,
-        *ratios,
-    )
-
-
-def training_table(results: Results) -> str:
-    """A training step of MMPose's network and of ours."""
-    found = results.extras.get('training')
-    if not found:
-        return ''
-    rows = [
-        (
-            name,
-            _range(Spread(**one['seconds']), 2),
-            NONE if one['megabytes'] is None else f'{one["megabytes"]:.0f}',
-        )
-        for name, one in found['networks'].items()
-    ]
-    table = markdown_table(('network', 's a step', 'peak memory, MB'), rows)
-    return (
-        f'### Training step\n\n{table}\n\nForward, backward and Adam, batch '
-        f'{found["batch"]}, {found["rounds"]} rounds. {found["slow"]} takes '
-        f'{_range(Spread(**found["ratio"]), 2)} times as long as {found["fast"]}.'
-    )
-
-
-def bound_table(results: Results) -> str:
-    """What plain loops take for the same arithmetic."""
-    found = results.extras.get('bound')
-    if not found:
-        return ''
-    rows = [
-        (
-            part,
-            str(one['count']),
-            f'{one["gflops"]:.3f}',
-            _range(Spread(**one['ms']), 2),
-        )
-        for part, one in found['parts'].items()
-    ]
-    table = markdown_table(('loops', 'number', 'GFLOP', 'ms'), rows)
-    best = fastest(
-        row
-        for row in results.good(1)
-        if (row.entry.contestant, row.entry.precision) == (found['contestant'], 'f32')
-    )
-    far = ''
-    if best is not None:
-        times = best.milliseconds.median / found['parts']['all']['ms']['median']
-        far = (
-            f' The best f32 row of this network ({best.entry.engine}, '
-            f'{best.entry.form}) takes {times:.1f} times as long as all of it.'
-        )
-    rates = ', '.join(f'{name} {value:.1f}' for name, value in found['rates'].items())
-    return (
-        f'### The bound: {found["contestant"]}\n\n{table}\n\nEvery convolution once, '
-        'and every gate and sum as one pass, channels last, one thread '
-        f'(`{found["flags"]}`). The machine: {rates}.{far}'
-    )
+    return {
+        name: '\n\n'.join([header, *filter(None, parts)]) if any(parts) else ''
+        for name, parts in found.items()
+    }
 
 
 def full_report(results: Results) -> str:
     """All tables."""
-    gains = gain_table(results)
-    parts = [header_text(results)]
-    if not gains:
-        parts += [target_table(results), contestants_table(results)]
-        for batch in dict.fromkeys(row.entry.batch for row in results.good()):
-            parts += [
-                best_table(results, batch),
-                latency_table(results, batch),
-                ratio_table(results, batch),
-                memory_table(results, batch),
-            ]
-    parts += [
-        gains,
-        training_table(results),
-        bound_table(results),
-        difference_text(results),
-        failure_table(results),
-    ]
-    return '\n\n'.join(part for part in parts if part)
-
-
-def csv_text(results: Results) -> str:
-    """A line per row, in units that their names tell."""
-    fields = (
-        'contestant', 'title', 'ours', 'form', 'engine', 'precision', 'batch',
-        'median_ms', 'low_ms', 'high_ms', 'rounds', 'times_as_fast', 'times_low',
-        'times_high', 'peak_mb', 'difference', 'params', 'macs_executed', 'macs_once',
-        'operators', 'mb_moved', 'published_ap', 'source', 'error',
-    )  # fmt: skip
-    file = io.StringIO()
-    writer = csv.DictWriter(file, fields, lineterminator='\n')
-    writer.writeheader()
-    seen: set[Entry] = set()
-    for row in results.rows:
-        if row.entry not in seen:
-            seen.add(row.entry)
-            writer.writerow(_csv_row(results, row))
-    return file.getvalue()
-
-
-def _csv_row(results: Results, row: Row) -> dict:
-    entry = row.entry
-    about = results.contestants[entry.contestant]
-    line = dict(
-        contestant=entry.contestant,
-        title=about['title'],
-        ours=about['ours'],
-        form=entry.form,
-        engine=entry.engine,
-        precision=entry.precision,
-        batch=entry.batch,
-        peak_mb=row.megabytes,
-        difference=row.difference,
-        published_ap=about['ap'],
-        source=about['source'],
-        error=row.error,
-    )
-    # Engines of exported networks fold norms themselves.
-    eager = entry.engine not in ('onnxruntime', 'openvino')
-    form = OPTIMIZED if eager else GRAPH
-    form = (AS_IS if eager else FOLDED) if entry.form != OPTIMIZED else form
-    costs = results.costs.get(entry.contestant, {}).get(form)
-    if costs is not None:
-        line |= dict(
-            params=costs.params,
-            macs_executed=costs.macs,
-            macs_once=costs.macs_once,
-            operators=costs.operators,
-            mb_moved=round(costs.megabytes, 3),
-        )
-    if row.seconds:
-        ms, rival = row.milliseconds, results.rival(row)
-        line |= dict(
-            median_ms=ms.median, low_ms=ms.low, high_ms=ms.high, rounds=len(row.seconds)
-        )
-        if rival is not None:
-            times = rival.timing.over(row.timing)
-            line |= dict(
-                times_as_fast=times.median, times_low=times.low, times_high=times.high
-            )
-    return {
-        k: float(f'{v:.6g}') if isinstance(v, float) else v for k, v in line.items()
-    }
-
-
-def write_report(folder: Path, results: Results) -> None:
-    """Write results.json, results.csv and results.md."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data = json.dumps(results.as_data(), indent=1)
-    write_atomically(folder / 'results.json', data.encode())
-    write_atomically(folder / 'results.csv', csv_text(results).encode())
-    text = f'# Benchmark of pose networks\n\n{full_report(results)}\n'
-    write_atomically(folder / 'results.md', text.encode())
-
-
-def check_markers(readme: Path) -> str:
-    """Text of a README that has room for the tables.
-
-    Raises:
-        ValueError: If it has not both markers once, in order.
-    """
-    text = readme.read_text(encoding='utf-8')
-    if (text.count(BEGIN), text.count(END)) != (1, 1) or text.index(BEGIN) > text.index(
-        END
-    ):
-        raise ValueError(
-            f'{readme} must have the markers {BEGIN} and {END} once each, in this order'
-        )
-    return text
-
-
-def update_readme(readme: Path, results: Results) -> None:
-    """Put the tables between the markers of a README.
-
-    Raises:
-        ValueError: As of :func:`check_markers`.
-    """
-    text = check_markers(readme)
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    new = f'{before}{BEGIN}\n\n{full_report(results)}\n\n{END}{after}'
-    if new != text:
-        write_atomically(readme, new.encode())
+    found = sections(results)
+    parts = [found['tables'] or header_text(results), gain_table(results)]
+    return '\n\n'.join(filter(None, parts))

@@ -10,7 +10,7 @@ from mmpose_lite.analysis import Spread, Timing
 
 from .contestants import AS_IS, STRAIGHTFORWARD
 from .pose_costs import Costs
-from .pose_engines import Entry
+from .pose_plan import Entry
 
 
 @dataclass
@@ -70,7 +70,14 @@ class Results:
     @property
     def failed(self) -> bool:
         """Whether anything has no figures."""
-        return bool(self.errors) or any(row.error for row in self.rows)
+        rows = [*self.rows, *self.gain_rows]
+        return bool(self.errors) or any(row.error for row in rows)
+
+    @property
+    def gain_rows(self) -> list[Row]:
+        """Rows of the rewrites, if they were timed."""
+        timed = self.extras.get('gains', {}).get('timed')
+        return [] if timed is None else Results.from_data(timed).rows
 
     def as_data(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -130,3 +137,8 @@ class Results:
 def fastest(rows: Iterable[Row]) -> Row | None:
     """The row with the lowest median."""
     return min(rows, key=lambda row: row.timing.spread.median, default=None)
+
+
+def columns(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """Engines and precisions that rows have, in order."""
+    return list(dict.fromkeys((r.entry.engine, r.entry.precision) for r in rows))

@@ -2,185 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from mmpose_lite.analysis import Isolated, interleave
-from mmpose_lite.deploy import rewrites
 
-from .contestants import AS_IS, STRAIGHTFORWARD, Contestant, published
-from .engines import cpu_model
-from .pose_engines import PRECISIONS, Entry, Runner, Setting, Workshop, difference
+from .contestants import AP_SIZE, Contestant, published
+from .pose_engines import Runner, Workshop, difference
+from .pose_plan import FORMATS, Entry, Plan, describe, exported, groups
 from .pose_results import Results, Row
 
 # In f32 outputs may differ by this from PyTorch's, relative to the largest.
 TOLERANCE = 1e-3
 # Seconds; longer calls are made in every SELDOM-th round only.
 SLOW, SELDOM = 0.5, 5
-PACKAGES = (
-    'mmpose_lite', 'torch', 'mmpose', 'mmcv', 'mmengine', 'numpy', 'onnx',
-    'onnxruntime', 'openvino',
-)  # fmt: skip
 # What is being done, steps done, steps in all, seconds left.
 Report = Callable[[str, int, int, float], None]
 Failure = (RuntimeError, OSError, EOFError)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to measure, and how.
-
-    Attributes:
-        contestants: Who takes part.
-        engines: What runs them.
-        precisions: What engines compute in; each offers some of them.
-        batches: Images at a time.
-        baseline: Name of the contestant that others are compared with.
-        setting: What all rows have in common.
-        rounds: Rounds that count.
-        warmup: Turns of each before them.
-        group: Processes at a time, each with an engine and a network in memory; the
-            baseline takes part in every group.
-        steps: Time each rewrite of ours instead of the optimized form.
-    """
-
-    contestants: tuple[Contestant, ...]
-    engines: tuple[str, ...]
-    precisions: tuple[str, ...]
-    batches: tuple[int, ...]
-    baseline: str
-    setting: Setting = field(default_factory=Setting)
-    rounds: int = 30
-    warmup: int = 2
-    group: int = 48
-    steps: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ('rounds', 'warmup', 'group'):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f'{name} must be at least 1, got {getattr(self, name)}'
-                )
-        if not self.batches or min(*self.batches, self.setting.threads) < 1:
-            raise ValueError(
-                'batch and threads must be at least 1, got '
-                f'{self.batches} and {self.setting.threads}'
-            )
-        names = [c.name for c in self.contestants]
-        if self.baseline not in names:
-            raise ValueError(
-                f'baseline must take part, one of {names}, got {self.baseline!r}'
-            )
-        self._check_engines()
-
-    def _check_engines(self) -> None:
-        known = PRECISIONS[self.setting.device]
-        for engine in self.engines:
-            if engine not in known:
-                raise ValueError(
-                    f'engine must be one of {list(known)} on {self.setting.device}, '
-                    f'got {engine!r}'
-                )
-        offered = {p for engine in self.engines for p in known[engine]}
-        for precision in self.precisions:
-            if precision not in offered:
-                raise ValueError(
-                    f'precision must be one of {sorted(offered)} with engines '
-                    f'{list(self.engines)}, got {precision!r}'
-                )
-
-    def forms(self, contestant: Contestant, engine: str) -> tuple[str, ...]:
-        """What of a contestant an engine runs."""
-        inside_torch = not exported(engine)
-        if self.steps and contestant.ours:
-            target = 'eager' if inside_torch else 'graph'
-            return (AS_IS, *rewrites(target=target))
-        # Nothing is exported for PyTorch: there the two are one.
-        return tuple(
-            form
-            for form in contestant.forms
-            if not (inside_torch and form == STRAIGHTFORWARD)
-        )
-
-    def entries(self, batch: int) -> list[Entry]:
-        """All rows of one batch size."""
-        offered = PRECISIONS[self.setting.device]
-        return [
-            Entry(contestant.name, form, engine, precision, batch)
-            for contestant in self.contestants
-            for engine in self.engines
-            for precision in self.precisions
-            if precision in offered[engine]
-            for form in self.forms(contestant, engine)
-        ]
-
-
-def exported(engine: str) -> bool:
-    """Whether an engine takes exported networks."""
-    return engine in ('onnxruntime', 'openvino')
-
-
-def groups(entries: Sequence[Entry], baseline: str, size: int) -> list[list[Entry]]:
-    """Rows that are timed together: contestants as a whole, each with the baseline.
-
-    Args:
-        entries: All rows.
-        baseline: Name of a contestant whose rows are in every group.
-        size: Rows of a group; more only if one contestant with the baseline has more.
-    """
-    common = [e for e in entries if e.contestant == baseline]
-    others: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if entry.contestant != baseline:
-            others.setdefault(entry.contestant, []).append(entry)
-    found = [list(common)]
-    for rows in others.values():
-        if len(found[-1]) > len(common) and len(found[-1]) + len(rows) > size:
-            found.append(list(common))
-        found[-1] += rows
-    return found
-
-
-def describe(plan: Plan) -> dict:
-    """Header of the results."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    height, width = plan.setting.image_size
-    return dict(
-        date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        cpu=cpu_model(),
-        cores=os.cpu_count(),
-        device=plan.setting.device,
-        threads=plan.setting.threads,
-        image_size=[height, width],
-        rounds=plan.rounds,
-        warmup=plan.warmup,
-        group=plan.group,
-        clock=plan.setting.clock,
-        load_average=round(os.getloadavg()[0], 2),
-        versions=versions,
-    )
 
 
 def begin(plan: Plan) -> Results:
     """Results with nothing measured yet."""
     contestants = {}
     for one in plan.contestants:
-        ap, source = published(one) or (None, None)
+        known = published(one) if plan.setting.image_size == AP_SIZE else None
+        ap, source = known or (None, None)
         contestants[one.name] = dict(
             title=one.title, ours=one.ours, ap=ap, source=source
         )
@@ -241,7 +93,8 @@ class Kit:
         if not exported(entry.engine):
             return None
         form = entry.form.replace(' ', '-')
-        return self.folder / f'{entry.contestant}_{form}_{entry.batch}.onnx'
+        suffix = FORMATS[entry.engine]
+        return self.folder / f'{entry.contestant}_{form}_{entry.batch}{suffix}'
 
     def prepare(self, report: Report) -> None:
         """Count, export and run everybody once, one after the other."""

@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from mmpose_lite.analysis import Isolated, interleave, stopwatch
 
 from .contestants import Contestant, build, choose
-from .pose_engines import Memory, Setting, random_images
+from .pose_engines import random_images
+from .pose_memory import Memory
+from .pose_plan import Setting
 
 SLOW, FAST = 'mmpose-litehrnet-18', 'litehrnet-18'
 
