@@ -80,7 +80,7 @@ def _attention(canvas: Canvas, top: float) -> None:
     canvas.text((2.7, top + 3.85), 'keys', 7, GREY)
     canvas.text(
         (7.7, top + 4.35),
-        'orange: with a key point · blue: patches only · empty: not seen · missing: gone',
+        'orange: with a key point · blue: patches · empty: not seen · missing: gone',
         7.5,
         GREY,
     )
