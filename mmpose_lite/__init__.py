@@ -14,11 +14,20 @@ from .paths import config_path, register_config_scope
 __version__ = '0.1.0'
 __all__ = ['__version__', 'config_path', 'inferencer']
 
+
+def _installed(package: str) -> bool:
+    # What keeps a package from being imported may refuse to look for it, too.
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 compat.mend()
 register_config_scope()
 # An absent MMPose is allowed; a broken one shall raise its own error here, except in
 # the environment report (argv[0] is '-m' while `python -m` looks for what to run).
-if find_spec('mmpose') is not None:
+if _installed('mmpose'):
     try:
         from . import engine, models  # noqa: F401  (imported for their registrations)
     except Exception as error:

@@ -21,7 +21,16 @@ ALLOWED = {
     'search': (('models', 'registry', 'analysis', 'files'), HOUSE),
     'engine': (('search', 'models', 'registry', 'files'), HOUSE),
     'deploy.rewriting': (('models', 'analysis'), ('torch', 'mmcv.cnn')),
-    'deploy': (('models',), ('torch', 'numpy', 'onnx', 'onnxruntime', 'openvino')),
+    # What runs where neither torch nor MMPose is installed; engines are asked for by
+    # name.
+    'deploy.runtime': ((), ('numpy', 'cv2')),
+    'deploy': (
+        (
+            *('deploy.runtime', 'deploy.rewriting', '__init__'),
+            *('checkpoints', 'datasets', 'files', 'models'),
+        ),
+        (*HOUSE, 'cv2', 'xtcocotools'),
+    ),
     'checkpoints': ((), ('torch',)),
     'analysis': ((), ('torch',)),
     'files': ((), ()),

@@ -10,10 +10,15 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    'Contract': '.runtime',
     'EstimatorGraph': '.onnx_export',
-    'LAYOUTS': '.rewriting',
-    'TARGETS': '.rewriting',
+    'Exported': '.exporting',
     'Gain': '.rewriting',
+    'LAYOUTS': '.rewriting',
+    'PoseRuntime': '.runtime',
+    'Request': '.exporting',
+    'TARGETS': '.rewriting',
+    'export': '.exporting',
     'gains': '.rewriting',
     'optimize': '.rewriting',
     'rewrites': '.rewriting',

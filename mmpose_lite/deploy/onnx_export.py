@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.onnx.errors import OnnxExporterError
 
+from .onnx_mending import mended
+
 OPSET = 17
 """Version of ONNX's operators that engines of several years understand."""
 INPUT, OUTPUT = 'images', 'heatmaps'
@@ -31,6 +33,7 @@ class EstimatorGraph(nn.Module):
     def __init__(self, estimator: nn.Module) -> None:
         super().__init__()
         self.estimator = estimator
+        self.training = estimator.training
 
     def forward(self, images: Tensor) -> Tensor:
         """Heatmaps before decoding."""
@@ -66,6 +69,7 @@ def to_onnx(
         ValueError: If ``batch`` is neither at least 1 nor ``'dynamic'``, or if ONNX has
             no form of something in the network; adaptive pooling of batches of any size
             is such a thing, which :func:`optimize` replaces.
+        ImportError: If onnx is not installed.
     """
     if batch != 'dynamic' and not (isinstance(batch, int) and batch >= 1):
         raise ValueError(f"batch must be at least 1 or 'dynamic', got {batch!r}")
@@ -81,6 +85,7 @@ def to_onnx(
         opset_version=opset,
         dynamo=False,
     )
+    modes = [(module, module.training) for module in network.modules()]
     # What fails prints thousands of lines of its graph before it says why.
     with warnings.catch_warnings(), torch.no_grad(), redirect_stdout(io.StringIO()):
         warnings.filterwarnings('ignore', category=DeprecationWarning)
@@ -92,4 +97,8 @@ def to_onnx(
             raise ValueError(
                 f'the network cannot be written as ONNX with batch={batch!r}: {reason}'
             ) from error
-    return file.getvalue()
+        finally:
+            # The exporter gives all modules the mode that the outermost one had.
+            for module, training in modes:
+                module.training = training
+    return mended(file.getvalue())

@@ -71,8 +71,11 @@ def test_what_onnx_cannot_say_is_named(capsys):
     assert capsys.readouterr().out == ''
 
 
-def test_network_keeps_its_mode():
-    network = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()).train()
+def test_network_keeps_its_modes():
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Sequential(nn.ReLU()).eval())
     to_onnx(network, torch.zeros(1, 3, 4, 4))
     assert network.training
+    assert network[0].training
+    assert not network[1].training
+    assert not network[1][0].training
     assert network[0].num_batches_tracked == 0

@@ -1,0 +1,228 @@
+"""From heatmaps to keypoints, as MMPose's codecs do it.
+
+A codec that is missing here takes a function and a row of :data:`DECODERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .contract import Contract
+
+Array = NDArray[np.floating]
+Decoded = tuple[Array, Array]
+
+
+def _peaks(heatmaps: Array) -> Decoded:
+    """Where each map is largest, ``(N, K, 2)`` in its pixels, and the value there.
+
+    A map without anything above 0 has its peak at (-1, -1).
+    """
+    count, keypoints, _, width = heatmaps.shape
+    flat = heatmaps.reshape(count, keypoints, -1)
+    index = flat.argmax(2)
+    values = np.take_along_axis(flat, index[..., None], 2)[..., 0]
+    places = np.stack([index % width, index // width], 2).astype(np.float32)
+    places[values <= 0] = -1
+    return places, values
+
+
+def _blurred(heatmaps: Array, kernel: int) -> Array:
+    """A copy, blurred, with each map's maximum kept."""
+    blurred = np.empty(heatmaps.shape, np.float32)
+    for old, new in zip(
+        heatmaps.reshape(-1, *heatmaps.shape[2:]),
+        blurred.reshape(-1, *heatmaps.shape[2:]),
+        strict=True,
+    ):
+        cv2.GaussianBlur(old, (kernel, kernel), 0, new, borderType=cv2.BORDER_CONSTANT)
+        top = new.max()
+        if top != 0:
+            new *= old.max() / top
+    return blurred
+
+
+def _around(maps: Array, places: Array) -> Callable[[int, int], Array]:
+    """A function from an offset (x, y) to the maps' values beside each place."""
+    image, keypoint = np.indices(places.shape[:2])
+    x, y = np.moveaxis(places.astype(int), 2, 0)
+    height, width = maps.shape[2:]
+
+    def at(right: int, down: int) -> Array:
+        # Beyond the edge is what is at the edge.
+        row, column = (y + down).clip(0, height - 1), (x + right).clip(0, width - 1)
+        return maps[image, keypoint, row, column]
+
+    return at
+
+
+def _quarter(heatmaps: Array, places: Array) -> Array:
+    """Steps of a quarter pixel towards the higher neighbour."""
+    height, width = heatmaps.shape[2:]
+    at = _around(heatmaps, places)
+    x, y = places[..., 0], places[..., 1]
+    inside_x = (x > 1) & (x < width - 1) & (y > 0) & (y < height)
+    inside_y = (y > 1) & (y < height - 1) & (x > 0) & (x < width)
+    steps = [
+        np.sign(at(1, 0) - at(-1, 0)) * inside_x,
+        np.sign(at(0, 1) - at(0, -1)) * inside_y,
+    ]
+    return 0.25 * np.stack(steps, 2)
+
+
+def _newton(slopes: list[Array], curvatures: list[Array]) -> Array:
+    """Steps to where a paraboloid is largest: minus inverse Hessian times gradient."""
+    (dx, dy), (dxx, dxy, dyy) = slopes, curvatures
+    determinant = dxx * dyy - dxy * dxy
+    safe = np.where(determinant == 0, 1, determinant)
+    step = [(dxy * dy - dyy * dx) / safe, (dxy * dx - dxx * dy) / safe]
+    return np.where((determinant == 0)[..., None], 0, np.stack(step, 2))
+
+
+def decode_msra(
+    heatmaps: Array,
+    input_size: tuple[int, int],
+    unbiased: bool = False,
+    blur_kernel_size: int = 11,
+) -> Decoded:
+    """Keypoints of MMPose's ``MSRAHeatmap``.
+
+    Args:
+        heatmaps: ``(N, K, h, w)``.
+        input_size: Of the crops, (w, h) px.
+        unbiased: Whether the peak is refined as in DarkPose (arXiv 1910.06278).
+        blur_kernel_size: Of that refinement, odd.
+
+    Returns:
+        ``(N, K, 2)`` in pixels of the crop, ``(N, K)`` values at the peaks.
+    """
+    height, width = heatmaps.shape[2:]
+    places, scores = _peaks(heatmaps)
+    if unbiased:
+        logs = np.log(np.maximum(_blurred(heatmaps, blur_kernel_size), 1e-10))
+        at = _around(logs.astype(np.float64), places)
+        x, y = places[..., 0], places[..., 1]
+        inside = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
+        step = _newton(
+            [0.5 * (at(1, 0) - at(-1, 0)), 0.5 * (at(0, 1) - at(0, -1))],
+            [
+                0.25 * (at(2, 0) - 2 * at(0, 0) + at(-2, 0)),
+                0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)),
+                0.25 * (at(0, 2) - 2 * at(0, 0) + at(0, -2)),
+            ],
+        )
+        places = places + step * inside[..., None]
+    else:
+        places = places + _quarter(heatmaps, places)
+    return places * (np.array(input_size) / (width, height)), scores
+
+
+def decode_udp(
+    heatmaps: Array, input_size: tuple[int, int], blur_kernel_size: int = 11
+) -> Decoded:
+    """Keypoints of MMPose's ``UDPHeatmap`` with Gaussian maps (arXiv 1911.07524).
+
+    Args:
+        heatmaps: ``(N, K, h, w)``.
+        input_size: Of the crops, (w, h) px.
+        blur_kernel_size: Of the blur before peaks are refined, odd.
+
+    Returns:
+        As of :func:`decode_msra`.
+    """
+    height, width = heatmaps.shape[2:]
+    places, scores = _peaks(heatmaps)
+    logs = np.log(_blurred(heatmaps, blur_kernel_size).clip(1e-3, 50))
+    at = _around(logs.astype(np.float64), places)
+    middle = at(0, 0)
+    # The mixed derivative is averaged over two of the four quadrants.
+    mixed = at(1, 1) - at(1, 0) - at(0, 1) + 2 * middle
+    mixed = 0.5 * (mixed - at(-1, 0) - at(0, -1) + at(-1, -1))
+    ridge = np.finfo(np.float32).eps  # keeps flat maps where they are
+    step = _newton(
+        [0.5 * (at(1, 0) - at(-1, 0)), 0.5 * (at(0, 1) - at(0, -1))],
+        [
+            at(1, 0) - 2 * middle + at(-1, 0) + ridge,
+            mixed,
+            at(0, 1) - 2 * middle + at(0, -1) + ridge,
+        ],
+    )
+    outer = np.array([width - 1, height - 1])
+    return (places + step) / outer * np.array(input_size), scores
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How to decode heatmaps of one of MMPose's codecs.
+
+    Attributes:
+        decode: From ``(N, K, h, w)``, the crops' size and options to keypoints.
+        options: What ``decode`` needs to know of the codec's own parameters.
+        encoding: Parameters that only matter in training.
+        fixed: Parameters that must have this value if they are there.
+    """
+
+    decode: Callable[..., Decoded]
+    options: tuple[str, ...]
+    encoding: tuple[str, ...] = ()
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+
+DECODERS = {
+    'MSRAHeatmap': Codec(decode_msra, ('unbiased', 'blur_kernel_size'), ('sigma',)),
+    'UDPHeatmap': Codec(
+        decode_udp,
+        ('blur_kernel_size',),
+        ('sigma', 'radius_factor'),
+        dict(heatmap_type='gaussian'),
+    ),
+}
+"""MMPose's codec to how it is decoded."""
+
+
+def check_codec(contract: Contract) -> dict[str, Any]:
+    """Options of the decoder of a contract's codec.
+
+    Raises:
+        ValueError: If the codec, or one of its parameters, is not known here.
+    """
+    codec = DECODERS.get(contract.codec)
+    if codec is None:
+        raise ValueError(
+            f'codec must be one of {tuple(DECODERS)}, got {contract.codec!r}: other '
+            'codecs cannot be decoded without MMPose yet'
+        )
+    for name, value in contract.codec_options.items():
+        wanted = codec.fixed.get(name, value)
+        if name not in (*codec.options, *codec.encoding, *codec.fixed):
+            raise ValueError(f'{contract.codec} has no parameter {name!r}')
+        if value != wanted:
+            raise ValueError(
+                f'{name} of {contract.codec} must be {wanted!r}, got {value!r}'
+            )
+    given = contract.codec_options.items()
+    return {name: value for name, value in given if name in codec.options}
+
+
+def decode(heatmaps: Array, contract: Contract) -> Decoded:
+    """Keypoints of heatmaps.
+
+    Args:
+        heatmaps: ``(N, K, h, w)``.
+        contract: Of the network.
+
+    Returns:
+        ``(N, K, 2)`` in pixels of the crop, ``(N, K)`` values at the peaks.
+
+    Raises:
+        ValueError: If the codec is not known.
+    """
+    options = check_codec(contract)
+    found = DECODERS[contract.codec].decode
+    return found(np.asarray(heatmaps, np.float32), contract.input_size, **options)

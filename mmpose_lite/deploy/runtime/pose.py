@@ -1,0 +1,135 @@
+"""Poses of people in images, from an exported network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .codecs import Array, check_codec, decode
+from .contract import Contract, load_contract
+from .crops import centers_and_scales, check_boxes, check_image, cut, to_image
+from .engines import open_model
+
+DEFAULT_BATCH = 16
+
+
+class PoseRuntime:
+    """An exported network that finds the keypoints of people in boxes.
+
+    It computes what MMPose's top-down inference does, to 0.1 px, without torch and
+    MMPose. One object may be used by one thread at a time.
+
+    Args:
+        file: The model (``.onnx`` or ``.xml``), its contract beside it.
+        threads: Of the engine.
+        engine: ``'onnxruntime'`` or ``'openvino'``; None is the format's own.
+        hint: Number format to compute in, ``'bf16'`` only with OpenVINO: faster on
+            processors that have it, and less exact.
+
+    Attributes:
+        contract: Names, sizes and origin of the network.
+
+    Raises:
+        OSError: If a file is missing.
+        ValueError: If a file is not what was exported, before any engine sees it, or
+            an argument is out of range.
+        ImportError: If the engine is not installed.
+    """
+
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        threads: int = 1,
+        engine: str | None = None,
+        hint: str = 'f32',
+    ) -> None:
+        self.contract, contents = load_contract(file)
+        check_codec(self.contract)
+        opened = open_model(contents, self.contract, engine, threads, hint)
+        if opened.contract and Contract.from_json(opened.contract) != (
+            self.contract.inner()
+        ):
+            raise ValueError(
+                f'{os.fspath(file)} holds another contract than the file beside it'
+            )
+        self._run = opened.run
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        boxes: ArrayLike | None = None,
+        flip_test: bool = False,
+        batch: int | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Find the keypoints of the person in each box.
+
+        Args:
+            image: ``(H, W, 3)``, BGR, bytes.
+            boxes: ``(N, 4)``: left, top, right, bottom, px; None is the whole image.
+            flip_test: Whether to average with the mirrored crop's heatmaps, which takes
+                twice as long and is a little more exact.
+            batch: Crops per run of the engine; None is what the model was exported
+                for, or 16.
+
+        Returns:
+            Keypoints ``(N, K, 2)`` in pixels of the image, and scores ``(N, K)``.
+
+        Raises:
+            ValueError: If an argument is not as described, or ``batch`` is another than
+                the model's.
+        """
+        check_image(image)
+        regions = centers_and_scales(check_boxes(boxes, image), self.contract)
+        count = len(self.contract.keypoint_names)
+        keypoints = np.empty((len(regions[0]), count, 2), np.float32)
+        scores = np.empty(keypoints.shape[:2], np.float32)
+        for part in self._parts(len(keypoints), batch):
+            centers, scales = (values[part] for values in regions)
+            crops = cut(image, centers, scales, self.contract)
+            found, scores[part] = self.decode(self.heatmaps(crops, flip_test))
+            keypoints[part] = to_image(found, centers, scales, self.contract)
+        return keypoints, scores
+
+    def crops(
+        self, image: NDArray[np.uint8], boxes: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
+        """The network's input for boxes of an image, ``(N, 3, H, W)``."""
+        check_image(image)
+        regions = centers_and_scales(check_boxes(boxes, image), self.contract)
+        return cut(image, *regions, self.contract)
+
+    def heatmaps(
+        self, crops: NDArray[np.float32], flip_test: bool = False
+    ) -> NDArray[np.float32]:
+        """The network's output ``(N, K, h, w)`` for at most a batch of crops."""
+        found = self._padded(crops)
+        if flip_test:
+            mirrored = self._padded(np.ascontiguousarray(crops[..., ::-1]))
+            mirrored = mirrored[..., ::-1][:, self.contract.flip_indices]
+            if self.contract.shift_heatmap:
+                mirrored[..., 1:] = mirrored[..., :-1].copy()
+            found = (found + mirrored) * np.float32(0.5)
+        return found
+
+    def decode(self, heatmaps: Array) -> tuple[Array, Array]:
+        """Keypoints ``(N, K, 2)`` in pixels of the crop, and scores ``(N, K)``."""
+        return decode(heatmaps, self.contract)
+
+    def _parts(self, count: int, batch: int | None) -> Iterator[slice]:
+        fixed = self.contract.batch
+        size = batch or fixed or DEFAULT_BATCH
+        if (batch is not None and batch < 1) or (fixed and size != fixed):
+            wanted = f'{fixed}, as the model was exported for' if fixed else 'above 0'
+            raise ValueError(f'batch must be {wanted}, got {batch}')
+        return (slice(first, first + size) for first in range(0, count, size))
+
+    def _padded(self, crops: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run a batch, with empty crops where it is not full."""
+        fixed, count = self.contract.batch, len(crops)
+        if fixed and count < fixed:
+            crops = np.concatenate([crops, np.zeros_like(crops, shape=(
+                fixed - count, *crops.shape[1:]))])  # fmt: skip
+        return self._run(crops)[:count]

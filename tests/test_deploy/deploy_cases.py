@@ -1,0 +1,132 @@
+"""A small pose estimator as files, and real people: what tests of exports share."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
+from parity import fill_from, own_fill
+
+from mmpose_lite.deploy import Contract, Request, export
+from mmpose_lite.deploy.runtime import digests
+
+CONFIG = """
+default_scope = 'mmpose'
+codec = dict(input_size=(64, 96), heatmap_size=(16, 24), sigma=2, {codec})
+model = dict(
+    type='TopdownPoseEstimator',
+    data_preprocessor=dict(
+        type='PoseDataPreprocessor', bgr_to_rgb=True,
+        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(
+        type='mmpose_lite.LiteHRNet',
+        arch=dict(
+            num_modules=(1, 1), channels=((8, 16), (8, 16, 24)), stem_channels=8,
+            unit='ccw',
+        ),
+    ),
+    head=dict(
+        type='HeatmapHead', in_channels=8, out_channels=17, deconv_out_channels=None,
+        loss=dict(type='KeypointMSELoss', use_target_weight=True), decoder=codec,
+    ),
+    test_cfg=dict(flip_test=True, flip_mode='heatmap', shift_heatmap={shift}),
+)
+test_dataloader = dict(dataset=dict(
+    type='CocoDataset',
+    pipeline=[
+        dict(type='LoadImage'),
+        dict(type='GetBBoxCenterScale'),
+        dict(type='TopdownAffine', input_size=codec['input_size'], use_udp={udp}),
+        dict(type='PackPoseInputs'),
+    ],
+))
+"""
+KINDS = {
+    'msra': dict(codec="type='MSRAHeatmap'", shift=True, udp=False),
+    'dark': dict(codec="type='MSRAHeatmap', unbiased=True", shift=True, udp=False),
+    'udp': dict(codec="type='UDPHeatmap'", shift=False, udp=True),
+}
+"""Codec to what a config says of it."""
+WEIGHTS = 'wider_naive_litehrnet18_tinypose_256_192.pth'
+
+
+@dataclass(frozen=True)
+class Files:
+    """A config and a checkpoint."""
+
+    config: Path
+    checkpoint: Path
+
+
+def write_estimator(folder, kind='msra', replace=None):
+    """Config and random weights in a folder; ``replace`` changes the config's text."""
+    text = CONFIG.format(**KINDS[kind])
+    for old, new in (replace or {}).items():
+        assert old in text
+        text = text.replace(old, new)
+    files = Files(folder / 'small.py', folder / 'small.pth')
+    files.config.write_text(text)
+    write_weights(files)
+    return files
+
+
+def write_weights(files):
+    """Random weights for a config."""
+    model = Config.fromfile(files.config).model
+    model.backbone.pop('init_cfg', None)
+    init_default_scope('mmpose')
+    network = MODELS.build(model)
+    fill_from(network, own_fill)
+    torch.save({'state_dict': network.state_dict()}, files.checkpoint)
+
+
+def export_small(files, out, **options):
+    """Export a small estimator, compared on two drawn people.
+
+    Random networks have maps without clear peaks, which decoding may move anywhere:
+    what is compared by default are heatmaps and the median.
+    """
+    options = dict(people=2, tolerance=dict(p95=1e3, max=1e3)) | options
+    return export(
+        Request(str(files.config), str(files.checkpoint), str(out), **options)
+    )
+
+
+def people(shared, split='val'):
+    """Path and box of each of coco_mini's people."""
+    root = shared / 'data' / 'coco_mini'
+    path = root / 'annotations' / f'person_keypoints_{split}2017.json'
+    content = json.loads(path.read_text())
+    names = {image['id']: image['file_name'] for image in content['images']}
+    for record in content['annotations']:
+        if record['num_keypoints'] and not record['iscrowd']:
+            x, y, w, h = record['bbox']
+            image = root / f'{split}2017' / names[record['image_id']]
+            yield image, np.array([[x, y, x + w, y + h]])
+
+
+def contract(**changes):
+    """A contract of 17 keypoints, some of it changed."""
+    defaults = dict(
+        mean=(123.675, 116.28, 103.53),
+        std=(58.395, 57.12, 57.375),
+        channel_order='rgb',
+        input_size=(64, 96),
+        heatmap_size=(16, 24),
+        codec='MSRAHeatmap',
+        codec_options=dict(sigma=2),
+        use_udp=False,
+        box_padding=1.25,
+        flip_test=True,
+        shift_heatmap=True,
+        keypoint_names=tuple(f'k{i}' for i in range(17)),
+        skeleton=((0, 1), (1, 16)),
+        flip_pairs=((1, 2), (3, 4)),
+        sha256=digests({'.onnx': b'a model'}),
+    )
+    return Contract(**{**defaults, **changes})

@@ -1,0 +1,65 @@
+"""Real weights on real people: what MMPose's own inference finds, to 0.1 px."""
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+from deploy_cases import WEIGHTS, people
+from mmpose.apis import inference_topdown
+
+from mmpose_lite.deploy import PoseRuntime, Request, export
+from mmpose_lite.deploy.estimator import load_estimator, read_config
+
+pytestmark = pytest.mark.slow
+NAME = 'td-hm_wider-naive-litehrnet-18{}_8xb64-210e_coco-256x192.py'
+CODECS = {'msra': NAME.format(''), 'udp': NAME.format('_udp')}
+LIMIT = 0.1
+"""px of the image."""
+
+
+@pytest.fixture(scope='module', params=CODECS)
+def exported(request, shared, tmp_path_factory):
+    """MMPose's estimator, and the same as ONNX and for OpenVINO."""
+    config = ROOT / 'configs' / 'litehrnet' / CODECS[request.param]
+    weights, folder = shared / 'weights' / WEIGHTS, tmp_path_factory.mktemp('real')
+    root = shared / 'data' / 'coco_mini'
+    images = (root / 'annotations/person_keypoints_val2017.json', root / 'val2017')
+    runtimes = []
+    for suffix, form, batch in (('onnx', 'onnx', None), ('xml', 'openvino', 2)):
+        out = folder / f'model.{suffix}'
+        done = export(
+            Request(
+                *map(str, (config, weights, out)),
+                format=form,
+                batch=batch,
+                images=tuple(map(str, images)),
+                people=6,
+            )
+        )
+        assert done.difference.max < LIMIT
+        runtimes.append(PoseRuntime(out))
+    return load_estimator(read_config(config), weights), runtimes
+
+
+@pytest.mark.parametrize('flip', [False, True], ids=['plain', 'flip'])
+def test_people(exported, shared, flip, monkeypatch):
+    estimator, runtimes = exported
+    test_cfg = dict(estimator.test_cfg, flip_test=flip)
+    monkeypatch.setattr(estimator, 'test_cfg', test_cfg)
+    for path, box in [*people(shared), *people(shared, 'train')][::5]:
+        image = cv2.imread(str(path))
+        theirs = inference_topdown(estimator, image, box)[0].pred_instances
+        for runtime in runtimes:
+            keypoints, scores = runtime(image, box, flip_test=flip)
+            np.testing.assert_allclose(keypoints, theirs.keypoints, rtol=0, atol=LIMIT)
+            np.testing.assert_allclose(scores, theirs.keypoint_scores, atol=1e-3)
+
+
+def test_whole_image(exported, shared):
+    estimator, runtimes = exported
+    image = cv2.imread(str(next(people(shared))[0]))
+    theirs = inference_topdown(estimator, image)[0].pred_instances
+    for runtime in runtimes:
+        flip = estimator.test_cfg['flip_test']
+        keypoints, _ = runtime(image, flip_test=flip)
+        np.testing.assert_allclose(keypoints, theirs.keypoints, rtol=0, atol=LIMIT)
