@@ -57,6 +57,8 @@ def parse_args() -> argparse.Namespace:
     add('--gains', nargs='*', metavar='MODEL', help='also what each rewrite gains')
     add('--time-gains', action='store_true', help='and its time, on all engines')
     add('--only', action='store_true', help='only what is asked for with "also"')
+    add('--keep', type=Path, metavar='FOLDER', help='keep exported networks there')
+    add('--prepare', action='store_true', help='only fill --keep, without timing')
     add('--cpu-time', action='store_true', help='processor time, on a busy machine')
     add('--reuse', action='store_true', help='take latencies from --out')
     add(
@@ -92,6 +94,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
         check_available(engine)
     offered = dict.fromkeys(p for e in engines for p in known.get(e, ()))
     usual = 'mmpose-litehrnet-18'
+    if args.prepare and args.keep is None:
+        raise ValueError('--prepare needs --keep FOLDER, else it would be for nothing')
     for document in args.update_readme or ():
         check_markers(document)
     choose([args.bound] if args.bound else [])
@@ -131,7 +135,8 @@ def measure(args: argparse.Namespace, plan: Plan, bar: Progress) -> Results:
         text = (args.out / 'results.json').read_text(encoding='utf-8')
         results = Results.from_data(json.loads(text))
     elif not args.only:
-        results = run(plan, advance, partial(write_report, args.out))
+        save = partial(write_report, args.out)
+        results = run(plan, advance, save, args.keep, not args.prepare)
     for name, job in more(args, plan, advance).items():
         results.errors.pop(name, None)
         try:
@@ -148,8 +153,10 @@ def more(
     """What is measured beside latencies, if asked for."""
     jobs: dict[str, Callable[[], dict]] = {}
     if args.gains:
-        gains = partial(measure_gains, plan, args.gains, args.time_gains, advance)
-        jobs['gains'] = gains
+        timed = args.time_gains and not args.prepare
+        jobs['gains'] = partial(
+            measure_gains, plan, args.gains, timed, advance, args.keep
+        )
     if args.training:
         progress = partial(advance, 'training')
         jobs['training'] = partial(measure_training, plan.setting, progress=progress)

@@ -49,19 +49,18 @@ def check() -> None:
         )
 
 
-def convert(network: nn.Module, images: Tensor, path: Path) -> None:
-    """Write a network as a file of LiteRT.
+def convert(network: nn.Module, images: Tensor) -> bytes:
+    """A network as a file of LiteRT.
 
     Args:
         network: In eval mode.
         images: Its only input, of the size that it shall always have.
-        path: Where to.
 
     Raises:
         RuntimeError: If the converter fails, with the end of what it said.
     """
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        program = Path(folder) / 'program.pt2'
+        program, path = (Path(folder) / name for name in ('net.pt2', 'net.tflite'))
         torch.export.save(torch.export.export(network, (images,)), program)
         done = subprocess.run(
             [os.environ[CONVERTER], '-c', SCRIPT, str(program), str(path)],
@@ -71,9 +70,10 @@ def convert(network: nn.Module, images: Tensor, path: Path) -> None:
             text=True,
             check=False,
         )
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:]
-        raise RuntimeError(f'litert-torch: {"".join(last) or done.returncode}')
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:]
+            raise RuntimeError(f'litert-torch: {"".join(last) or done.returncode}')
+        return path.read_bytes()
 
 
 def load(model: bytes, x: Tensor, threads: int) -> Callable[[], list[np.ndarray]]:

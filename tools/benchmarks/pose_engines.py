@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mmpose_lite.analysis import stopwatch
 from mmpose_lite.deploy import EstimatorGraph, optimize, rewrites, to_onnx
+from mmpose_lite.files import write_atomically
 
 from . import engines, litert
 from .contestants import AS_IS, OPTIMIZED, STRAIGHTFORWARD, Contestant, build, settle
@@ -144,11 +145,12 @@ class Workshop:
         network = in_form(self.estimator, form, 'graph', self.size)
         graph, images = EstimatorGraph(network).eval(), random_images(batch, self.size)
         if path.suffix == '.tflite':
-            litert.convert(graph, images, path)
+            data = litert.convert(graph, images)
         elif form == STRAIGHTFORWARD:
-            path.write_bytes(export_plainly(graph, images))
+            data = export_plainly(graph, images)
         else:
-            path.write_bytes(to_onnx(graph, images, batch=batch))
+            data = to_onnx(graph, images, batch=batch)
+        write_atomically(path, data)
 
 
 class Runner:

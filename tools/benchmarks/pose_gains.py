@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import torch
 
@@ -65,7 +66,11 @@ def count_gains(plan: Plan, report: Report) -> dict[str, dict[str, list[dict]]]:
 
 
 def measure_gains(
-    plan: Plan, names: Sequence[str], timed: bool, report: Report
+    plan: Plan,
+    names: Sequence[str],
+    timed: bool,
+    report: Report,
+    kept: Path | None = None,
 ) -> dict:
     """What every rewrite of some networks gains; the times of batch 1 if asked for.
 
@@ -74,6 +79,7 @@ def measure_gains(
         names: Networks of ours.
         timed: Whether to time each step, all steps of a network in turns.
         report: As of ``pose_run.run``.
+        kept: See there.
 
     Raises:
         ValueError: If a name is unknown, or one of MMPose's.
@@ -83,7 +89,7 @@ def measure_gains(
         plan, contestants=chosen, baseline=chosen[0].name, batches=(1,), steps=True
     )
     counts = count_gains(steps, report)
-    times = run(steps, report, lambda results: None) if timed else None
+    times = run(steps, report, lambda results: None, kept) if timed else None
     return dict(
         titles={one.name: one.title for one in chosen},
         counts=counts,

@@ -16,6 +16,7 @@ from mmpose_lite.analysis import Isolated, interleave
 from .contestants import AP_SIZE, Contestant, published
 from .pose_engines import Runner, Workshop, difference
 from .pose_plan import FORMATS, Entry, Plan, describe, exported, groups
+from .pose_prepared import Costing, References, find, keep, place
 from .pose_results import Results, Row
 
 # In f32 outputs may differ by this from PyTorch's, relative to the largest.
@@ -39,24 +40,34 @@ def begin(plan: Plan) -> Results:
     return Results(describe(plan), plan.baseline, contestants)
 
 
-def run(plan: Plan, report: Report, save: Callable[[Results], None]) -> Results:
+def run(
+    plan: Plan,
+    report: Report,
+    save: Callable[[Results], None],
+    kept: Path | None = None,
+    timed: bool = True,
+) -> Results:
     """Measure everything.
 
     Args:
         plan: What.
         report: Told of every step.
         save: Given the results so far after every group.
+        kept: Folder where counted and exported networks are kept for another run.
+        timed: Whether to go on when all are prepared.
 
     Returns:
         The results. What failed is in them with its reason; the rest went on.
     """
     results = begin(plan)
-    with TemporaryDirectory() as folder:
-        kit = Kit(plan, Path(folder), results)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) if kept is None else place(kept, plan)
+        folder.mkdir(parents=True, exist_ok=True)
+        kit = Kit(plan, folder, results)
         kit.prepare(report)
         save(results)
         number = 0
-        for batch in plan.batches:
+        for batch in plan.batches if timed else ():
             names = kit.ready(batch)
             entries = [e for e in plan.entries(batch) if e.contestant in names]
             for part in groups(entries, plan.baseline, plan.group):
@@ -82,7 +93,7 @@ class Kit:
         self.results = results
         self.known = {c.name: c for c in plan.contestants}
         self.references: dict[tuple[str, int], list[np.ndarray]] = {}
-        self.faults: dict[tuple[str, str, int], str] = {}
+        self.faults: dict[Path, str] = {}
 
     def ready(self, batch: int) -> set[str]:
         """Names of those whose reference outputs are known."""
@@ -110,17 +121,35 @@ class Kit:
 
     def _prepare(self, contestant: Contestant) -> None:
         plan, name = self.plan, contestant.name
-        with Isolated(Workshop, contestant, plan.setting, method='fork') as shop:
-            self.results.costs[name] = shop.ask('costs', contestant.forms)
-            for batch in plan.batches:
-                self.references[name, batch] = shop.ask('reference', batch)
-                wanted = [e for e in plan.entries(batch) if e.contestant == name]
-                paths = {(e.form, self.path(e)) for e in wanted}
-                for form, path in sorted((f, p) for f, p in paths if p is not None):
-                    try:
-                        shop.ask('export', form, batch, path)
-                    except Failure as error:
-                        self.faults[name, form, batch] = last_line(error)
+        paths = {
+            path: (e.form, batch)
+            for batch in plan.batches
+            for e in plan.entries(batch)
+            if e.contestant == name and (path := self.path(e)) is not None
+        }
+        kept = find(self.folder, name, plan.batches)
+        if kept is None or not all(path.is_file() for path in paths):
+            kept = self._make(contestant, paths)
+            keep(self.folder, name, *kept)
+        self.results.costs[name], references = kept
+        for batch, outputs in references.items():
+            self.references[name, batch] = outputs
+
+    def _make(
+        self, contestant: Contestant, paths: dict[Path, tuple[str, int]]
+    ) -> tuple[Costing, References]:
+        """Count, run and export a network."""
+        with Isolated(Workshop, contestant, self.plan.setting, method='fork') as shop:
+            costs = shop.ask('costs', contestant.forms)
+            references = {b: shop.ask('reference', b) for b in self.plan.batches}
+            for path, (form, batch) in paths.items():
+                if path.is_file():
+                    continue
+                try:
+                    shop.ask('export', form, batch, path)
+                except Failure as error:
+                    self.faults[path] = last_line(error)
+        return costs, references
 
     def time_group(
         self, entries: Sequence[Entry], number: int, report: Callable
@@ -149,10 +178,9 @@ class Kit:
 
     def _start(self, row: Row) -> Isolated:
         entry = row.entry
-        fault = self.faults.get((entry.contestant, entry.form, entry.batch))
         path = self.path(entry)
-        if fault is not None and path is not None:
-            raise RuntimeError(f'not exported: {fault}')
+        if path in self.faults:
+            raise RuntimeError(f'not exported: {self.faults[path]}')
         contestant = self.known[entry.contestant]
         return Isolated(
             Runner, contestant, entry, self.plan.setting, path, method='fork'
