@@ -5,7 +5,8 @@ comment directly before it says otherwise. The comments that mean something:
 
 - ``<!-- not run: REASON -->``;
 - ``<!-- run by: tests/test_x.py -->``, which must mention the tools of the block;
-- ``<!-- slow -->``: run, but the page's test is a slow one;
+- ``<!-- slow -->``: run, but the page's test is a slow one; another may follow, as in
+  ``<!-- slow; file: name.py -->``;
 - ``<!-- file: name.py -->``: run, and kept under this name for the blocks after it;
 - ``<!-- fragment of: CONFIG -->``: part of a config; it is put on top of that config;
 - ``<!-- with A for B -->``: run with the text A in the place of B.
@@ -30,8 +31,9 @@ PAGES = sorted([*ROOT.glob('README*.md'), *ROOT.glob('docs/*.md')])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 LANGUAGES = {'python': 'python', 'bash': 'bash', 'shell': 'bash', 'sh': 'bash'}
 MARKERS = re.compile(
-    r'not run: (?P<reason>.+)|run by: (?P<test>\S+)|(?P<slow>slow)|file: (?P<file>\S+)'
-    r'|fragment of: (?P<base>\S+)|with (?P<put>\S+) for (?P<place>\S+)'
+    r'(?:(?P<slow>slow)(?:; |$))?(?:not run: (?P<reason>.+)|run by: (?P<test>\S+)|'
+    r'file: (?P<file>\S+)|fragment of: (?P<base>\S+)|'
+    r'with (?P<put>\S+) for (?P<place>\S+)|)'
 )
 FIGURE = re.compile(r'(?<![\w.])\d*\.?\d+(?![\w])')
 
@@ -55,11 +57,9 @@ class Block:
     @property
     def marks(self) -> dict[str, str]:
         """What the comment says: groups of :data:`MARKERS`."""
-        if self.comment is None:
-            return {}
-        found = MARKERS.fullmatch(self.comment)
-        assert found, f'{self.where}: no marker is {self.comment!r}; see documents.py'
-        return {name: text for name, text in found.groupdict().items() if text}
+        found = MARKERS.fullmatch(self.comment or '')
+        groups = found.groupdict() if found else {}
+        return {name: text for name, text in groups.items() if text}
 
     @property
     def is_run(self) -> bool:

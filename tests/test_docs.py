@@ -34,7 +34,7 @@ def own_blocks(page: Path) -> list[documents.Block]:
 
 def page_case(page: Path, name: str):
     """A page as a test case, slow if one of its blocks is."""
-    slow = any('slow' in block.marks for block in own_blocks(page) if block.comment)
+    slow = any('slow' in block.marks for block in own_blocks(page))
     return pytest.param(page, id=name, marks=[pytest.mark.slow] if slow else [])
 
 
@@ -89,6 +89,7 @@ def test_blocks_run(page, scratch, request):
 def test_blocks_not_run_say_why(page):
     for block in documents.blocks(page):
         marks = block.marks
+        assert marks or block.comment is None, f'{block.where}: {block.comment}?'
         if 'reason' in marks:
             assert len(marks['reason']) > 8, f'{block.where}: that is no reason'
         if 'test' in marks:
@@ -248,8 +249,11 @@ def test_collector_sees_blocks_comments_and_figures(tmp_path, monkeypatch):
     assert second.step == dict(where='page.md:14', kind='python', code='print(1)\n')
     assert third.comment is None
     assert third.step['kind'] == 'config'
-    with pytest.raises(AssertionError, match='no marker is'):
-        _ = fourth.is_run
+    assert fourth.comment == 'nonsense'
+    assert fourth.is_run
+    assert not fourth.marks
+    both = documents.Block('here', 'python', 'print()', 'slow; file: a.py')
+    assert both.marks == dict(slow='slow', file='a.py')
     assert documents.figures(page) == ['12', '384', '66.2']
     assert documents.links(page) == ['b.md#c']
     assert list(documents.commands(page)) == ['mim train a    b', 'ls', 'x 99']
