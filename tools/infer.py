@@ -31,7 +31,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add('input', metavar='INPUT', help='image, folder, video or number of a camera')
-    add('--model', required=True, help='name or alias in the zoo, or a config')
+    add(
+        '--model', required=True,
+        help='name or alias in the zoo, a config, or an exported .onnx or .xml',
+    )  # fmt: skip
     add('--weights', help='checkpoint')
     people = parser.add_mutually_exclusive_group()
     people.add_argument('--detector', help='config of mmdet, or a name it knows')
@@ -49,12 +52,27 @@ def parse_args() -> argparse.Namespace:
     add('--draw-boxes', action='store_true')
     add('--frames', type=int, help='stop after so many images')
     add('--device', help='cpu, cuda:0, …; a GPU if there is one')
+    add('--threads', type=int, default=1, help='of the engine of an exported model')
     args = parser.parse_args()
     if not args.out and not args.json:
         parser.error('nothing to do: give --out FOLDER, --json FILE or both')
     if args.detector_weights and not args.detector:
         parser.error('--detector-weights needs --detector')
     return args
+
+
+def open_poser(args: argparse.Namespace) -> inf.PoseInferencer | inf.ExportedPoser:
+    """The model, with the detector if there is one."""
+    detector = args.detector, args.detector_weights
+    if Path(args.model).suffix not in inf.EXPORTED:
+        return mmpose_lite.inferencer(
+            args.model, args.weights, detector=detector[0],
+            detector_weights=detector[1], device=args.device,
+        )  # fmt: skip
+    if args.weights:
+        raise ValueError(f'--weights: {args.model} holds its weights already')
+    found = inf.Detector(*detector, args.device) if args.detector else None
+    return inf.ExportedPoser(args.model, found, args.threads)
 
 
 def run(args: argparse.Namespace) -> inf.Done:
@@ -65,13 +83,7 @@ def run(args: argparse.Namespace) -> inf.Done:
     sink = album(args.out, source) if args.out else None
     if args.json:
         Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-    poser = mmpose_lite.inferencer(
-        args.model,
-        args.weights,
-        detector=args.detector,
-        detector_weights=args.detector_weights,
-        device=args.device,
-    )
+    poser = open_poser(args)
     painter = inf.Painter(poser.visualizer, args.keypoint_threshold, args.draw_boxes)
     total = min(filter(None, (source.total, args.frames)), default=None)
     columns = (
@@ -102,7 +114,7 @@ def main() -> int:
         done = run(args)
         if args.json:
             inf.write_results(args.json, done.results)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f'error: {error}') from None
     rate = f' ({done.images / done.seconds:.1f} images/s)' if done.seconds else ''
     print(f'{done.images} images, {len(done.results)} people{rate}')

@@ -3,6 +3,7 @@
 from .boxes import BoxFile, as_boxes, read_boxes
 from .detector import Detector
 from .drawing import Album, Film, Painter
+from .exported import ExportedPoser
 from .inferencer import EXPORTED, PoseInferencer, inferencer
 from .results import coco_results, write_results
 from .run import Done, process
@@ -15,6 +16,7 @@ __all__ = [
     'BoxFile',
     'Detector',
     'Done',
+    'ExportedPoser',
     'Film',
     'Frame',
     'Painter',

@@ -29,9 +29,9 @@ def as_boxes(values: Any, where: str = 'boxes') -> np.ndarray:
     """
     try:
         rows = [[*row, 1.0] if len(row) == 4 else [*row] for row in values]
-        boxes = np.array(rows or np.zeros((0, 5)), np.float32)
+        boxes = np.array(rows, np.float32) if rows else np.zeros((0, 5), np.float32)
     except (TypeError, ValueError):
-        boxes = np.zeros(0)
+        boxes = np.zeros(0, np.float32)
     if boxes.ndim != 2 or boxes.shape[1] != 5 or not np.isfinite(boxes).all():
         raise ValueError(
             f'{where} must be rows of [x1, y1, x2, y2] or [x1, y1, x2, y2, score], '

@@ -111,7 +111,7 @@ class Film:
         if self._writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._size = (drawn.shape[1], drawn.shape[0])
-            code = cv2.VideoWriter_fourcc(*'mp4v')
+            code = cv2.VideoWriter.fourcc(*'mp4v')
             self._writer = cv2.VideoWriter(str(self._part), code, self.fps, self._size)
             if not self._writer.isOpened():
                 raise OSError(f'cannot write the video {self.path}')

@@ -64,8 +64,13 @@ class PoseInferencer(Pose2DInferencer):
     ) -> None:
         if weights is not None and os.path.exists(weights):
             read_checkpoint(weights)  # says what is wrong with a file that is refused
+        cfg = Config.fromfile(model) if isinstance(model, str) else model
+        if 'data_mode' not in cfg:
+            # Only MMPose's own configs say it outside of their data sets.
+            whole = cfg.model.type.rpartition('.')[2] != 'BottomupPoseEstimator'
+            cfg.data_mode = 'topdown' if whole else 'bottomup'
         super().__init__(
-            model=model,
+            model=cfg,
             weights=weights,
             device=device,
             scope=scope,

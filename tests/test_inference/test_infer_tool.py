@@ -30,7 +30,8 @@ def tool():
 def call(tool, monkeypatch):
     def run(*arguments, model=NAME, checkpoint=None):
         words = [*arguments, '--model', model, '--device', 'cpu']
-        words += ['--weights', checkpoint or weights()]
+        if checkpoint != 'none':
+            words += ['--weights', checkpoint or weights()]
         monkeypatch.setattr('sys.argv', ['infer.py', *map(str, words)])
         return tool.main()
 

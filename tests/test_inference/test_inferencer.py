@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from mmengine.config import Config
 from mmpose.apis import inference_topdown, init_model
 from mmpose.evaluation.metrics import CocoMetric
 from small_pose import BOXES, NAME, SCENE, pose, weights
 
 import mmpose_lite
-from mmpose_lite.inference import coco_results, find_model
+from mmpose_lite.inference import PoseInferencer, coco_results, find_model
 
 # MMPose's visualizer hands a radius over as an array.
 pytestmark = pytest.mark.filterwarnings(
@@ -139,6 +140,14 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     torch.save(state, tmp_path / 'other.pth')
     with pytest.raises(ValueError, match=f'size mismatch for {key}'):
         mmpose_lite.inferencer(NAME, tmp_path / 'other.pth', device='cpu')
+
+
+def test_config_that_names_no_data_mode():
+    """Such as those of the demonstration and of small data sets."""
+    config = Config.fromfile(find_model('td-hm_xhrnet-toy_1xb16-2e_toy-128x96').config)
+    assert 'data_mode' not in config
+    found = PoseInferencer(config, device='cpu').people(SCENE.image, np.array(BOXES))
+    assert found.pred_instances.keypoints.shape == (len(BOXES), 17, 2)
 
 
 def test_plain_state_dict_with_prefix_loads(tmp_path):
