@@ -1,0 +1,77 @@
+"""Parts of a picture that explains a model: panels over a person, in sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small picture of the person, and what is laid over or beside it.
+
+    Attributes:
+        title: Above it.
+        heat: ``(h, w)`` over the whole crop, from its smallest to its largest value;
+            NaN is drawn grey.
+        low: Value of the darkest colour; the smallest of ``heat`` if not given.
+        rows: ``(h,)``, a strip at the right.
+        columns: ``(w,)``, a strip below.
+        bars: ``(C,)`` within 0 to 1, sorted and drawn as an area below.
+        links: ``(J, J)`` symmetric, lines between keypoints, wide where large.
+        marks: Keypoints that get a dot, ``()`` for none; None for all of them.
+        skeleton: Whether the predicted skeleton is drawn.
+    """
+
+    title: str
+    heat: np.ndarray | None = None
+    low: float | None = None
+    rows: np.ndarray | None = None
+    columns: np.ndarray | None = None
+    bars: np.ndarray | None = None
+    links: np.ndarray | None = None
+    marks: Sequence[int] | None = ()
+    skeleton: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """Panels side by side below a title.
+
+    Attributes:
+        title: What they show.
+        panels: In order.
+        note: A second, smaller line.
+        columns: Panels in a row; more of them are smaller.
+    """
+
+    title: str
+    panels: Sequence[Panel]
+    note: str = ''
+    columns: int = 6
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model made of one person.
+
+    Attributes:
+        crop: The network's input ``(H, W, 3)``, ``uint8`` BGR.
+        keypoints: ``(J, 3)``: predicted x, y in px of the crop, and score.
+        sections: From the prediction to what led to it.
+        pictures: Further pictures of the model itself, ``(h, w, 3)`` ``uint8`` BGR.
+    """
+
+    crop: np.ndarray
+    keypoints: np.ndarray
+    sections: Sequence[Section]
+    pictures: Sequence[np.ndarray] = field(default=())
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most ``most`` of the numbers below ``count``, evenly, both ends included."""
+    if count <= most:
+        return list(range(count))
+    return [int(i) for i in np.linspace(0, count - 1, most).round()]
