@@ -34,7 +34,7 @@ from benchmarks import pose_costs as costs
 from benchmarks import pose_report as report
 from benchmarks.pose_cells import middle_half
 from benchmarks.pose_extras import gain_table
-from benchmarks.pose_plan import Entry, Plan, groups
+from benchmarks.pose_plan import Entry, Plan, check_available, groups
 from benchmarks.pose_results import Results, Row, fastest
 from benchmarks.pose_targets import verdicts
 
@@ -53,7 +53,7 @@ def row(name, form, engine, ms, precision='f32', group=0, batch=1, **options):
 def results(*rows, **options):
     """Results of three networks, the third without AP."""
     about = dict(
-        date='2026-01-02T03:04:05+00:00', cpu='A CPU', cores=2, device='cpu', threads=1,
+        date='2026-01-02T03:04:05+00:00', cpu='A CPU', cores=2, device='CPU', threads=1,
         image_size=[256, 192], rounds=3, warmup=1, group=9, clock='perf_counter',
         load_average=0.0, versions=dict(torch='2'),
     )  # fmt: skip
@@ -193,6 +193,20 @@ def test_rows_of_the_gains():
 def test_wrong_plans_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         plan(**options)
+
+
+def test_cuda_needs_a_build_for_it(monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda, 'is_built', lambda: False)
+    with pytest.raises(ValueError, match='needs a torch built for CUDA, this is 2'):
+        check_available('amp', 'cuda')
+    check_available('eager')
+    setting = pose_engines.Setting(device='cuda')
+    rows = plan(
+        setting=setting, engines=('amp', 'compile'), precisions=('f32', 'f16')
+    ).entries(1)
+    assert [(e.engine, e.precision) for e in rows if e.contestant == 'rtmpose-t'] == [
+        ('amp', 'f16'), ('compile', 'f32'), ('compile', 'f16'),
+    ]  # fmt: skip
 
 
 def test_groups_hold_contestants_together_beside_the_baseline():
@@ -347,7 +361,7 @@ def test_report_is_written_whole(tmp_path):
     )
     pose_files.write_report(tmp_path / 'new', found)
     text = (tmp_path / 'new' / 'results.md').read_text()
-    assert '2026-01-02, A CPU (2 cores), cpu, 1 thread, 256x192 (H x W)' in text
+    assert '2026-01-02, A CPU (2 cores), CPU, 1 thread, 256x192 (H x W)' in text
     assert 'takes 1.50 (1.40–1.60) times as long as mine' in text
     assert 'openvino, optimized) takes 2.0 times as long as all of it' in text
     again = json.loads((tmp_path / 'new' / 'results.json').read_text())
@@ -657,7 +671,7 @@ def test_run_goes_on_when_a_contestant_fails(tmp_path):
         'litehrnet-18', 'shufflenetv2', 'tokenpose-t', '--engines', 'eager,openvino',
         '--precisions', 'f32', '--batch', 1, 2, '--rounds', 2, '--warmup', 1, '--group',
         4, '--input-size', 64, 64, '--cpu-time', '--baseline', 'shufflenetv2', '--out',
-        out, '--update-readme', readme,
+        out, '--update-readme', readme, '--keep', tmp_path / 'kept',
     )  # fmt: skip
     assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
     found = Results.from_data(json.loads((out / 'results.json').read_text()))
@@ -669,6 +683,12 @@ def test_run_goes_on_when_a_contestant_fails(tmp_path):
         assert sorted(one.seconds) == [0, 1]
         assert one.difference < 1e-4
         assert one.megabytes is None or 1 < one.megabytes < 2000
+    kept = [path.name for path in tmp_path.glob('kept/64x64_*/litehrnet-18*')]
+    assert sorted(kept) == [
+        'litehrnet-18.json', 'litehrnet-18_1.npz', 'litehrnet-18_2.npz',
+        'litehrnet-18_as-is_1.onnx', 'litehrnet-18_as-is_2.onnx',
+        'litehrnet-18_optimized_1.onnx', 'litehrnet-18_optimized_2.onnx',
+    ]  # fmt: skip
     mine = found.costs['litehrnet-18']
     assert mine[who.OPTIMIZED].operators < mine[pose_engines.FOLDED].operators
     text = (out / 'results.md').read_text()
@@ -722,6 +742,13 @@ def test_wrong_command_lines_are_answered(tmp_path):
     done = call('litehrnet-18', '--update-readme', readme, '--out', tmp_path)
     assert done.returncode == 1
     assert 'must have markers' in done.stderr
+    done = call('litehrnet-18', '--prepare', '--out', tmp_path)
+    assert done.returncode == 1
+    assert '--prepare needs --keep FOLDER' in done.stderr
+    assert list(tmp_path.iterdir()) == [readme]
+    done = call('--list')
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()][: len(NAMES)] == NAMES
 
 
 def test_digits_follow_the_size():

@@ -91,7 +91,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
     # What litert converts with takes an environment of its own.
     engines = args.engines or tuple(e for e in known if e != 'litert')
     for engine in engines:
-        check_available(engine)
+        check_available(engine, args.device)
     offered = dict.fromkeys(p for e in engines for p in known.get(e, ()))
     usual = 'mmpose-litehrnet-18'
     if args.prepare and args.keep is None:
@@ -158,8 +158,13 @@ def more(
             measure_gains, plan, args.gains, timed, advance, args.keep
         )
     if args.training:
-        progress = partial(advance, 'training')
-        jobs['training'] = partial(measure_training, plan.setting, progress=progress)
+        jobs['training'] = partial(
+            measure_training,
+            plan.setting,
+            # A step takes seconds.
+            rounds=min(plan.rounds, 10),
+            progress=partial(advance, 'training'),
+        )
     if args.bound:
         network = choose([args.bound])[0]
         jobs['bound'] = partial(measure_bound, network, plan.setting, plan.rounds)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 
+import torch
+
+from mmpose_lite.analysis import Isolated
 from mmpose_lite.deploy import rewrites
 
 from . import engines, litert
@@ -162,12 +165,17 @@ def exported(engine: str) -> bool:
     return engine in FORMATS
 
 
-def check_available(engine: str) -> None:
+def check_available(engine: str, device: str = 'cpu') -> None:
     """Make sure that what an engine needs is installed.
 
     Raises:
         ValueError: If not.
     """
+    # Not torch.cuda.is_available, which may begin with CUDA before the forks.
+    if device == 'cuda' and not torch.backends.cuda.is_built():
+        raise ValueError(
+            f'device cuda needs a torch built for CUDA, this is {torch.__version__}'
+        )
     if engine == 'litert':
         litert.check()
     elif exported(engine):
@@ -195,26 +203,42 @@ def groups(entries: Sequence[Entry], baseline: str, size: int) -> list[list[Entr
     return found
 
 
-def describe(plan: Plan) -> dict:
-    """Header of the results."""
-    versions = {}
+def versions() -> dict[str, str]:
+    """Versions of all installed packages that have a say in the results."""
+    found = {}
     for name in PACKAGES:
         try:
-            versions[name] = version(name)
+            found[name] = version(name)
         except PackageNotFoundError:
             continue
-    height, width = plan.setting.image_size
+    return found
+
+
+class _Gpu:
+    """Asked in a process of its own: CUDA that has begun does not survive a fork."""
+
+    def name(self) -> str:
+        """Name of the GPU."""
+        return torch.cuda.get_device_name()
+
+
+def describe(plan: Plan) -> dict:
+    """Header of the results."""
+    setting, device = plan.setting, 'CPU'
+    if setting.device == 'cuda':
+        with Isolated(_Gpu, method='fork') as gpu:
+            device = gpu.ask('name')
     return dict(
         date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
         cpu=cpu_model(),
         cores=os.cpu_count(),
-        device=plan.setting.device,
-        threads=plan.setting.threads,
-        image_size=[height, width],
+        device=device,
+        threads=setting.threads,
+        image_size=list(setting.image_size),
         rounds=plan.rounds,
         warmup=plan.warmup,
         group=plan.group,
-        clock=plan.setting.clock,
+        clock=setting.clock,
         load_average=round(os.getloadavg()[0], 2),
-        versions=versions,
+        versions=versions(),
     )

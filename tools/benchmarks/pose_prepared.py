@@ -14,7 +14,7 @@ from mmpose_lite.files import atomic_file, write_atomically
 from mmpose_lite.paths import config_root
 
 from .pose_costs import Costs
-from .pose_plan import Plan, describe
+from .pose_plan import Plan, versions
 
 Costing = dict[str, Costs]
 References = dict[int, list[np.ndarray]]
@@ -23,7 +23,7 @@ References = dict[int, list[np.ndarray]]
 def place(folder: Path, plan: Plan) -> Path:
     """Where networks of this very code, these packages and this image size are kept."""
     height, width = plan.setting.image_size
-    digest = hashlib.sha256(repr(describe(plan)['versions']).encode())
+    digest = hashlib.sha256(repr(versions()).encode())
     for root in (
         Path(mmpose_lite.__file__).parent,
         config_root(),

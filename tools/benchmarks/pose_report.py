@@ -26,7 +26,8 @@ def header_text(results: Results) -> str:
     return (
         f'{about["date"][:10]}, {about["cpu"]} ({about["cores"]} cores), '
         f'{about["device"]}, {threads} thread{"s" * (threads > 1)}, '
-        f'{height}x{width} (H x W). {versions}.\n\n'
+        f'{height}x{width} (H x W), load average {about["load_average"]:.1f} before. '
+        f'{versions}.\n\n'
         'Timed is the network on a normalised image, backbone and head; weights are '
         'random. Every row runs in a process of its own, all of a group interleaved '
         f'round by round; {about["rounds"]} rounds after {about["warmup"]} that do not '
