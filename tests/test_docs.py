@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -66,23 +68,29 @@ def test_blocks_run(page, scratch, request):
     script = scratch / 'steps.json'
     script.write_text(json.dumps(steps))
     log = scratch / 'log.txt'
+    command = [sys.executable, '-W', 'ignore', ROOT / 'tests/run_document.py', script]
+    variables = {
+        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        'PYTHONPATH': str(ROOT),
+        'PYTHONWARNINGS': 'ignore',
+        'OMP_NUM_THREADS': '1',
+    }
     with log.open('w') as file:
-        done = subprocess.run(
-            [sys.executable, '-W', 'ignore', ROOT / 'tests/run_document.py', script],
+        running = subprocess.Popen(
+            command,
             cwd=scratch,
-            env={
-                **os.environ,
-                'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
-                'PYTHONPATH': str(ROOT),
-                'PYTHONWARNINGS': 'ignore',
-                'OMP_NUM_THREADS': '1',
-            },
+            env={**os.environ, **variables},
             stdout=file,
             stderr=subprocess.STDOUT,
-            check=False,
-            timeout=1500,
+            start_new_session=True,
         )
-    assert done.returncode == 0, log.read_text()[-5000:]
+        try:
+            code = running.wait(timeout=1500)
+        finally:
+            # Also what a block started, if it did not end in time.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+    assert code == 0, log.read_text()[-5000:]
 
 
 @every_page
