@@ -53,7 +53,7 @@ def main() -> None:
         weights = Path(args.weights).name if args.weights else (
             'random: this shows the method, not what a trained model knows'
         )  # fmt: skip
-        kinds = ', '.join(families(model)) or 'no family with an explainer'
+        kinds = ', '.join(families(model)) or 'heatmaps only'
         picture = draw_explanation(
             explained,
             model.dataset_meta,

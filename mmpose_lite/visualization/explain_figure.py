@@ -20,7 +20,7 @@ _TITLE, _LINE = 0.62, 0.155  # of a section's title, and of a line above a panel
 _FOOT = 0.13  # of the crop's size, for strips beside and below it
 _DPI = 100
 _FADED = 0.4  # share of white over the crop below colours
-_PRUNED = (0.54, 0.56, 0.6, 0.93)
+_PRUNED = (0.87, 0.88, 0.9, 1.0)
 _MAP = colormaps['magma']
 _INK, _GREY = '#222222', '#5f6672'
 
@@ -172,7 +172,7 @@ class _Page:
         least = np.nanmin(heat) if low is None else low
         share = np.clip((heat - least) / max(np.nanmax(heat) - least, 1e-12), 0, 1)
         colours = _MAP(np.nan_to_num(share))
-        colours[..., 3] = 0.2 + 0.5 * np.nan_to_num(share)
+        colours[..., 3] = 0.35 + 0.35 * np.nan_to_num(share)
         colours[np.isnan(heat)] = _PRUNED
         rows, columns = self.crop.shape[:2]
         axis.imshow(

@@ -199,7 +199,11 @@ def _named(chain: str, panel: Panel) -> Panel:
 
 
 def _range(values: np.ndarray) -> str:
-    return f'{values.min():.2f} to {values.max():.2f}'
+    """Least and most, with as many digits as tell them apart."""
+    low, high = float(values.min()), float(values.max())
+    pairs = [(f'{low:.{digits}f}', f'{high:.{digits}f}') for digits in (2, 3, 4, 5)]
+    first, last = next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
+    return f'{first} to {last}'
 
 
 def _array(tensor: Tensor) -> np.ndarray:

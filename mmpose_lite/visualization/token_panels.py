@@ -16,7 +16,7 @@ _MOST = 12  # layers
 _PATCHES = 2  # keypoints whose patch is shown as a query
 _NOTE = (
     'mean over heads; below a layer: the share that goes to patches, then least and '
-    'most that a patch gets in %, which are the ends of the colours; grey: pruned'
+    'most that a patch gets in %, which are the ends of the colours; light grey: pruned'
 )
 _GRAPHS = 6  # layers of attention among keypoints
 
@@ -107,7 +107,7 @@ def _patch_sections(
             panels.append(_looks(f'layer {number}', one, front + cell, grid, [joint]))
         if panels:
             title = f'Attention of the patch below “{_plain(names[joint])}”'
-            sections.append(Section(title, panels, 'grey: pruned for it', _MOST))
+            sections.append(Section(title, panels, 'light grey: pruned for it', _MOST))
     return sections
 
 

@@ -97,6 +97,7 @@ def test_unknown_name_is_refused():
 # Its visualizer would like a folder, which only runs of a Runner have.
 @pytest.mark.filterwarnings('ignore:Failed to add:UserWarning')
 @pytest.mark.filterwarnings('ignore:.torch.cuda.amp.autocast:FutureWarning')
+@pytest.mark.filterwarnings('ignore:torch.meshgrid:UserWarning')
 def test_detector_that_mmdet_knows_by_name(tmp_path):
     """A real network with random weights: its boxes mean nothing, but are boxes."""
     name = 'rtmdet_tiny_8xb32-300e_coco'

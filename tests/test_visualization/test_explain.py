@@ -415,7 +415,7 @@ def test_heat_is_dark_where_small_and_grey_where_pruned():
     assert height / width == pytest.approx(1.5, rel=0.05)
     least, most = inside[height // 4, width // 4], inside[height // 4, width * 3 // 4]
     grey = inside[height * 3 // 4, width // 4]
-    assert np.abs(grey - np.array([162, 152, 147])).max() < 12
+    assert np.abs(grey - np.array([230, 224, 222])).max() < 12
     assert np.abs(least - grey).max() > 15
     assert most[2] > most[0]  # bright end of the colours: yellow, not blue
     assert len({tuple(pixel) for pixel in (least, most, grey)}) == 3
@@ -488,3 +488,15 @@ def test_every_family_of_the_table_has_parts_of_its_own():
         find_part(model, ConditionalChannelWeighting), ConditionalChannelWeighting
     )
     assert len({row.part for row in EXPLAINERS.values()}) == len(EXPLAINERS)
+
+
+@pytest.mark.parametrize(
+    ('values', 'text'),
+    [
+        ([0.25, 0.5], '0.25 to 0.50'),
+        ([0.501, 0.504], '0.501 to 0.504'),
+        ([0.5, 0.5], '0.50000 to 0.50000'),
+    ],
+)
+def test_ends_of_a_range_are_told_apart(values, text):
+    assert gates._range(np.array(values)) == text
