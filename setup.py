@@ -64,6 +64,7 @@ setup(
     license='Apache-2.0',
     keywords='human pose estimation, lightweight networks, Lite-HRNet, X-HRNet, MMPose',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={f'{PACKAGE}.deploy.native': ['*.hpp']},
     cmdclass={'build_py': BuildWithConfigs},
     zip_safe=False,
     # 3.11 is what everything was run with; nothing newer than 3.10 is used.

@@ -24,6 +24,7 @@ ALLOWED = {
     # What runs where neither torch nor MMPose is installed; engines are asked for by
     # name.
     'deploy.runtime': ((), ('numpy', 'cv2')),
+    'deploy.native': (('deploy.rewriting', 'files'), ('numpy', 'torch')),
     'deploy': (
         (
             *('deploy.runtime', 'deploy.rewriting', '__init__'),

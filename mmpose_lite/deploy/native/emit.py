@@ -1,0 +1,330 @@
+"""A planned network as C++ text: a list of calls of kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .elementwise import element_loop, permutation
+from .graph import Graph, Node, Term, Value
+from .packing import (
+    Weights,
+    as_floats,
+    blocks,
+    pack_block,
+    pack_depthwise,
+)
+from .planning import Plan, round_up
+from .tables import between
+
+VERSION = 1
+"""Of what a library exports."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What the compiler is given.
+
+    Attributes:
+        text: C++.
+        weights: As they shall lie in memory.
+        names: Kind, shape and module of each operation.
+    """
+
+    text: str
+    weights: bytes
+    names: list[str]
+
+
+class Emitter:
+    """Writes the calls of a network.
+
+    Args:
+        plan: Operations and where maps lie.
+        lanes: Floats of a vector of the machine.
+    """
+
+    def __init__(self, plan: Plan, lanes: int) -> None:
+        self.plan = plan
+        self.lanes = lanes
+        self.weights = Weights()
+        self.scratch = 0
+        self.permutations: dict[tuple[int, ...], str] = {}
+
+    def at(self, value: Value) -> str:
+        """Address of a map and its step."""
+        place = self.plan.places[value]
+        return f'a + {place.start}, {place.stride}'
+
+    def start(self, value: Value) -> str:
+        """Address of a map."""
+        return f'a + {self.plan.places[value].start}'
+
+    def need(self, floats: int) -> None:
+        """Have this much scratch memory."""
+        self.scratch = max(self.scratch, floats)
+
+    def emit(self, node: Node) -> list[str]:
+        """The statements of an operation."""
+        return EMITTERS[node.kind](self, node)
+
+    def added(self, node: Node, term: Term | None) -> str:
+        """What a product is added to."""
+        if term is None:
+            return 'Nothing{}'
+        if term.factors == (1, 1):
+            return f'Same{{{self.at(term.value)}}}'
+        _, height, width, _ = node.output.shape
+        sizes = f'{height}, {width}, {term.factors[0]}, {term.factors[1]}'
+        return f'Lifted<{sizes}>{{{self.at(term.value)}}}'
+
+    def permute(self, index: tuple[int, ...]) -> str:
+        """Name of the function that reorders the channels of a pixel."""
+        return self.permutations.setdefault(index, f'permute{len(self.permutations)}')
+
+
+def _import(emitter: Emitter, node: Node) -> list[str]:
+    batch, height, width, channels = node.inputs[0].shape
+    rows, columns = node.attrs.get('padding', (0, 0))
+    sizes = f'{batch}, {channels}, {height}, {width}, {rows}, {columns}'
+    return [f'import_image({sizes}, image, {emitter.start(node.output)});']
+
+
+def _export(emitter: Emitter, node: Node) -> list[str]:
+    batch, height, width, channels = node.inputs[0].shape
+    place = emitter.at(node.inputs[0])
+    return [f'export_map({batch}, {channels}, {height * width}, {place}, result);']
+
+
+def _pad(emitter: Emitter, node: Node) -> list[str]:
+    batch, height, width, channels = node.inputs[0].shape
+    rows, columns = node.attrs['padding']
+    maps = f'{emitter.at(node.inputs[0])}, {emitter.start(node.output)}'
+    sizes = f'{batch}, {height}, {width}, {rows}, {columns}'
+    return [f'pad<{channels}>({sizes}, {maps});']
+
+
+def _product(
+    emitter: Emitter, node: Node, call: str, before: str, output: Value
+) -> list[str]:
+    """A call for each block of output channels."""
+    weight, bias = as_floats(node.attrs['weight']), as_floats(node.attrs['bias'])
+    activation = node.attrs['activation'].upper()
+    added = emitter.added(node, node.attrs['residual'])
+    lines = []
+    for block in blocks(emitter.plan.room(output), emitter.lanes):
+        packed = emitter.weights.add(pack_block(weight, bias, block))
+        tile = f'{block.lanes}, {block.pixels}, {block.vectors}, {activation}'
+        lines.append(
+            f'{call}<{tile}>({before}, w + {packed}, {emitter.at(output)}, {added}, '
+            f'{block.channel});'
+        )
+    return lines
+
+
+def _pointwise(emitter: Emitter, node: Node) -> list[str]:
+    x = node.inputs[0]
+    before = f'{x.pixels}, {x.channels}, {emitter.at(x)}'
+    return _product(emitter, node, 'pointwise', before, node.output)
+
+
+def _dense(emitter: Emitter, node: Node) -> list[str]:
+    sizes = (*node.inputs[0].shape, *node.attrs['weight'].shape[2:])
+    sizes = (*sizes, *node.attrs['stride'])
+    before = f'{", ".join(map(str, sizes))}, {emitter.start(node.inputs[0])}'
+    return _product(emitter, node, 'dense', before, node.output)
+
+
+def _depthwise(emitter: Emitter, node: Node) -> list[str]:
+    batch, height, width, channels = node.inputs[0].shape
+    weight, bias = as_floats(node.attrs['weight']), as_floats(node.attrs['bias'])
+    kernel, border = weight.shape[2:], node.attrs['padding']
+    stride = node.attrs['stride']
+    if kernel[0] != kernel[1] or border[0] != border[1] or stride[0] != stride[1]:
+        raise ValueError(
+            f'{node.source}: depthwise kernels must be square, got {kernel}'
+        )
+    term, gate = node.attrs['gate'], 'Ungated{}'
+    if term is not None:
+        factors = f'{term.factors[0]}, {term.factors[1]}'
+        gate = f'Gate<{factors}>{{{emitter.at(term.value)}}}'
+    row = round_up((width + 2 * border[0]) * channels, 16)
+    emitter.need(kernel[0] * row)
+    packed = emitter.weights.add(pack_depthwise(weight, bias, emitter.lanes))
+    activation = node.attrs['activation'].upper()
+    return [
+        f'depthwise<{kernel[0]}, {channels}, {activation}>({batch}, {height}, {width}, '
+        f'{border[0]}, {stride[0]}, {emitter.at(node.inputs[0])}, {gate}, '
+        f'w + {packed}, {emitter.at(node.output)}, scratch);'
+    ]
+
+
+def _pool(emitter: Emitter, node: Node) -> list[str]:
+    batch, height, width, channels = node.inputs[0].shape
+    rows, columns = node.attrs['size']
+    maps = f'{emitter.at(node.inputs[0])}, {emitter.at(node.output)}'
+    return [f'pool<{channels}>({batch}, {height}, {width}, {rows}, {columns}, {maps});']
+
+
+def _bilinear(emitter: Emitter, node: Node) -> list[str]:
+    batch, height, width, channels = node.inputs[0].shape
+    rows, columns = node.output.shape[1:3]
+    emitter.need(width * channels)
+    lines = []
+    for name, before, after in (('across', height, rows), ('along', width, columns)):
+        first, second, share = between(before, after, node.attrs['corners'])
+        for part, numbers in (('first', first), ('second', second)):
+            values = ', '.join(map(str, numbers))
+            lines.append(f'static const int {name}_{part}[] = {{{values}}};')
+        values = ', '.join(f'{float(s).hex()}f' for s in share)
+        lines.append(f'static const float {name}_share[] = {{{values}}};')
+        parts = f'{name}_first, {name}_second, {name}_share'
+        lines.append(f'const Between {name} = {{{parts}}};')
+    maps = f'{emitter.at(node.inputs[0])}, {emitter.at(node.output)}'
+    sizes = f'{batch}, {height}, {width}, {rows}, {columns}'
+    added = emitter.added(node, node.attrs['addend'])
+    call = f'bilinear<{channels}>({sizes}, across, along, {maps}, {added}, scratch);'
+    return [*lines, call]
+
+
+def _map(emitter: Emitter, node: Node) -> list[str]:
+    terms = [
+        (
+            term,
+            emitter.plan.places[term.value],
+            term.index and emitter.permute(term.index),
+        )
+        for term in node.attrs['terms']
+    ]
+    return element_loop(node, terms, emitter.plan.places[node.output])
+
+
+def _axis_gate(emitter: Emitter, node: Node) -> list[str]:
+    x, output = node.inputs[0], node.output
+    batch, height, width, channels = x.shape
+    place, out = emitter.plan.places[x], emitter.plan.places[output]
+    rows = node.attrs['rows']
+    along, across = (height, width) if rows else (width, height)
+    steps = (width * place.stride, place.stride)
+    steps = steps if rows else steps[::-1]
+    query = as_floats(node.attrs['query'])[0]
+    query = (query[:, 0, :] if rows else query[:, :, 0]).T
+    values = round_up(along * channels, 16)
+    emitter.need(values + across * emitter.lanes)
+    add = emitter.weights.add
+    placed = [add(query)]
+    placed += [add(as_floats(node.attrs[name])) for name in ('scale', 'shift')]
+    weight = as_floats(node.attrs['weight'])[:, :, None, None]
+    bias = as_floats(node.attrs['bias'])
+    lines = [
+        f'axis_values<{channels}>({along}, {across}, {steps[0]}, {steps[1]}, x, '
+        f'w + {placed[0]}, scratch, scratch + {values});'
+    ]
+    for block in blocks(channels, emitter.lanes):
+        packed = add(pack_block(weight, bias, block))
+        lines.append(
+            f'pointwise<{block.lanes}, {block.pixels}, {block.vectors}, NONE>({along}, '
+            f'{channels}, scratch, {channels}, w + {packed}, y, {out.stride}, '
+            f'Nothing{{}}, {block.channel});'
+        )
+    eps = float(node.attrs['eps']).hex()
+    lines.append(
+        f'norm_gate<{channels}>({along}, y, {out.stride}, w + {placed[1]}, '
+        f'w + {placed[2]}, {eps}f);'
+    )
+    maps = (
+        f'const float* x = {emitter.start(x)} + b * {height * width * place.stride}L;',
+        f'float* y = {emitter.start(output)} + b * {along * out.stride}L;',
+    )
+    body = [f'  {line}' for line in (*maps, *lines)]
+    return [f'for (int b = 0; b < {batch}; ++b) {{', *body, '}']
+
+
+EMITTERS: dict[str, Callable[[Emitter, Node], list[str]]] = {
+    'import': _import,
+    'export': _export,
+    'pad': _pad,
+    'pointwise': _pointwise,
+    'dense': _dense,
+    'depthwise': _depthwise,
+    'pool': _pool,
+    'bilinear': _bilinear,
+    'map': _map,
+    'axis_gate': _axis_gate,
+}
+"""Kind of operation to what writes its statements."""
+
+FRAME = """\
+// A network compiled by mmpose_lite, which reads the symbols below.
+#include "kernels.hpp"
+
+#include "frame.hpp"
+
+WEIGHTS("weights.bin")
+
+{functions}
+static void network(const float* image, float* result, float* a, float* scratch) {{
+  const float* const w = weights;
+{calls}}}
+
+extern "C" {{
+EXPORT long long mmpose_lite_native_contract[] = {{{contract}}};
+EXPORT const char* mmpose_lite_native_names[] = {{{names}}};
+
+EXPORT void mmpose_lite_native_run(const float* image, float* result, float* arena) {{
+  network(image, result, arena, arena + {arena});
+}}
+}}
+"""
+
+
+def _label(node: Node) -> str:
+    """Kind, shapes and module of an operation."""
+    shapes = ' '.join('x'.join(map(str, v.shape[1:])) for v in node.inputs)
+    made = 'x'.join(map(str, node.output.shape[1:]))
+    return f'{node.kind} | {shapes} -> {made} | {node.source}'
+
+
+def work(node: Node) -> int:
+    """Multiply-adds of an operation of which those are the work."""
+    if node.kind in ('pointwise', 'dense', 'depthwise'):
+        return node.output.pixels * math.prod(node.attrs['weight'].shape)
+    return 0
+
+
+def emit(graph: Graph, plan: Plan, lanes: int) -> Program:
+    """Write a network.
+
+    Args:
+        graph: The network.
+        plan: Where its maps lie.
+        lanes: Floats of a vector of the machine.
+    """
+    emitter = Emitter(plan, lanes)
+    calls, names = [], []
+    for number, node in enumerate(plan.nodes):
+        label = _label(node)
+        names.append(f'{label} | {work(node)}')
+        lines = ''.join(f'    {line}\n' for line in emitter.emit(node))
+        calls.append(f'  {{  // {label}\n    TIMED({number})\n{lines}  }}\n')
+    functions = [
+        permutation(name, index, lanes) for index, name in emitter.permutations.items()
+    ]
+    batch, height, width, channels = graph.image.shape
+    made = plan.nodes[-1].inputs[0].shape
+    # Some are read beyond their last channel, though what is there is not used.
+    arena = plan.size + 64
+    contract = (
+        *(VERSION, lanes, batch, channels, height, width),
+        *(made[0], made[3], made[1], made[2]),
+        *(arena + emitter.scratch + 64, len(names)),
+    )
+    text = FRAME.format(
+        functions=''.join(functions),
+        calls=''.join(calls),
+        contract=', '.join(map(str, contract)),
+        names=', '.join(f'"{name}"' for name in names),
+        arena=arena,
+    )
+    return Program(text, emitter.weights.contents(), names)

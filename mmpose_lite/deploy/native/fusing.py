@@ -1,0 +1,183 @@
+"""Fewer passes over memory: what follows an operation element by element joins it."""
+
+from __future__ import annotations
+
+import math
+
+from .graph import Graph, Node, Term, Value
+
+WITH_ACTIVATION = ('pointwise', 'dense', 'depthwise', 'map')
+WITH_RESIDUAL = ('pointwise', 'dense')
+
+
+def fuse(graph: Graph) -> Graph:
+    """Join operations of a graph, which is changed."""
+    for step in (
+        drop_unused,
+        pad_image,
+        join_activations,
+        inline_terms,
+        drop_unused,
+        join_sums,
+        join_gates,
+        drop_unused,
+    ):
+        step(graph)
+    return graph
+
+
+def drop_unused(graph: Graph) -> None:
+    """Leave out what nobody reads."""
+    needed: set[Value] = set()
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if node.kind == 'export' or node.output in needed:
+            needed.update(node.inputs)
+            kept.append(node)
+    graph.nodes = kept[::-1]
+
+
+def _take_over(graph: Graph, node: Node, follower: Node) -> None:
+    """Let ``node`` write what ``follower`` did, which goes."""
+    node.output = follower.output
+    node.output.node = node
+    graph.nodes.remove(follower)
+
+
+def pad_image(graph: Graph) -> None:
+    """Lay the image out with the borders that its only reader wants."""
+    uses = graph.uses()
+    for node in [n for n in graph.nodes if n.kind == 'pad']:
+        before = node.inputs[0].node
+        assert before is not None
+        if before.kind == 'import' and uses[node.inputs[0]] == 1:
+            before.attrs['padding'] = node.attrs['padding']
+            _take_over(graph, before, node)
+
+
+def join_activations(graph: Graph) -> None:
+    """Apply an activation while its only input is written."""
+    uses = graph.uses()
+    for node in [n for n in graph.nodes if n.kind == 'map']:
+        terms, before = node.attrs['terms'], node.inputs[0].node
+        alone = len(terms) == 1 and terms[0].plain and uses[node.inputs[0]] == 1
+        if not alone or before is None or before.kind not in WITH_ACTIVATION:
+            continue
+        if before.attrs['activation'] == 'none':
+            before.attrs['activation'] = node.attrs['activation']
+            _take_over(graph, before, node)
+
+
+def _compose(outer: Term, inner: Term) -> Term:
+    """A term of a term."""
+    index = inner.index
+    if outer.index is not None:
+        order = outer.index
+        index = order if index is None else tuple(index[i] for i in order)
+    factors = (
+        outer.factors[0] * inner.factors[0],
+        outer.factors[1] * inner.factors[1],
+    )
+    return Term(inner.value, outer.scale * inner.scale, factors, index)
+
+
+def inline_terms(graph: Graph) -> None:
+    """Read what a term is made of instead of the term."""
+    uses = graph.uses()
+    for node in graph.nodes:
+        if node.kind != 'map':
+            continue
+        terms: list[Term] = []
+        for term in node.attrs['terms']:
+            inner = term.value.node
+            terms.extend(_parts(node, term, inner, uses[term.value]))
+        node.attrs['terms'] = terms
+        node.inputs = [term.value for term in terms]
+
+
+def _parts(node: Node, term: Term, inner: Node | None, uses: int) -> list[Term]:
+    """A term, or what it is made of where that costs no more."""
+    if inner is None or inner.kind != 'map' or inner.attrs['activation'] != 'none':
+        return [term]
+    parts = inner.attrs['terms']
+    # A sum of small maps is better made before it is up-sampled.
+    nested = (
+        uses == 1 and term.plain and inner.attrs['operator'] == node.attrs['operator']
+    )
+    if len(parts) == 1 or nested:
+        return [_compose(term, part) for part in parts]
+    return [term]
+
+
+def join_sums(graph: Graph) -> None:
+    """Let convolutions add what their output is to be added to."""
+    uses = graph.uses()
+    for node in [n for n in graph.nodes if n.kind == 'map']:
+        if node.attrs['operator'] != '+' or len(node.attrs['terms']) < 2:
+            continue
+        joined: list[Node] = []
+        rest: list[Term] = []
+        for term in node.attrs['terms']:
+            before = term.value.node
+            fits = before is not None and term.plain and uses[term.value] == 1
+            if fits and _takes_residual(before, joined, node.attrs['activation']):
+                joined.append(before)
+            else:
+                rest.append(term)
+        if joined:
+            _chain(graph, node, joined, rest)
+
+
+def _takes_residual(before: Node, joined: list[Node], activation: str) -> bool:
+    if before.kind == 'bilinear':
+        return before.attrs['addend'] is None and not joined and activation == 'none'
+    return (
+        before.kind in WITH_RESIDUAL
+        and before.attrs['activation'] == 'none'
+        and before.attrs['residual'] is None
+        and not any(other.kind == 'bilinear' for other in joined)
+    )
+
+
+def _chain(graph: Graph, node: Node, joined: list[Node], rest: list[Term]) -> None:
+    """One convolution after the other adds to what was there before."""
+    chain: list[Node] = []
+    total: Term | None = None
+    simple = joined[0].kind == 'pointwise' or (bool(rest) and rest[0].factors == (1, 1))
+    if len(rest) == 1 and rest[0].scale == 1.0 and rest[0].index is None and simple:
+        total = rest[0]
+    elif rest:
+        made = Value(node.output.shape)
+        attrs = dict(terms=rest, operator='+', activation='none')
+        made.node = Node('map', [t.value for t in rest], made, node.source, attrs)
+        chain.append(made.node)
+        total = Term(made)
+    for conv in joined:
+        if total is not None:
+            conv.attrs['addend' if conv.kind == 'bilinear' else 'residual'] = total
+            conv.inputs.append(total.value)
+        total = Term(conv.output)
+        chain.append(conv)
+        graph.nodes.remove(conv)
+    chain[-1].output = node.output
+    node.output.node = chain[-1]
+    if chain[-1].kind != 'bilinear':
+        chain[-1].attrs['activation'] = node.attrs['activation']
+    at = graph.nodes.index(node)
+    graph.nodes[at : at + 1] = chain
+
+
+def join_gates(graph: Graph) -> None:
+    """Multiply with a gate while a depthwise convolution reads."""
+    uses = graph.uses()
+    for node in [n for n in graph.nodes if n.kind == 'depthwise']:
+        before = node.inputs[0].node
+        if before is None or before.kind != 'map' or uses[node.inputs[0]] != 1:
+            continue
+        terms = sorted(before.attrs['terms'], key=lambda t: math.prod(t.factors))
+        fits = before.attrs['operator'] == '*' and len(terms) == 2 and terms[0].plain
+        fits = fits and before.attrs['activation'] == 'none'
+        if fits and terms[1].scale == 1.0 and terms[1].index is None:
+            node.inputs = [terms[0].value, terms[1].value]
+            node.attrs['gate'] = terms[1]
+            graph.nodes.remove(before)

@@ -1,0 +1,107 @@
+"""Running a compiled network; needs nothing but numpy."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+VERSION = 1
+"""Of what a library exports; others cannot be read."""
+_FIELDS = 12
+_ALIGNMENT = 64
+_FLOATS = ctypes.POINTER(ctypes.c_float)
+
+
+def _pointer(array: NDArray[np.float32]) -> ctypes._Pointer[ctypes.c_float]:
+    return array.ctypes.data_as(_FLOATS)
+
+
+class NativeNetwork:
+    """A compiled network as a function from images to maps, on one thread.
+
+    A library is a program: load only one that you, or someone you trust, compiled. One
+    object serves one call at a time; make one per thread.
+
+    Args:
+        file: Library written by :func:`mmpose_lite.deploy.native.compile_network`.
+
+    Attributes:
+        input_shape: Batch, channels, height and width of the images.
+        output_shape: The same of the result.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no compiled network, or one of another version.
+        RuntimeError: If it was compiled for another processor.
+    """
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        path = os.path.abspath(os.fspath(file))
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f'no compiled network at {path}')
+        try:
+            self._library = ctypes.CDLL(path)
+            contract = (ctypes.c_longlong * _FIELDS).in_dll(
+                self._library, 'mmpose_lite_native_contract'
+            )
+        except (OSError, ValueError) as error:
+            raise ValueError(f'file must be a compiled network: {error}') from error
+        version, _, *sizes, arena, operations = contract
+        if version != VERSION:
+            raise ValueError(
+                f'file must be a network of version {VERSION}, got {version} in {path}'
+            )
+        if not self._library.mmpose_lite_native_supported():
+            raise RuntimeError(
+                f'{path} was compiled for a processor with other instructions than '
+                'this one has; compile it here, or for an older one (march)'
+            )
+        self.input_shape = tuple(sizes[:4])
+        self.output_shape = tuple(sizes[4:])
+        self._operations = operations
+        memory = np.zeros(arena + _ALIGNMENT // 4, np.float32)
+        skipped = -memory.ctypes.data % _ALIGNMENT // 4
+        self._arena = memory[skipped : skipped + arena]
+        self._run = self._library.mmpose_lite_native_run
+        self._run.argtypes = (_FLOATS,) * 3
+        self._run.restype = None
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's output.
+
+        Args:
+            images: Array of :attr:`input_shape` in single precision.
+
+        Raises:
+            ValueError: If shape or type is another.
+        """
+        if images.shape != self.input_shape or images.dtype != np.float32:
+            raise ValueError(
+                f'images must be float32 of shape {self.input_shape}, got '
+                f'{images.dtype} of shape {images.shape}'
+            )
+        images = np.ascontiguousarray(images)
+        result = np.empty(self.output_shape, np.float32)
+        self._run(_pointer(images), _pointer(result), _pointer(self._arena))
+        return result
+
+    def times(self) -> list[tuple[str, float]]:
+        """Operations, and the shortest time of each so far in ns.
+
+        Raises:
+            ValueError: If the network was compiled without ``profile``.
+        """
+        count = self._operations
+        names = (ctypes.c_char_p * count).in_dll(
+            self._library, 'mmpose_lite_native_names'
+        )
+        try:
+            times = (ctypes.c_double * count).in_dll(
+                self._library, 'mmpose_lite_native_times'
+            )
+        except ValueError as error:
+            raise ValueError('network must be compiled with profile=True') from error
+        return [(name.decode(), t) for name, t in zip(names, times, strict=True)]

@@ -1,0 +1,341 @@
+"""Compiled networks do what PyTorch does, kernel by kernel and as a whole."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from rewriting_cases import build, image
+from rows import TINY_IDS, TINY_ROWS
+from torch import nn
+from torch.nn import functional as F
+
+from mmpose_lite.deploy.native import NativeNetwork, compile_network
+from mmpose_lite.deploy.native.building import lanes_of
+from mmpose_lite.deploy.native.elementwise import permutation
+from mmpose_lite.deploy.native.graph import Graph, Node, Term, Value
+from mmpose_lite.deploy.native.packing import blocks
+from mmpose_lite.deploy.native.planning import Planner
+from mmpose_lite.deploy.rewriting.spans import Reorder
+from mmpose_lite.models.backbones import LiteHRNet
+
+TOLERANCE = 1e-5
+"""Largest difference over the largest value of the reference."""
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ('c++', 'g++', 'clang++'))), reason='no C++ compiler'
+)
+
+
+def compiled(net, size, folder, batch=1, **options):
+    out = folder / 'network.so'
+    compile_network(net, size, out, batch, **options)
+    assert [path.name for path in folder.iterdir()] == [out.name]
+    return NativeNetwork(out)
+
+
+def assert_same(net, size, folder, batch=1, **options):
+    net = net.eval()
+    picture = image(size, batch, torch.float32)
+    run = compiled(net, size, folder, batch, **options)
+    with torch.no_grad():
+        wanted = net(picture)
+    wanted = (wanted if isinstance(wanted, torch.Tensor) else wanted[0]).numpy()
+    # Twice, since the second call finds what the first has left in the arena.
+    for _ in range(2):
+        got = run(picture.numpy())
+        assert got.shape == wanted.shape
+        assert np.abs(got - wanted).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+class Net(nn.Module):
+    """A network from a function of maps and, by number, of layers."""
+
+    def __init__(self, function, *layers):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x, *self.layers)
+
+
+def filled(net):
+    generator = torch.Generator().manual_seed(0)
+    for parameter in net.parameters():
+        parameter.data.normal_(0, 0.3, generator=generator)
+    return net
+
+
+def in_turn(*layers):
+    return filled(nn.Sequential(*layers))
+
+
+def conv(inputs, outputs, kernel=1, stride=1, groups=1, padding=None):
+    padding = kernel // 2 if padding is None else padding
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
+
+
+def stem(width):
+    return conv(3, width, 3)
+
+
+def squeezed(x, first, filters, squeeze, excite):
+    x = filters(first(x))
+    gate = squeeze(x.mean((2, 3))).relu_()
+    return x * excite(gate).sigmoid()[:, :, None, None]
+
+
+def gated(x, first, reduce, expand, filters):
+    x = first(x)
+    gate = expand(reduce(F.avg_pool2d(x, 2)).relu()).sigmoid()
+    return filters(x * F.interpolate(gate, scale_factor=2.0, mode='nearest'))
+
+
+def exchanged(x, first, down, lift, own, reorder):
+    high = first(x)
+    low = down(high)
+    lifted = F.interpolate(lift(low), scale_factor=2.0, mode='nearest')
+    top = torch.add(lifted, reorder(high), alpha=2)
+    return (own(top) + top + high).relu() + own(high)
+
+
+def blended(corners):
+    def run(x, first, down, mix):
+        high = first(x)
+        low = mix(down(high))
+        size = high.shape[2:]
+        low = F.interpolate(low, size, mode='bilinear', align_corners=corners)
+        return low + high
+
+    return run
+
+
+def split_stem(x, first, one, other, last):
+    a, b = first(x).relu().split((9, 11), 1)
+    return last(torch.cat((one(a).relu(), other(b), a), 1))
+
+
+def on_span(x, first, filters, last):
+    x = first(x).relu()
+    changed = filters(x[:, 5:16])
+    x = torch.cat((x[:, :5], changed, x[:, 16:]), 1)
+    changed = filters(x[:, 2:13])
+    x = torch.cat((x[:, :2], changed * changed.mean((2, 3), True), x[:, 13:]), 1)
+    return last(x)
+
+
+def on_span_read_later(x, first, filters, last):
+    """What a block overwrites is read again after it."""
+    before = first(x).relu()
+    x = torch.cat((before[:, :5], filters(before[:, 5:16]), before[:, 16:]), 1)
+    return last(x) + last(before)
+
+
+def joined_twice(x, first, filters, last):
+    x = first(x)
+    y = filters(x[:, :11])
+    return last(torch.cat((y, y), 1)) + last(torch.cat((x[:, 1:12], y), 1))
+
+
+ACTIVATIONS = {
+    'relu': nn.ReLU(),
+    'relu6': nn.ReLU6(),
+    'sigmoid': nn.Sigmoid(),
+    'silu': nn.SiLU(),
+    'hardswish': nn.Hardswish(),
+    'hardsigmoid': nn.Hardsigmoid(),
+}
+KERNELS = {
+    'dense stride 2': (in_turn(conv(3, 17, 3, 2), nn.ReLU()), (19, 23)),
+    'dense of a map': (in_turn(stem(7), conv(7, 12, 3, 2), conv(12, 5, 5)), (17, 14)),
+    'pointwise stride 2': (in_turn(stem(6), conv(6, 33, 1, 2)), (9, 11)),
+    'pointwise wide': (in_turn(stem(21), conv(21, 150), conv(150, 67)), (7, 5)),
+    'depthwise 3': (in_turn(stem(20), conv(20, 20, 3, 1, 20)), (13, 24)),
+    'depthwise 5': (in_turn(stem(7), conv(7, 7, 5, 1, 7), nn.ReLU()), (9, 7)),
+    'depthwise 7': (in_turn(stem(40), conv(40, 40, 7, 1, 40)), (12, 10)),
+    'depthwise narrow': (in_turn(stem(2), conv(2, 2, 3, 1, 2)), (5, 3)),
+    'depthwise stride 2': (in_turn(stem(21), conv(21, 21, 3, 2, 21)), (15, 18)),
+    'depthwise whole vectors': (in_turn(stem(32), conv(32, 32, 3, 1, 32)), (6, 9)),
+    'squeeze and excite': (
+        filled(
+            Net(
+                squeezed,
+                stem(11),
+                conv(11, 11, 3, 1, 11),
+                nn.Linear(11, 3),
+                nn.Linear(3, 11),
+            )
+        ),
+        (14, 10),
+    ),
+    'gates': (
+        filled(Net(gated, stem(20), conv(20, 3), conv(3, 20), conv(20, 20, 3, 1, 20))),
+        (12, 14),
+    ),
+    'exchange': (
+        filled(
+            Net(
+                exchanged,
+                stem(42),
+                conv(42, 42, 3, 2, 42),
+                conv(42, 42),
+                conv(42, 42),
+                Reorder(torch.arange(42) * 5 % 42),
+            )
+        ),
+        (12, 10),
+    ),
+    'bilinear, corners': (
+        filled(Net(blended(True), stem(9), conv(9, 9, 3, 2, 9), conv(9, 9))),
+        (10, 14),
+    ),
+    'bilinear, edges': (
+        filled(Net(blended(False), stem(9), conv(9, 9, 3, 2, 9), conv(9, 9))),
+        (10, 14),
+    ),
+    'joined': (
+        filled(Net(split_stem, stem(20), conv(9, 6), conv(11, 13, 3), conv(28, 8))),
+        (9, 10),
+    ),
+    'spans in place': (
+        filled(Net(on_span, stem(20), conv(11, 11, 3, 1, 11), conv(20, 9))),
+        (8, 10),
+    ),
+    'span read later': (
+        filled(Net(on_span_read_later, stem(20), conv(11, 11, 3, 1, 11), conv(20, 9))),
+        (8, 10),
+    ),
+    'joined twice': (
+        filled(Net(joined_twice, stem(20), conv(11, 11, 3, 1, 11), conv(22, 9))),
+        (8, 10),
+    ),
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize('name', KERNELS)
+def test_kernels(name, tmp_path):
+    net, size = KERNELS[name]
+    assert_same(net, size, tmp_path, batch=2)
+
+
+@needs_compiler
+def test_activations(tmp_path):
+    steps = [
+        conv(19, 19),
+        *(c for a in ACTIVATIONS.values() for c in (a, conv(19, 19))),
+    ]
+    assert_same(in_turn(stem(19), *steps), (6, 7), tmp_path)
+
+
+@needs_compiler
+@pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
+def test_networks(cls, arch, tmp_path):
+    assert_same(build(cls, arch), (64, 96), tmp_path, batch=2)
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize('march', ['x86-64', 'x86-64-v3'])
+def test_narrower_vectors(march, tmp_path):
+    try:
+        lanes_of(march)
+    except RuntimeError:
+        pytest.skip(f'the compiler does not know {march}')
+    assert_same(build(*TINY_ROWS[0]), (64, 96), tmp_path, march=march)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_lite_hrnet(tmp_path):
+    assert_same(build(LiteHRNet, '18'), (256, 192), tmp_path)
+
+
+@needs_compiler
+def test_profile_names_every_operation(tmp_path):
+    net = compiled(in_turn(stem(4), conv(4, 5)), (8, 8), tmp_path, profile=True)
+    net(image((8, 8), 1, torch.float32).numpy())
+    times = net.times()
+    assert [name.split(' | ')[0] for name, _ in times] == [
+        'import',
+        'dense',
+        'pointwise',
+        'export',
+    ]
+    assert all(time > 0 for _, time in times)
+
+
+@needs_compiler
+def test_wrong_images_and_files_are_refused(tmp_path):
+    net = compiled(in_turn(stem(4)), (8, 8), tmp_path)
+    with pytest.raises(ValueError, match=r'\(1, 3, 8, 8\), got float64'):
+        net(np.zeros((1, 3, 8, 8)))
+    with pytest.raises(ValueError, match='profile=True'):
+        net.times()
+    with pytest.raises(FileNotFoundError, match='absent'):
+        NativeNetwork(tmp_path / 'absent.so')
+    text = tmp_path / 'text.so'
+    text.write_text('no library')
+    with pytest.raises(ValueError, match='must be a compiled network'):
+        NativeNetwork(text)
+
+
+@needs_compiler
+def test_unknown_operator_is_named(tmp_path):
+    net = in_turn(stem(4), nn.Softmax(1))
+    with pytest.raises(ValueError, match='softmax'):
+        compile_network(net, (8, 8), tmp_path / 'network.so')
+    grouped = in_turn(stem(4), nn.Conv2d(4, 4, 1, groups=2))
+    with pytest.raises(ValueError, match='2 groups'):
+        compile_network(grouped, (8, 8), tmp_path / 'network.so')
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_compiler_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(RuntimeError, match=r'no-such-compiler.*CXX'):
+        compile_network(in_turn(stem(4)), (8, 8), tmp_path / 'network.so')
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('lanes', [4, 8, 16])
+@pytest.mark.parametrize('width', [1, 7, 16, 40, 75, 160, 320])
+def test_blocks_cover_every_channel_once(width, lanes):
+    found = [
+        block.channel + i
+        for block in blocks(width, lanes)
+        for i in range(block.lanes * block.vectors)
+    ]
+    assert found == list(range(width))
+
+
+def test_permutation_that_is_too_scattered_is_copied_by_channels():
+    index = tuple(i * 37 % 320 for i in range(320))
+    text = permutation('order', index, 4)
+    assert 'y[1] = x[37];' in text or '__builtin_shufflevector' in text
+
+
+def map_node(*values):
+    output = Value(values[0].shape)
+    attrs = dict(terms=[Term(v) for v in values], operator='+', activation='relu')
+    output.node = Node('map', list(values), output, '', attrs)
+    return output.node
+
+
+def test_maps_that_live_at_once_share_no_memory():
+    picture = Value((1, 4, 4, 8))
+    first = Value(picture.shape)
+    first.node = Node('import', [picture], first)
+    a = map_node(first)
+    b = map_node(first)
+    c = map_node(a.output, b.output)
+    d = map_node(c.output, first)
+    end = Node('export', [d.output], Value(d.output.shape))
+    plan = Planner(Graph(picture, [first.node, a, b, c, d, end])).plan()
+    places = [plan.places[v] for v in (first, a.output, b.output, c.output)]
+    starts = [place.start for place in places]
+    assert len(set(starts)) == 4
+    # The last map takes the place of one that is dead by then.
+    assert plan.places[d.output].start in starts[1:3]
+    assert plan.size == 4 * 128
