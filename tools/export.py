@@ -52,6 +52,10 @@ def parse_args() -> argparse.Namespace:
     add('--people', type=int, default=32, help='to compare on, at most about')
     add('--calibrate', nargs=2, metavar=('ANN', 'IMG_DIR'), help='for int8')
     add(
+        '--int8-nodes', nargs='+', default=(), metavar='PATTERN',
+        help="names of nodes that become int8; default: the family's table",
+    )  # fmt: skip
+    add(
         '--tolerance', type=tolerance, nargs='+', default=(), metavar='NAME=LIMIT',
         help='of heatmap (relative), median, p95, max (px)',
     )  # fmt: skip
@@ -86,6 +90,7 @@ def main() -> None:
         images=tuple(args.images),
         people=args.people,
         calibrate=tuple(args.calibrate) if args.calibrate else None,
+        int8_nodes=tuple(args.int8_nodes),
         tolerance=dict(args.tolerance),
     )
     try:

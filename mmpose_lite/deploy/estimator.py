@@ -93,7 +93,7 @@ def load_estimator(config: Config, checkpoint: str | os.PathLike[str]) -> nn.Mod
     try:
         estimator = revert_sync_batchnorm(MODELS.build(model))
         estimator.load_state_dict(weights, strict=True)
-    except KeyError as error:  # a name that no registry knows
+    except (KeyError, TypeError) as error:  # an unknown name, of a class or argument
         raise ValueError(f'the model of the config cannot be built: {error}') from error
     except RuntimeError as error:
         raise ValueError(

@@ -18,6 +18,7 @@ from .description import describe
 from .estimator import load_estimator, read_config
 from .formats import Files, check_packages, write
 from .images import Scenes, coco_scenes, find_scenes
+from .int8_nodes import patterns_of
 from .onnx_export import OPSET
 from .outputs import Outputs, reference_outputs, runtime_outputs
 from .parity import Difference, Tolerance
@@ -44,6 +45,7 @@ class Request:
         images: What to compare on, see :func:`find_scenes`.
         people: At most about so many of them.
         calibrate: COCO json and folder of images for int8.
+        int8_nodes: Patterns of nodes that become int8; none is the table's.
         tolerance: Tolerances to change, by name.
     """
 
@@ -58,6 +60,7 @@ class Request:
     images: tuple[str, ...] = ()
     people: int = 32
     calibrate: tuple[str, str] | None = None
+    int8_nodes: tuple[str, ...] = ()
     tolerance: Mapping[str, float] | None = None
 
 
@@ -106,7 +109,10 @@ def export(request: Request, progress: Progress | None = None) -> Exported:
     quantize = None
     if request.calibrate is not None and request.precision == 'int8':
         calibration = coco_scenes(*request.calibrate)
-        quantize = quantizer(contract, calibration, _named(progress, 'calibrating'))
+        patterns = request.int8_nodes or patterns_of(type(estimator.backbone).__name__)
+        quantize = quantizer(
+            contract, calibration, patterns, _named(progress, 'calibrating')
+        )
     files, contract = write(estimator, contract, quantize)
     difference = verify(estimator, files, contract, scenes, progress)
     exceeded = difference.exceeded(tolerance)

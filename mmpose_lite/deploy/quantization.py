@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from .images import Scenes
-from .int8_float import FLOAT_NODES
 from .onnx_export import INPUT
 from .runtime import Contract, extra
 from .runtime.crops import centers_and_scales, check_boxes, cut
 
 Progress = Callable[[int, int], None]
 
-QUANTIZED = ('Conv', 'MatMul', 'Gemm', 'ConvTranspose')
+QUANTIZED = ('Conv', 'Relu', 'MatMul', 'Gemm', 'ConvTranspose')
 """Operators whose products are computed in int8."""
 
 
@@ -38,24 +37,31 @@ def crops_of(
             yield crop[None]
 
 
-def float_nodes(names: list[str], patterns: tuple[str, ...]) -> list[str]:
-    """Names of nodes that a pattern of the shell's kind matches."""
-    return [n for n in names if any(fnmatch.fnmatchcase(n, p) for p in patterns)]
+def matching(names: list[str], patterns: tuple[str, ...]) -> list[str]:
+    """Names that a pattern of the shell's kind matches.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    found = [n for n in names if any(fnmatch.fnmatchcase(n, p) for p in patterns)]
+    if not found:
+        raise ValueError(f'no node of the network is named like {", ".join(patterns)}')
+    return found
 
 
 def quantizer(
     contract: Contract,
     scenes: Scenes,
+    patterns: tuple[str, ...],
     progress: Progress | None = None,
-    patterns: tuple[str, ...] = FLOAT_NODES,
 ) -> Callable[[bytes], bytes]:
-    """A function from a graph to one whose convolutions and products are in int8.
+    """A function from a graph to one with some products in int8.
 
     Args:
         contract: Of the network.
         scenes: People to calibrate on; their range of values is what int8 can hold.
+        patterns: Of names of nodes that become int8.
         progress: Told after each person.
-        patterns: Of names of nodes that stay in float32.
     """
 
     def quantize(data: bytes) -> bytes:
@@ -81,7 +87,8 @@ def quantizer(
             plain = str(Path(folder, 'plain.onnx'))
             Path(plain).write_bytes(data)
             prepare.quant_pre_process(plain, source, skip_symbolic_shape=True)
-            names = [node.name for node in onnx.load(source).graph.node]
+            graph = onnx.load(source).graph
+            names = [n.name for n in graph.node if n.op_type in QUANTIZED]
             logging.getLogger('root').addFilter(_quiet)
             try:
                 tools.quantize_static(
@@ -90,7 +97,7 @@ def quantizer(
                     Reader(),
                     quant_format=tools.QuantFormat.QDQ,
                     op_types_to_quantize=list(QUANTIZED),
-                    nodes_to_exclude=float_nodes(names, patterns),
+                    nodes_to_quantize=matching(names, patterns),
                     per_channel=True,
                     activation_type=tools.QuantType.QUInt8,
                     weight_type=tools.QuantType.QInt8,

@@ -164,7 +164,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ('old', 'new', 'match'),
         [
-            ("type='MSRAHeatmap'", "type='SimCCLabel'", 'codec|cannot be built'),
+            ("type='MSRAHeatmap'", "type='SimCCLabel'", 'cannot be built'),
             (
                 "type='MSRAHeatmap'",
                 "type='UDPHeatmap', heatmap_type='combined'",
@@ -290,7 +290,7 @@ def test_contract_comes_last(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, 'replace', spied)
     contents = {'.xml': b'x', '.bin': b'b'}
     exporting.save(tmp_path / 'm.xml', contents, contract(format='openvino'))
-    assert order == ['m.bin', 'm.xml', 'm.xml.json']
+    assert order == ['m.xml', 'm.bin', 'm.xml.json']
 
 
 def tool(*arguments):

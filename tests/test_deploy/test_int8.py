@@ -3,15 +3,15 @@
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT
-from deploy_cases import WEIGHTS, contract, export_small, write_estimator
+from deploy_cases import contract, export_small, write_estimator
 
 from mmpose_lite.datasets import generate_toy_coco
-from mmpose_lite.deploy import PoseRuntime, Request, export
 from mmpose_lite.deploy.evaluation import Evaluated, cost
 from mmpose_lite.deploy.images import coco_scenes
-from mmpose_lite.deploy.outputs import Outputs, merged, runtime_outputs
-from mmpose_lite.deploy.quantization import crops_of, float_nodes
+from mmpose_lite.deploy.int8_nodes import INT8_NODES, patterns_of
+from mmpose_lite.deploy.outputs import Outputs
+from mmpose_lite.deploy.quantization import crops_of, matching
+from mmpose_lite.models import backbones
 
 LOOSE = dict(median=1e3, p95=1e3)
 
@@ -29,22 +29,46 @@ def scenes(toy):
 
 
 @pytest.mark.parametrize('suffix', ['onnx', 'xml'])
-def test_products_are_in_int8(toy, tmp_path, suffix):
+def test_named_products_are_in_int8(toy, tmp_path, suffix):
     form = 'onnx' if suffix == 'onnx' else 'openvino'
     done = export_small(
         write_estimator(tmp_path), tmp_path / f'm.{suffix}', format=form,
-        precision='int8', calibrate=toy, tolerance=LOOSE,
+        precision='int8', calibrate=toy, tolerance=LOOSE, int8_nodes=('*/stages.*',),
     )  # fmt: skip
     assert done.contract.precision == 'int8'
     assert 0 < done.difference.relative < 0.5
     if suffix == 'onnx':
-        kinds = [n.op_type for n in onnx.load(tmp_path / 'm.onnx').graph.node]
-        assert kinds.count('DequantizeLinear') > 100
+        graph = onnx.load(tmp_path / 'm.onnx').graph
+        makers = {output: n for n in graph.node for output in n.output}
+        fed = {
+            n.name: getattr(makers.get(n.input[1]), 'op_type', 'stored')
+            for n in graph.node
+            if n.op_type == 'Conv'
+        }
+        chosen = matching(list(fed), ('*/stages.*',))
+        assert 0 < len(chosen) < len(fed)
+        assert {fed[name] for name in chosen} == {'DequantizeLinear'}
+        assert {fed[n] for n in fed if n not in chosen} == {'stored'}
 
 
-def test_float_nodes():
+def test_no_node_of_that_name(toy, tmp_path):
+    files, out = write_estimator(tmp_path), tmp_path / 'm.onnx'
+    with pytest.raises(ValueError, match=r'no node of the network is named like \*/x'):
+        export_small(files, out, precision='int8', calibrate=toy, int8_nodes=('*/x',))
+    assert not out.exists()
+
+
+def test_every_family_of_the_table_exists():
+    for name in INT8_NODES:
+        assert hasattr(backbones, name)
+        assert patterns_of(name) == INT8_NODES[name]
+    with pytest.raises(ValueError, match='not for ResNet'):
+        patterns_of('ResNet')
+
+
+def test_matching():
     names = ['/a/stem/Conv', '/a/Conv', '/head/final_layer/Conv']
-    assert float_nodes(names, ('*/stem/*', '*final*')) == names[::2]
+    assert matching(names, ('*/stem/*', '*final*')) == names[::2]
 
 
 def test_crops_for_calibration(scenes):
@@ -95,40 +119,3 @@ class TestEvaluation:
         few = Outputs(*(v[:1] for v in vars(outputs).values()))
         with pytest.raises(ValueError, match='annotated with the 17 keypoints'):
             cost(few, few, [scenes])
-
-
-@pytest.mark.slow
-def test_goals_on_real_people(shared, tmp_path):
-    """At most half a pixel in the median, two for 95 of 100, and one point of AP."""
-    root = shared / 'data' / 'coco_mini'
-    parts = {
-        split: (
-            root / 'annotations' / f'person_keypoints_{split}2017.json',
-            root / f'{split}2017',
-        )
-        for split in ('val', 'train')
-    }
-    config = (
-        ROOT
-        / 'configs/litehrnet'
-        / ('td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-256x192.py')
-    )
-    outputs, every = [], [coco_scenes(*part) for part in parts.values()]
-    for precision in ('int8', 'fp32'):
-        out = tmp_path / f'{precision}.onnx'
-        export(
-            Request(
-                *map(str, (config, shared / 'weights' / WEIGHTS, out)),
-                precision=precision,
-                images=tuple(map(str, parts['val'])),
-                calibrate=tuple(map(str, parts['train'])),
-            )
-        )
-        runtime = PoseRuntime(out)
-        outputs.append(merged([runtime_outputs(runtime, part) for part in every]))
-    measured = cost(*outputs, every, rounds=200)
-    assert measured.people == 154
-    assert measured.reference_ap == pytest.approx(65, abs=6)
-    assert measured.median <= 0.5
-    assert measured.p95 <= 2
-    assert abs(measured.ap - measured.reference_ap) <= 1
