@@ -114,6 +114,8 @@ def test_published_accuracy_comes_from_metafiles():
     assert all(found[c.name] for c in who.CONTESTANTS if not c.ours)
 
 
+# mmdet, whose backbone RTMPose has, still decorates with it.
+@pytest.mark.filterwarnings('ignore:.torch.cuda.amp:FutureWarning')
 @pytest.mark.slow
 @pytest.mark.parametrize('one', who.CONTESTANTS, ids=NAMES)
 def test_every_contestant_is_built_and_computes(one):
