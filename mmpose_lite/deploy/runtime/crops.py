@@ -84,9 +84,9 @@ def _matrix(center: Array, scale: Array, contract: Contract) -> Array:
 
 def _corner(center: Array, width: float) -> NDArray[np.float32]:
     """Three points ``(3, 2)`` of a region: its middle, left of it, and below that."""
-    middle = np.float32(center)
-    left = np.float32(center + np.array([-0.5 * width, 0]))
-    below = left + np.float32([0, middle[0] - left[0]])
+    middle = np.asarray(center, np.float32)
+    left = np.asarray(center + np.array([-0.5 * width, 0]), np.float32)
+    below = left + np.array([0, middle[0] - left[0]], np.float32)
     return np.stack([middle, left, below])
 
 
