@@ -23,11 +23,11 @@ ALLOWED = {
     'deploy.rewriting': (('models', 'analysis'), ('torch', 'mmcv.cnn')),
     # What runs where neither torch nor MMPose is installed; engines are asked for by
     # name.
-    'deploy.runtime': ((), ('numpy', 'cv2')),
+    'deploy.runtime': (('deploy.native',), ('numpy', 'cv2')),
     'deploy.native': (('deploy.rewriting', 'files'), ('numpy', 'torch')),
     'deploy': (
         (
-            *('deploy.runtime', 'deploy.rewriting', '__init__'),
+            *('deploy.runtime', 'deploy.native', 'deploy.rewriting', '__init__'),
             *('checkpoints', 'datasets', 'files', 'models'),
         ),
         (*HOUSE, 'cv2', 'xtcocotools'),

@@ -38,7 +38,9 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('config', metavar='CONFIG')
     add('checkpoint', metavar='CHECKPOINT')
-    add('out', metavar='OUT', help='model.onnx, or model.xml for OpenVINO')
+    add(
+        'out', metavar='OUT', help='model.onnx, model.xml (OpenVINO), model.so (native)'
+    )
     add('--format', choices=FORMATS, default='onnx')
     add('--precision', choices=PRECISIONS, default='fp32')
     add('--input-size', type=int, nargs=2, metavar=('H', 'W'), help='px')
@@ -103,7 +105,7 @@ def main() -> None:
                 bar.update(tasks[name], completed=done)
 
             done = export(request, show)
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError, RuntimeError) as error:
         raise SystemExit(f'error: {error}') from None
     print(report(done))
     sizes = (f'{path} ({path.stat().st_size / 1e6:.2f} MB)' for path in done.paths)

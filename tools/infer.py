@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     add('input', metavar='INPUT', help='image, folder, video or number of a camera')
     add(
         '--model', required=True,
-        help='name or alias in the zoo, a config, or an exported .onnx or .xml',
+        help='name or alias in the zoo, a config, or an exported .onnx, .xml or .so',
     )  # fmt: skip
     add('--weights', help='checkpoint')
     people = parser.add_mutually_exclusive_group()

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .native import compile_network
 from .onnx_export import EstimatorGraph, to_onnx
 from .rewriting import optimize
 from .runtime import Contract, digests, extra
@@ -24,6 +25,7 @@ Files = dict[str, bytes]
 NEEDED = {
     'onnx': ('onnx', 'onnxruntime'),
     'openvino': ('onnx', 'openvino'),
+    'native': (),
 }
 """Format to the packages that writing and running it takes."""
 
@@ -56,7 +58,11 @@ def write(
     Raises:
         ValueError: If the network cannot be written so.
         ImportError: If a package is missing.
+        RuntimeError: If a network is to be compiled and no compiler can.
     """
+    if contract.format == 'native':
+        files = _native(estimator, contract)
+        return files, replace(contract, sha256=digests(files))
     width, height = contract.input_size
     network = estimator
     if contract.optimized:
@@ -73,6 +79,25 @@ def write(
         data = quantize(data)
     files = _WRITERS[contract.format](data, contract)
     return files, replace(contract, sha256=digests(files))
+
+
+def _native(estimator: nn.Module, contract: Contract) -> Files:
+    wanted = dict(precision='fp32', optimized=True)
+    for name, value in wanted.items():
+        if getattr(contract, name) != value:
+            raise ValueError(
+                f'{name} must be {value!r} for the format native, got '
+                f'{getattr(contract, name)!r}'
+            )
+    if contract.batch is None:
+        raise ValueError("batch must be a number for the format native, not 'dynamic'")
+    width, height = contract.input_size
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'network.so')
+        compile_network(
+            EstimatorGraph(estimator), (height, width), path, batch=contract.batch
+        )
+        return {'.so': path.read_bytes()}
 
 
 def _onnx(data: bytes, contract: Contract) -> Files:

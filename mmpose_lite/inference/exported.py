@@ -24,7 +24,7 @@ class ExportedPoser:
     """Finds people with an exported network, and draws them like MMPose.
 
     Args:
-        file: The network, ``.onnx`` or ``.xml``, its contract beside it.
+        file: The network, as :func:`mmpose_lite.deploy.export` wrote it.
         detector: Finds boxes where none are given; the whole image is one person
             without.
         threads: Of the engine that runs the network.

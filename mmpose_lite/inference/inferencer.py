@@ -16,13 +16,14 @@ from mmpose.structures import PoseDataSample
 from torch import nn
 
 from ..checkpoints import read_checkpoint
+from ..deploy.runtime.contract import FORMATS
 from .boxes import as_boxes, whole_image
 from .detector import Detector
 from .results import as_sample
 from .zoo import find_model
 
 _SHOWN = 3  # keys that a message names
-EXPORTED = ('.onnx', '.xml')
+EXPORTED = tuple(suffixes[0] for suffixes in FORMATS.values())
 
 
 class PoseInferencer(Pose2DInferencer):

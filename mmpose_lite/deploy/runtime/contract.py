@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
-FORMATS = {'onnx': ('.onnx',), 'openvino': ('.xml', '.bin')}
+FORMATS = {'onnx': ('.onnx',), 'openvino': ('.xml', '.bin'), 'native': ('.so',)}
 """Format to the suffixes of its files, that of the path which users name first."""
 PRECISIONS = ('fp32', 'fp16', 'int8')
 METADATA_KEY = 'mmpose_lite'

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..native.running import NativeNetwork
 from .contract import METADATA_KEY, Contract
 from .extras import extra
 
@@ -73,11 +76,30 @@ def _openvino(contents: Mapping[str, bytes], threads: int, hint: str) -> Opened:
     return Opened(run, text)
 
 
+def _native(contents: Mapping[str, bytes], threads: int, hint: str) -> Opened:
+    if threads != 1 or hint != 'f32':
+        raise ValueError(
+            'a compiled network computes on 1 thread in f32, got '
+            f'threads={threads}, hint={hint!r}'
+        )
+    # What was compared with its digest is what is loaded, whatever the file is by now;
+    # a loaded library stays when its file is gone.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'network.so')
+        path.write_bytes(contents['.so'])
+        return Opened(NativeNetwork(path), '')
+
+
 ENGINES: dict[str, Callable[[Mapping[str, bytes], int, str], Opened]] = {
     'onnxruntime': _onnxruntime,
     'openvino': _openvino,
+    'native': _native,
 }
-FORMAT_ENGINES = {'onnx': ('onnxruntime', 'openvino'), 'openvino': ('openvino',)}
+FORMAT_ENGINES = {
+    'onnx': ('onnxruntime', 'openvino'),
+    'openvino': ('openvino',),
+    'native': ('native',),
+}
 """Format to the engines that read it, the usual one first."""
 
 

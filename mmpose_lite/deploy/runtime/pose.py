@@ -23,9 +23,11 @@ class PoseRuntime:
     MMPose. One object may be used by one thread at a time.
 
     Args:
-        file: The model (``.onnx`` or ``.xml``), its contract beside it.
+        file: The model (``.onnx``, ``.xml`` or ``.so``), its contract beside it. A
+            compiled network is a program: load only those of people you trust.
         threads: Of the engine.
-        engine: ``'onnxruntime'`` or ``'openvino'``; None is the format's own.
+        engine: ``'onnxruntime'``, ``'openvino'`` or ``'native'``; None is the format's
+            own.
         hint: Number format to compute in, ``'bf16'`` only with OpenVINO: faster on
             processors that have it, and less exact.
 
