@@ -34,7 +34,7 @@ from benchmarks import pose_costs as costs
 from benchmarks import pose_report as report
 from benchmarks.pose_cells import middle_half
 from benchmarks.pose_extras import gain_table
-from benchmarks.pose_plan import Entry, Plan, check_available, groups
+from benchmarks.pose_plan import Entry, Plan, Setting, check_available, groups
 from benchmarks.pose_results import Results, Row, fastest
 from benchmarks.pose_targets import verdicts
 
@@ -162,6 +162,18 @@ def test_rows_of_a_plan():
         ('openvino', 'bf16', who.AS_IS),
     ]
     assert len(plan().entries(1)) == 7 + 2 * 4 + 4
+
+
+def test_the_compiler_runs_ours_rewritten():
+    (row,) = plan(engines=('native',), precisions=('f32',)).entries(1)
+    assert (row.contestant, row.form) == ('litehrnet-18', who.OPTIMIZED)
+    assert not plan(engines=('native',), precisions=('f32',), steps=True).entries(1)
+
+
+def test_the_compiler_must_be_there(monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(ValueError, match='engine native: no C'):
+        check_available('native')
 
 
 def test_rows_of_the_gains():
@@ -529,6 +541,27 @@ def test_litert_says_what_it_needs(monkeypatch):
     assert (
         plan(engines=('litert',), precisions=('f32',)).entries(1)[0].form == who.AS_IS
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', [c.name for c in who.CONTESTANTS if c.compiles])
+def test_compiled_contestants_compute_what_pytorch_computes(name, tmp_path):
+    (one,) = who.choose([name])
+    setting = Setting(image_size=(64, 64))
+    shop = pose_engines.Workshop(one, setting)
+    reference = shop.reference(1)
+    shop.export(who.OPTIMIZED, 1, tmp_path / 'network.so')
+    entry = Entry(name, who.OPTIMIZED, 'native', 'f32', 1)
+    images = pose_engines.random_images(1, (64, 64))
+    outputs = pose_engines.load(tmp_path / 'network.so', images, entry, 1)()
+    with torch.inference_mode():
+        exact = shop.estimator.double()(images.double(), None, mode='tensor')
+    exact = pose_engines.as_arrays(exact)
+    # Random weights lift rounding; PyTorch's own is what can be asked for.
+    rounding = pose_engines.difference(reference, exact)
+    assert pose_engines.difference(outputs, exact) < 1e-6 + 3 * rounding < 1e-3
+    with pytest.raises(ValueError, match='native computes on 1 thread, got 2'):
+        pose_engines.load(tmp_path / 'network.so', images, entry, 2)
 
 
 @pytest.mark.slow

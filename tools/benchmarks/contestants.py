@@ -42,6 +42,7 @@ class Contestant:
         forms: What of it is timed.
         choosy: Whether it chooses (tokens, say), so that rounding may change what it
             computes and outputs of two engines are not comparable.
+        compiles: Whether the native compiler knows all that it does.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Contestant:
     config: str
     forms: tuple[str, ...] = OURS
     choosy: bool = False
+    compiles: bool = False
 
     @property
     def ours(self) -> bool:
@@ -81,6 +83,7 @@ CONTESTANTS = (
     Contestant(
         'litehrnet-18', 'Lite-HRNet-18',
         'litehrnet/td-hm_litehrnet-18_8xb64-210e_coco-256x192',
+        compiles=True,
     ),
     Contestant(
         'rtmpose-t', 'RTMPose-t', f'{RTMPOSE}t_8xb256-420e_coco-256x192', THEIRS
@@ -88,6 +91,7 @@ CONTESTANTS = (
     Contestant(
         'xhrnet-s18', 'X-HRNet-S18',
         'xhrnet/td-hm_xhrnet-s18_8xb64-210e_coco-256x192',
+        compiles=True,
     ),
     Contestant(
         'mmpose-litehrnet-30', 'MMPose LiteHRNet-30',
@@ -110,22 +114,27 @@ CONTESTANTS = (
     Contestant(
         'litehrnet-30', 'Lite-HRNet-30',
         'litehrnet/td-hm_litehrnet-30_8xb64-210e_coco-256x192',
+        compiles=True,
     ),
     Contestant(
         'naive-litehrnet-18', 'Naive Lite-HRNet-18',
         'litehrnet/td-hm_naive-litehrnet-18_8xb64-210e_coco-256x192',
+        compiles=True,
     ),
     Contestant(
         'wider-naive-litehrnet-18', 'Wider Naive Lite-HRNet-18',
         'litehrnet/td-hm_wider-naive-litehrnet-18_8xb64-210e_coco-256x192',
+        compiles=True,
     ),
     Contestant(
         'xhrnet-s30', 'X-HRNet-S30',
         'xhrnet/td-hm_xhrnet-s30_8xb64-210e_coco-256x192',
+        compiles=True,
     ),
     Contestant(
         'xhrnet-p18', 'X-HRNet-P18',
         'xhrnet/td-hm_xhrnet-p18_8xb64-210e_coco-256x192',
+        compiles=True,
     ),
     Contestant(
         'hrnet-w32-psa-p', 'HRNet-W32 with PSA (p)',

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mmpose_lite.analysis import stopwatch
 from mmpose_lite.deploy import EstimatorGraph, optimize, rewrites, to_onnx
+from mmpose_lite.deploy.native import NativeNetwork, compile_network
 from mmpose_lite.files import write_atomically
 
 from . import engines, litert
@@ -106,9 +107,19 @@ def difference(outputs: list[np.ndarray], reference: list[np.ndarray]) -> float:
 
 
 def load(
-    data: bytes, images: Tensor, entry: Entry, threads: int
+    path: Path, images: Tensor, entry: Entry, threads: int
 ) -> Callable[[], list[np.ndarray]]:
-    """A call of an exported network on the engine of its row."""
+    """A call of an exported network on the engine of its row.
+
+    Raises:
+        ValueError: If the engine cannot run it so.
+    """
+    if entry.engine == 'native':
+        if threads != 1:
+            raise ValueError(f'engine native computes on 1 thread, got {threads}')
+        network, array = NativeNetwork(path), images.numpy()
+        return lambda: [network(array)]
+    data = path.read_bytes()
     if entry.engine == 'litert':
         return litert.load(data, images, threads)
     return engines.load(entry.engine, data, images, threads, entry.precision)
@@ -141,7 +152,10 @@ class Workshop:
         return as_arrays(self.estimator(images, None, mode='tensor'))
 
     def export(self, form: str, batch: int, path: Path) -> None:
-        """Write a form as ONNX or for LiteRT, as the suffix says."""
+        """Write a form as ONNX, for LiteRT or compiled, as the suffix says."""
+        if path.suffix == '.so':
+            compile_network(EstimatorGraph(self.estimator), self.size, path, batch)
+            return
         network = in_form(self.estimator, form, 'graph', self.size)
         graph, images = EstimatorGraph(network).eval(), random_images(batch, self.size)
         if path.suffix == '.tflite':
@@ -173,9 +187,7 @@ class Runner:
         self.call: Callable[[], Any]
         images = random_images(entry.batch, setting.image_size)
         if path is not None:
-            data = path.read_bytes()
-            self.call = load(data, images, entry, setting.threads)
-            del data
+            self.call = load(path, images, entry, setting.threads)
         else:
             estimator = settle(build(contestant), setting.image_size)
             network = in_form(estimator, entry.form, 'eager', setting.image_size)

@@ -12,9 +12,10 @@ import torch
 
 from mmpose_lite.analysis import Isolated
 from mmpose_lite.deploy import rewrites
+from mmpose_lite.deploy.native.building import compiler
 
 from . import engines, litert
-from .contestants import AS_IS, STRAIGHTFORWARD, Contestant
+from .contestants import AS_IS, OPTIMIZED, STRAIGHTFORWARD, Contestant
 from .engines import cpu_model
 
 # Device to engines to the precisions that they offer there.
@@ -24,12 +25,18 @@ PRECISIONS = {
         'onnxruntime': engines.PRECISIONS['onnxruntime'],
         'openvino': engines.PRECISIONS['openvino'],
         'litert': ('f32',),
+        'native': ('f32',),
     },
     # amp: channels last and autocast; compile: torch.compile, in f16 with these.
     'cuda': {'eager': ('f32',), 'amp': ('f16',), 'compile': ('f32', 'f16')},
 }
 # Engine to the format that it takes.
-FORMATS = {'onnxruntime': '.onnx', 'openvino': '.onnx', 'litert': '.tflite'}
+FORMATS = {
+    'onnxruntime': '.onnx',
+    'openvino': '.onnx',
+    'litert': '.tflite',
+    'native': '.so',
+}
 PACKAGES = (
     'mmpose_lite', 'torch', 'mmpose', 'mmcv', 'mmengine', 'numpy', 'onnx',
     'onnxruntime', 'openvino', 'ai-edge-litert',
@@ -139,6 +146,9 @@ class Plan:
 
     def forms(self, contestant: Contestant, engine: str) -> tuple[str, ...]:
         """What of a contestant an engine runs."""
+        if engine == 'native':
+            # It always rewrites, and knows no other network's operators.
+            return (OPTIMIZED,) if contestant.compiles and not self.steps else ()
         inside_torch = not exported(engine)
         if self.steps and contestant.ours:
             target = 'eager' if inside_torch else 'graph'
@@ -178,6 +188,11 @@ def check_available(engine: str, device: str = 'cpu') -> None:
         )
     if engine == 'litert':
         litert.check()
+    elif engine == 'native':
+        try:
+            compiler()
+        except RuntimeError as error:
+            raise ValueError(f'engine native: {error}') from None
     elif exported(engine):
         engines.check_engine(engine)
 
