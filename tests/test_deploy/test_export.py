@@ -346,7 +346,7 @@ def test_every_family(name, tmp_path):
     for suffix, form in (('onnx', 'onnx'), ('xml', 'openvino')):
         # Random networks have flat heatmaps, whose peaks the slightest change moves.
         done = export_small(
-            files,
+            case,
             tmp_path / f'm.{suffix}',
             format=form,
             tolerance=dict(max=1e3, p95=1e3),
