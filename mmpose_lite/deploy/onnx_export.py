@@ -90,6 +90,9 @@ def to_onnx(
     with warnings.catch_warnings(), torch.no_grad(), redirect_stdout(io.StringIO()):
         warnings.filterwarnings('ignore', category=DeprecationWarning)
         warnings.filterwarnings('ignore', category=torch.jit.TracerWarning)
+        # What the exporter does not fold or infer, engines do.
+        for message in ('Constant folding', 'ComputeShapeFromReshape'):
+            warnings.filterwarnings('ignore', message, UserWarning)
         try:
             torch.onnx.export(network, (sample,), file, **options)
         except OnnxExporterError as error:
