@@ -80,7 +80,8 @@ def test_wheel_holds_package_and_configs_and_nothing_else(wheel, source):
     }
     modules = {
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / 'mmpose_lite').rglob('*.py')
+        for path in (ROOT / 'mmpose_lite').rglob('*')
+        if path.suffix in ('.py', '.hpp')
     }
     expected = configs | modules | {'mmpose_lite/.mim/model-index.yml'}
     assert {name for name in names if '.dist-info/' not in name} == expected
