@@ -60,6 +60,13 @@ def logged(work_dir):
     return sum(file.read_bytes().count(b'\n') for file in files)
 
 
+def family(pid):
+    """A process and all that descend from it, parents first."""
+    words = ['ps', '-o', 'pid=', '--ppid', str(pid)]
+    found = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    return [pid, *(one for child in found.split() for one in family(int(child)))]
+
+
 def killed(config, work_dir, lines, seconds, processes):
     """Start or resume a run; kill all its processes some time after some lines.
 
@@ -90,7 +97,10 @@ def killed(config, work_dir, lines, seconds, processes):
     with suppress(subprocess.TimeoutExpired):
         run.wait(seconds)
         return False
-    os.killpg(run.pid, signal.SIGKILL)
+    # The launcher gives each rank a session of its own.
+    for pid in reversed(family(run.pid)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     run.wait()
     return True
 
