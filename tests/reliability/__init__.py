@@ -1,0 +1,1 @@
+"""The reliability campaign: how it works is told in ``frame.py``."""
