@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 from collections.abc import Mapping
@@ -14,9 +15,10 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from .estimator import pipeline_of
+from .estimator import codec_name, has_vectors, pipeline_of
 from .runtime import Contract
-from .runtime.codecs import check_codec
+from .runtime.codecs import axis_split, check_codec
+from .runtime.simcc import vector_sizes
 
 # What a test pipeline may do: the runtime does the same.
 KNOWN_STEPS = ('LoadImage', 'GetBBoxCenterScale', 'TopdownAffine', 'PackPoseInputs')
@@ -41,16 +43,13 @@ def describe(
     """
     config, meta = estimator.cfg, estimator.dataset_meta
     names = [meta['keypoint_id2name'][i] for i in range(meta['num_keypoints'])]
-    codec = {k: v for k, v in config.model.head.decoder.items() if k != '_scope_'}
+    codec = _codec(config.model.head.decoder)
     test = dict(config.model.get('test_cfg') or {})
     _check_test(test)
     contract = Contract(
         **_colours(dict(config.model.data_preprocessor)),
-        **_crops(pipeline_of(config), tuple(codec['input_size'])),
-        input_size=tuple(codec.pop('input_size')),
-        heatmap_size=tuple(codec.pop('heatmap_size')),
-        codec=codec.pop('type').rpartition('.')[2],
-        codec_options=codec,
+        **_crops(pipeline_of(config), codec['input_size']),
+        **codec,
         flip_test=bool(test.get('flip_test', False)),
         shift_heatmap=bool(test.get('shift_heatmap', False)),
         keypoint_names=tuple(names),
@@ -66,6 +65,27 @@ def describe(
     check_codec(contract)
     _check_output(estimator, contract)
     return contract
+
+
+def _codec(decoder: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries of the contract about the output."""
+    # As json has it: lists, no tuples.
+    options = json.loads(json.dumps(decoder))
+    options.pop('_scope_', None)
+    input_size = tuple(options.pop('input_size'))
+    if has_vectors(options):
+        ratio = {k: v for k, v in options.items() if k == 'simcc_split_ratio'}
+        heatmap_size = vector_sizes(input_size, **ratio)
+    else:
+        heatmap_size = tuple(options.pop('heatmap_size'))
+    name = codec_name(options)
+    del options['type']
+    return dict(
+        input_size=input_size,
+        heatmap_size=heatmap_size,
+        codec=name,
+        codec_options=options,
+    )
 
 
 def _check_test(test: Mapping[str, Any]) -> None:
@@ -129,7 +149,11 @@ def _check_output(estimator: nn.Module, contract: Contract) -> None:
     width, height = contract.input_size
     with torch.no_grad():
         found = estimator(torch.zeros(1, 3, height, width), None, mode='tensor')
-    wanted = (1, len(contract.keypoint_names), *contract.heatmap_size[::-1])
-    shape = tuple(getattr(found, 'shape', ()))
-    if shape != wanted:
-        raise ValueError(f'the network returns {shape}, its config says {wanted}')
+    count, sizes = len(contract.keypoint_names), contract.heatmap_size
+    wanted = [(1, count, *sizes[::-1])]
+    if axis_split(contract) is not None:
+        wanted = [(1, count, size) for size in sizes]
+    maps = found if isinstance(found, tuple) else (found,)
+    shapes = [tuple(getattr(one, 'shape', ())) for one in maps]
+    if shapes != wanted:
+        raise ValueError(f'the network returns {shapes}, its config says {wanted}')

@@ -17,6 +17,7 @@ from mmpose.registry import MODELS
 from torch import nn
 
 from ..checkpoints import read_checkpoint
+from .runtime.codecs import DECODERS
 
 _GEOMETRY = ('input_size', 'heatmap_size')
 
@@ -32,15 +33,22 @@ def read_config(
 
     Raises:
         ValueError: If the config has no codec, or heatmaps of that size would not be
-            whole pixels.
+            whole pixels, or the network is for one size only.
         OSError: If it cannot be read.
     """
     config = Config.fromfile(path)
     codec = config.model.get('head', {}).get('decoder')
-    if not isinstance(codec, Mapping) or any(key not in codec for key in _GEOMETRY):
+    vectors = isinstance(codec, Mapping) and has_vectors(codec)
+    needed = _GEOMETRY[:1] if vectors else _GEOMETRY
+    if not isinstance(codec, Mapping) or any(key not in codec for key in needed):
         raise ValueError(f'{path}: model.head.decoder names no codec with heatmaps')
-    if image_size is None:
+    if image_size is None or tuple(image_size[::-1]) == tuple(codec['input_size']):
         return config
+    if vectors:
+        raise ValueError(
+            f'input_size must be that of the config: a head with vectors has layers '
+            f'for {tuple(codec["input_size"])} (w, h) only, got {image_size}'
+        )
     size = tuple(image_size[::-1])
     old, heatmap = (tuple(codec[key]) for key in _GEOMETRY)
     shrunk = [s * h / o for s, h, o in zip(size, heatmap, old, strict=True)]
@@ -56,6 +64,17 @@ def read_config(
         if step['type'] == 'TopdownAffine':
             step['input_size'] = size
     return config
+
+
+def has_vectors(codec: Mapping[str, Any]) -> bool:
+    """Whether a codec of a config is one of vectors along x and y, not of maps."""
+    known = DECODERS.get(codec_name(codec))
+    return known is not None and known.vectors
+
+
+def codec_name(codec: Mapping[str, Any]) -> str:
+    """What MMPose calls a codec of a config."""
+    return str(codec.get('type', '')).rpartition('.')[2]
 
 
 def pipeline_of(config: Config) -> list[Any]:

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from .native import compile_network
-from .onnx_export import EstimatorGraph, to_onnx
+from .onnx_export import INPUT, OUTPUT, VECTORS, EstimatorGraph, to_onnx
 from .rewriting import optimize
 from .runtime import Contract, digests, extra
+from .runtime.codecs import axis_split
 from .runtime.contract import METADATA_KEY
 
 Files = dict[str, bytes]
@@ -67,11 +68,13 @@ def write(
     network = estimator
     if contract.optimized:
         network = optimize(estimator, image_size=(height, width))
+    outputs = (OUTPUT,) if axis_split(contract) is None else VECTORS
     data = to_onnx(
         EstimatorGraph(network),
         torch.zeros(1, 3, height, width),
         batch=contract.batch or 'dynamic',
         opset=contract.opset,
+        names=(INPUT, *outputs),
     )
     if contract.precision == 'int8':
         if quantize is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Literal
 
@@ -17,6 +18,8 @@ OPSET = 17
 """Version of ONNX's operators that engines of several years understand."""
 INPUT, OUTPUT = 'images', 'heatmaps'
 """Names of a graph's input and of its first output."""
+VECTORS = ('simcc_x', 'simcc_y')
+"""Names of outputs that are vectors along x and along y, as others call them too."""
 
 
 class EstimatorGraph(nn.Module):
@@ -27,7 +30,8 @@ class EstimatorGraph(nn.Module):
 
     Shape:
         - Input: ``(B, 3, H, W)``, normalised.
-        - Output: ``(B, K, h, w)``.
+        - Output: ``(B, K, h, w)``, or what the head gives instead: vectors
+          ``(B, K, Wx)`` and ``(B, K, Wy)``.
     """
 
     def __init__(self, estimator: nn.Module) -> None:
@@ -35,7 +39,7 @@ class EstimatorGraph(nn.Module):
         self.estimator = estimator
         self.training = estimator.training
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Heatmaps before decoding."""
         return self.estimator(images, None, mode='tensor')
 
@@ -46,7 +50,7 @@ def to_onnx(
     *,
     batch: int | Literal['dynamic'] = 1,
     opset: int = OPSET,
-    names: tuple[str, str] = (INPUT, OUTPUT),
+    names: Sequence[str] = (INPUT, OUTPUT),
 ) -> bytes:
     """Trace a network and write it as ONNX.
 
@@ -60,7 +64,7 @@ def to_onnx(
         x: An input, whose first image is traced; ``(B, 3, H, W)`` for whole networks.
         batch: How many inputs the graph takes at a time.
         opset: Version of ONNX's operators.
-        names: Of the graph's input and of its first output.
+        names: Of the graph's input and of its outputs, at least of the first.
 
     Returns:
         The file's content. Nothing is compared here.
@@ -80,7 +84,7 @@ def to_onnx(
     file = io.BytesIO()
     options = dict(
         input_names=[names[0]],
-        output_names=[names[1]],
+        output_names=list(names[1:]),
         dynamic_axes=axes,
         opset_version=opset,
         dynamo=False,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
+import torch
 from mmpose.apis import inference_topdown
 from numpy.typing import NDArray
 from torch import nn
 
 from .images import Scene, Scenes
 from .runtime import PoseRuntime
+from .runtime.codecs import axis_split
 
 Progress = Callable[[int, int], None]
 """Called with people done and people in all."""
@@ -24,31 +26,54 @@ class Outputs:
     """What a network says about all people of some scenes.
 
     Attributes:
-        heatmaps: ``(N, K, h, w)``.
+        heatmaps: ``(N, K, h, w)``, or ``(N, K, Wx + Wy)`` of vectors, x first.
         keypoints: ``(N, K, 2)``, px of the image.
         scores: ``(N, K)``.
+        split: Length Wx of vectors along x; None if heatmaps are maps.
     """
 
     heatmaps: NDArray[np.float32]
     keypoints: NDArray[np.float64]
     scores: NDArray[np.float32]
+    split: int | None = None
+
+    @property
+    def peaks(self) -> NDArray[np.intp]:
+        """Where each map, or each of two vectors, is highest, ``(N, K, 1 or 2)``."""
+        flat = self.heatmaps.reshape(*self.heatmaps.shape[:2], -1)
+        parts = [flat] if self.split is None else np.split(flat, [self.split], 2)
+        return np.stack([part.argmax(2) for part in parts], 2)
 
 
 def merged(parts: Sequence[Outputs]) -> Outputs:
     """Outputs of several scenes as one."""
-    return Outputs(*(
+    arrays = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ('heatmaps', 'keypoints', 'scores')
-    ))  # fmt: skip
+    )
+    return Outputs(*arrays, split=parts[0].split)
 
 
 @contextmanager
-def _returning_heatmaps(estimator: nn.Module) -> Iterator[None]:
-    former = estimator.test_cfg
-    estimator.test_cfg = dict(former, output_heatmaps=True, flip_test=False)
+def _recorded(estimator: nn.Module) -> Iterator[list[Any]]:
+    """What the head returns, call by call, while there is no flip test.
+
+    MMPose calls its ``forward`` directly, past hooks, and gives heatmaps away only in a
+    form for pictures.
+    """
+    former, head, returned = estimator.test_cfg, cast(Any, estimator.head), []
+    forward = head.forward
+
+    def record(*args: Any) -> Any:
+        returned.append(forward(*args))
+        return returned[-1]
+
+    estimator.test_cfg = dict(former, flip_test=False)
+    head.forward = record
     try:
-        yield
+        yield returned
     finally:
+        del head.forward
         estimator.test_cfg = former
 
 
@@ -62,21 +87,28 @@ def reference_outputs(
         scenes: The people.
         progress: Told after each scene.
     """
+    split = None
 
     def infer(scene: Scene) -> list[tuple[Any, ...]]:
+        nonlocal split
         boxes = None if scene.boxes is None else np.array(scene.boxes)
         found = inference_topdown(estimator, scene.image(), boxes)
+        heatmaps = returned.pop()
+        if isinstance(heatmaps, tuple):
+            split = heatmaps[0].shape[2]
+            heatmaps = torch.cat(heatmaps, 2)
         return [
             (
-                one.pred_fields.heatmaps.numpy(),
+                one_map,
                 one.pred_instances.keypoints[0],
                 one.pred_instances.keypoint_scores[0],
             )
-            for one in found
+            for one_map, one in zip(heatmaps.numpy(), found, strict=True)
         ]
 
-    with _returning_heatmaps(estimator):
-        return _collect(infer, scenes, progress)
+    with _recorded(estimator) as returned:
+        outputs = _collect(infer, scenes, progress)
+    return replace(outputs, split=split)
 
 
 def runtime_outputs(
@@ -99,7 +131,8 @@ def runtime_outputs(
         heatmaps = np.concatenate([runtime.heatmaps(part) for part in parts])
         return list(zip(heatmaps, keypoints, scores, strict=True))
 
-    return _collect(run, scenes, progress)
+    outputs = _collect(run, scenes, progress)
+    return replace(outputs, split=axis_split(runtime.contract))
 
 
 def _collect(

@@ -120,13 +120,9 @@ def shifts_of(found: Outputs, reference: Outputs) -> NDArray[np.float64]:
 
 
 def _same_peak(found: Outputs, reference: Outputs) -> NDArray[np.bool_]:
-    """Whether the highest pixel of a heatmap, ``(N, K)``, is the same one.
+    """Whether a heatmap's highest pixel, or both of vectors, is the same; ``(N, K)``.
 
     Where two pixels are nearly equally high, the slightest difference decides which is
     the higher: how far the keypoint jumps then says nothing about the network.
     """
-    places = []
-    for outputs in (found, reference):
-        count, keypoints = outputs.heatmaps.shape[:2]
-        places.append(outputs.heatmaps.reshape(count, keypoints, -1).argmax(2))
-    return places[0] == places[1]
+    return (found.peaks == reference.peaks).all(2)

@@ -1,6 +1,7 @@
 """From heatmaps to keypoints, as MMPose's codecs do it.
 
-A codec that is missing here takes a function and a row of :data:`DECODERS`.
+A codec that is missing here takes a function and a row of :data:`DECODERS`. Some have
+vectors along x and y in the place of heatmaps, see :mod:`.simcc`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contract import Contract
+from .simcc import decode_simcc, mirror_simcc
 
 Array = NDArray[np.floating]
 Decoded = tuple[Array, Array]
@@ -162,16 +164,19 @@ class Codec:
     """How to decode heatmaps of one of MMPose's codecs.
 
     Attributes:
-        decode: From ``(N, K, h, w)``, the crops' size and options to keypoints.
+        decode: From heatmaps, the crops' size and options to keypoints.
         options: What ``decode`` needs to know of the codec's own parameters.
         encoding: Parameters that only matter in training.
         fixed: Parameters that must have this value if they are there.
+        vectors: Whether each keypoint has a vector along x and one along y, together
+            ``(N, K, Wx + Wy)``, instead of a map, ``(N, K, h, w)``.
     """
 
     decode: Callable[..., Decoded]
     options: tuple[str, ...]
     encoding: tuple[str, ...] = ()
     fixed: dict[str, Any] = field(default_factory=dict)
+    vectors: bool = False
 
 
 DECODERS = {
@@ -181,6 +186,13 @@ DECODERS = {
         ('blur_kernel_size',),
         ('sigma', 'radius_factor'),
         dict(heatmap_type='gaussian'),
+    ),
+    'SimCCLabel': Codec(
+        decode_simcc,
+        ('simcc_split_ratio',),
+        ('smoothing_type', 'sigma', 'label_smooth_weight', 'normalize', 'decode_beta'),
+        dict(use_dark=False, decode_visibility=False),
+        vectors=True,
     ),
 }
 """MMPose's codec to how it is decoded."""
@@ -210,11 +222,32 @@ def check_codec(contract: Contract) -> dict[str, Any]:
     return {name: value for name, value in given if name in codec.options}
 
 
+def axis_split(contract: Contract) -> int | None:
+    """How long vectors along x are; None if a network gives maps."""
+    return contract.heatmap_size[0] if DECODERS[contract.codec].vectors else None
+
+
+def mirrored(heatmaps: Array, contract: Contract) -> Array:
+    """Heatmaps of mirrored crops as those of the crops, for a flip test.
+
+    Args:
+        heatmaps: Of the mirrored crops.
+        contract: Of the network.
+    """
+    split = axis_split(contract)
+    if split is not None:
+        return mirror_simcc(heatmaps, split, contract.flip_indices)
+    heatmaps = heatmaps[..., ::-1][:, contract.flip_indices]
+    if contract.shift_heatmap:
+        heatmaps[..., 1:] = heatmaps[..., :-1].copy()
+    return heatmaps
+
+
 def decode(heatmaps: Array, contract: Contract) -> Decoded:
     """Keypoints of heatmaps.
 
     Args:
-        heatmaps: ``(N, K, h, w)``.
+        heatmaps: ``(N, K, h, w)``, or ``(N, K, Wx + Wy)`` of vectors.
         contract: Of the network.
 
     Returns:

@@ -31,7 +31,7 @@ class Contract:
         std: What is divided by after ``mean`` was subtracted.
         channel_order: ``'rgb'`` or ``'bgr'``, of the network's input.
         input_size: Of the crop, px.
-        heatmap_size: Of the output, px.
+        heatmap_size: Of the output, px; of codecs with vectors, their lengths.
         codec: MMPose's name of what the heatmaps mean, a key of ``DECODERS``.
         codec_options: Its other parameters.
         use_udp: Whether crops are cut with unbiased coordinates.

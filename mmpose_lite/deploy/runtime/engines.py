@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,12 +25,18 @@ class Opened(NamedTuple):
     """A model that is ready to run.
 
     Attributes:
-        run: From ``(N, 3, H, W)`` to ``(N, K, h, w)``.
+        run: From ``(N, 3, H, W)`` to ``(N, K, h, w)``, or, of a network with two
+            outputs, to both, one after the other along the last axis.
         contract: The contract within the model, as text; empty if it has none.
     """
 
     run: Run
     contract: str
+
+
+def _joined(outputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Outputs as one array that nobody else writes to."""
+    return np.concatenate([np.asarray(one) for one in outputs], axis=-1)
 
 
 def _onnxruntime(contents: Mapping[str, bytes], threads: int, hint: str) -> Opened:
@@ -48,7 +54,7 @@ def _onnxruntime(contents: Mapping[str, bytes], threads: int, hint: str) -> Open
     name = session.get_inputs()[0].name
     metadata = session.get_modelmeta().custom_metadata_map
     return Opened(
-        lambda images: session.run(None, {name: images})[0],
+        lambda images: _joined(session.run(None, {name: images})),
         metadata.get(METADATA_KEY, ''),
     )
 
@@ -68,8 +74,7 @@ def _openvino(contents: Mapping[str, bytes], threads: int, hint: str) -> Opened:
     request = core.compile_model(model, 'CPU', options).create_infer_request()
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        outputs = request.infer([images], share_inputs=True)
-        return np.array(outputs[0])
+        return _joined(request.infer([images], share_inputs=True).values())
 
     keys = [METADATA_KEY] if '.xml' in contents else ['framework', METADATA_KEY]
     text = str(model.get_rt_info(keys).value) if model.has_rt_info(keys) else ''

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .codecs import Array, check_codec, decode
+from .codecs import Array, check_codec, decode, mirrored
 from .contract import Contract, load_contract
 from .crops import centers_and_scales, check_boxes, check_image, cut, to_image
 from .engines import open_model
@@ -106,14 +106,15 @@ class PoseRuntime:
     def heatmaps(
         self, crops: NDArray[np.float32], flip_test: bool = False
     ) -> NDArray[np.float32]:
-        """The network's output ``(N, K, h, w)`` for at most a batch of crops."""
+        """The network's output for at most a batch of crops.
+
+        Returns:
+            ``(N, K, h, w)``; of codecs with vectors ``(N, K, Wx + Wy)``, x first.
+        """
         found = self._padded(crops)
         if flip_test:
-            mirrored = self._padded(np.ascontiguousarray(crops[..., ::-1]))
-            mirrored = mirrored[..., ::-1][:, self.contract.flip_indices]
-            if self.contract.shift_heatmap:
-                mirrored[..., 1:] = mirrored[..., :-1].copy()
-            found = (found + mirrored) * np.float32(0.5)
+            other = self._padded(np.ascontiguousarray(crops[..., ::-1]))
+            found = (found + mirrored(other, self.contract)) * np.float32(0.5)
         return found
 
     def decode(self, heatmaps: Array) -> tuple[Array, Array]:
