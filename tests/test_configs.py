@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import ROOT
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, METRICS, MODELS, TRANSFORMS
 
@@ -23,6 +24,9 @@ LIGHT = [
     for path in CONFIGS
     if '210e' in path.stem and path.parent.name in ('litehrnet', 'xhrnet')
 ]
+SIMCC = [path for path in CONFIGS if path.parent.name == 'simcc']
+SIMCC_CONFIG = 'simcc/coco/simcc_mobilenetv2_wo-deconv-8xb64-210e_coco-256x192.py'
+RTMCC_CONFIG = 'rtmpose/coco/rtmpose-t_8xb256-420e_coco-256x192.py'
 TOKENPOSE = [
     path for path in CONFIGS if 'tokenpose' in path.stem and '300e' in path.stem
 ]
@@ -75,12 +79,25 @@ def plain(codec: dict) -> dict:
     return {key: value for key, value in codec.items() if key[0] != '_'}
 
 
+def output_shapes(cfg: Config) -> list[tuple[int, ...]]:
+    """Of one image: a map of a quarter per keypoint, or vectors along x and y."""
+    (width, height), count = cfg.codec.input_size, cfg.model.head.out_channels
+    if cfg.codec.type == 'SimCCLabel':
+        ratio = cfg.codec.simcc_split_ratio
+        return [(1, count, int(ratio * side)) for side in (width, height)]
+    return [(1, count, height // 4, width // 4)]
+
+
 @every_config
 def test_config_is_consistent_with_its_name(path):
     cfg = Config.fromfile(path)
     height, width = size_in_name(path)
     assert tuple(cfg.codec.input_size) == (width, height)
-    assert tuple(cfg.codec.heatmap_size) == (width // 4, height // 4)
+    if cfg.codec.type == 'SimCCLabel':
+        assert tuple(cfg.model.head.input_size) == (width, height)
+        assert cfg.model.head.simcc_split_ratio == cfg.codec.simcc_split_ratio
+    else:
+        assert tuple(cfg.codec.heatmap_size) == (width // 4, height // 4)
     assert plain(cfg.model.head.decoder) == plain(cfg.codec)
     for pipeline in (
         cfg.train_dataloader.dataset.pipeline,
@@ -92,9 +109,11 @@ def test_config_is_consistent_with_its_name(path):
                 assert tuple(step.input_size) == (width, height)
                 udp = cfg.codec.type == 'UDPHeatmap'
                 assert step.get('use_udp', False) == udp
-                assert cfg.model.test_cfg.get('shift_heatmap', False) != udp or (
-                    not cfg.model.test_cfg.flip_test
-                )
+                shifts = cfg.model.test_cfg.get('shift_heatmap', False)
+                if cfg.codec.type == 'SimCCLabel':
+                    assert not shifts
+                elif cfg.model.test_cfg.flip_test:
+                    assert shifts != udp
             elif step.type == 'GenerateTarget':
                 assert plain(step.encoder) == plain(cfg.codec)
     images, epochs = batch_in_name(path)[1:]
@@ -115,12 +134,11 @@ def test_config_builds_and_predicts(path):
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
         METRICS.get(evaluator['type'])
     dataset = DATASETS.get(cfg.train_dataloader.dataset.type)
-    num_keypoints = cfg.model.head.out_channels
     assert dataset is not None
-    height, width = size_in_name(path)
     with torch.no_grad():
-        heatmaps = model.eval()(torch.zeros(1, 3, height, width), None)
-    assert heatmaps.shape == (1, num_keypoints, height // 4, width // 4)
+        found = model.eval()(torch.zeros(1, 3, *size_in_name(path)), None)
+    maps = found if isinstance(found, tuple) else [found]
+    assert [tuple(one.shape) for one in maps] == output_shapes(cfg)
 
 
 @pytest.mark.parametrize('path', LIGHT, ids=lambda path: path.stem)
@@ -231,6 +249,41 @@ def test_tokenpose_variant(path):
         expected['metainfo'] = dict(from_file=f'configs/_base_/datasets/{name}.py')
     options = ('sparse_cfg', 'graph_depth', 'joint_mask', 'metainfo')
     assert {k: v for k, v in cfg.model.head.items() if k in options} == expected
+
+
+@pytest.mark.parametrize('path', SIMCC, ids=lambda path: path.stem)
+def test_every_parameter_behind_a_modern_head_learns(path):
+    """Heads read what of a network they need; nothing of it may be left over."""
+    cfg = Config.fromfile(path)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).train()
+    outputs = model(torch.rand(2, 3, *size_in_name(path)), None)
+    sum((one * torch.randn_like(one)).sum() for one in outputs).backward()
+    silent = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize('path', SIMCC, ids=lambda path: path.stem)
+def test_modern_heads_are_those_of_mmpose(path):
+    """Labels and losses as in MMPose's own SimCC and RTMPose configs."""
+    cfg = Config.fromfile(path)
+    simple = path.stem.startswith('simcc_')
+    head, codec = cfg.model.head, cfg.codec
+    assert head.type == ('SimCCHead' if simple else 'RTMCCHead')
+    assert head.loss.type == 'KLDiscretLoss'
+    theirs = SIMCC_CONFIG if simple else RTMCC_CONFIG
+    base = get_config(f'mmpose::body_2d_keypoint/{theirs}')
+    assert plain(head.loss) == plain(base.model.head.loss)
+    assert head.get('gau_cfg') == base.model.head.get('gau_cfg')
+    assert codec.get('normalize') == base.codec.get('normalize')
+    # Deviations grow with the square root of the size.
+    smaller = (codec.input_size[0] / base.codec.input_size[0]) ** 0.5
+    sigmas = [torch.tensor(one.sigma) for one in (codec, base.codec)]
+    torch.testing.assert_close(sigmas[0], sigmas[1] * smaller, rtol=2e-3, atol=0)
 
 
 def test_a_bare_name_finds_one_config():
