@@ -137,6 +137,22 @@ CONTESTANTS = (
         compiles=True,
     ),
     Contestant(
+        'simcc-litehrnet-18', 'Lite-HRNet-18 with SimCC',
+        'simcc/simcc_litehrnet-18_8xb64-210e_coco-256x192',
+    ),
+    Contestant(
+        'simcc-xhrnet-s18', 'X-HRNet-S18 with SimCC',
+        'simcc/simcc_xhrnet-s18_8xb64-210e_coco-256x192',
+    ),
+    Contestant(
+        'rtmcc-litehrnet-18', "Lite-HRNet-18 with RTMPose's head",
+        'simcc/rtmcc_litehrnet-18_8xb64-210e_coco-256x192',
+    ),
+    Contestant(
+        'rtmcc-xhrnet-s18', "X-HRNet-S18 with RTMPose's head",
+        'simcc/rtmcc_xhrnet-s18_8xb64-210e_coco-256x192',
+    ),
+    Contestant(
         'hrnet-w32-psa-p', 'HRNet-W32 with PSA (p)',
         'psa/td-hm_hrnet-w32-psa-p_udp-8xb64-210e_coco-256x192',
     ),
