@@ -94,10 +94,19 @@ setup(
             'tqdm',
             'xtcocotools>=1.12',
         ],
+        # Weights in that format (tools/convert_checkpoint.py).
+        'safetensors': ['safetensors>=0.4'],
         # Engines for exported networks and for latency tables.
         'deploy': ['onnx', 'onnxruntime', 'openvino'],
         # What tools/test.sh runs.
-        'dev': ['mypy', 'pytest>=8', 'pytest-timeout', 'pytest-xdist', 'ruff'],
+        'dev': [
+            'mypy',
+            'pytest>=8',
+            'pytest-timeout',
+            'pytest-xdist',
+            'ruff',
+            'safetensors>=0.4',
+        ],
     },
     classifiers=[
         'Development Status :: 4 - Beta',

@@ -13,7 +13,8 @@ from mmpose.registry import MODELS
 from parity import build_pose_net, fill_from, own_fill
 from rows import IDS, ROWS
 
-from mmpose_lite.models.backbones import LiteHRNet
+from mmpose_lite.checkpoints import convert, read_checkpoint, translate
+from mmpose_lite.models.backbones import LiteHRNet, XHRNet
 
 BASE = ROOT / 'configs/litehrnet/td-hm_litehrnet-18_8xb64-210e_coco-256x192.py'
 
@@ -41,10 +42,29 @@ def test_official_and_mmpose_naming(tmp_path, cls, arch, head):
     torch.save(dict(meta=dict(epoch=210, CLASSES=('person',)), state_dict=state), path)
     estimator = build_estimator(cls, arch)
     load_checkpoint(estimator, str(path), map_location='cpu', strict=True)
+    done = translate(read_checkpoint(path), estimator)
+    assert done.layout.name.startswith(
+        'MMPose 0.x' if head == 'keypoint_head' else 'mmpose_lite'
+    )
+    assert done.state_dict.keys() == estimator.state_dict().keys()
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = published.eval()(image)
         torch.testing.assert_close(estimator(image, None), expected, rtol=0, atol=0)
+
+
+def test_position_weights_of_another_length_convert():
+    """XHRNet crops or pads them while it loads; the converter must not refuse them."""
+    smaller = build_estimator(XHRNet, 's18')
+    cfg = Config.fromfile(BASE).model
+    cfg.backbone = dict(type='XHRNet', arch='s18', max_size=(128, 96))
+    larger = MODELS.build(cfg)
+    weights = smaller.state_dict()
+    converted = convert(weights, larger)
+    larger.load_state_dict(converted, strict=True)
+    key = next(key for key in weights if key.endswith('group_weight'))
+    assert converted[key] is weights[key]
+    assert larger.state_dict()[key].shape != weights[key].shape
 
 
 def test_unknown_and_missing_keys_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -11,9 +12,14 @@ from fractions import Fraction
 
 import pytest
 import torch
+from command_line import dataset_options, mim
 from conftest import ROOT, SHARED
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmpose.models import HRNet
+from mmpose.registry import MODELS
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mmpose_lite.checkpoints import (
@@ -22,17 +28,24 @@ from mmpose_lite.checkpoints import (
     Layout,
     Rename,
     convert,
+    encode_checkpoint,
     read_checkpoint,
     translate,
 )
+from mmpose_lite.checkpoints import safetensors as safetensors_files
 from mmpose_lite.checkpoints.convert import apply
 from mmpose_lite.checkpoints.position import is_sine_table
+from mmpose_lite.visualization import last_metric
 
 NAMES = sorted(
     path.stem for path in (SHARED / 'reference/layouts').glob('tokenpose-*.json')
 )
 # Where the reference is absent one skipped case says so.
 every_layout = pytest.mark.parametrize('name', NAMES or ['absent'])
+# Layouts of the codes that stand on MMPose 0.x.
+OLDER = sorted(
+    path.stem for path in (SHARED / 'reference/layouts').glob('*hrnet-*.json')
+)
 # Start of a stored layout's name, longest first → the table it must be converted by.
 TABLE_OF = {
     'tokenpose-sparse': 'TokenPose-S with sparsity',
@@ -146,6 +159,55 @@ def test_stored_layout(shared, name):
     assert all(dropped.values())
 
 
+def meta_state(path):
+    """Keys and shapes of a stored layout."""
+    shapes = json.loads(path.read_text())['state_dict']
+    return {key: torch.empty(shape, device='meta') for key, shape in shapes.items()}
+
+
+@pytest.mark.parametrize('name', OLDER or ['absent'])
+def test_layouts_of_older_mmpose(shared, name):
+    """Official Lite-HRNet and X-HRNet: nothing changes but the head's first word."""
+    state = meta_state(shared / f'reference/layouts/{name}.json')
+    done = translate(state)
+    assert done.layout.name == 'MMPose 0.x: Lite-HRNet, X-HRNet'
+    ours = {key.replace('keypoint_head.', 'head.'): state[key] for key in state}
+    assert done.state_dict == ours
+    assert ours.keys() != state.keys()
+    assert done.dropped == ()
+
+
+PSA_CONFIGS = {
+    'HRNet with PSA': 'td-hm_hrnet-w32-psa-s_udp-8xb64-210e_coco-256x192.py',
+    'ResNet with PSA': 'td-hm_res50-psa-p_8xb64-210e_coco-256x192.py',
+}
+
+
+def psa_file(table):
+    """A network with attention under the names of HRNet's own code, and ours of it."""
+    init_default_scope('mmpose')
+    cfg = Config.fromfile(ROOT / 'configs/psa' / PSA_CONFIGS[table])
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    own = model.state_dict()
+    bare = {key.partition('.')[2]: value for key, value in own.items()}
+    assert len(bare) == len(own)
+    return bare, own
+
+
+@pytest.mark.parametrize('table', PSA_CONFIGS)
+def test_polarized_attention_in_hrnets_own_names(table):
+    bare, own = psa_file(table)
+    assert any('.deattn.' in key for key in bare)
+    done = translate({'state_dict': parallel(bare)})
+    assert done.layout.name == table
+    assert {k: v.shape for k, v in done.state_dict.items()} == {
+        k: v.shape for k, v in own.items()
+    }
+    with pytest.raises(ValueError, match=r'1 keys over.*\n  ocr_head\.0\.weight'):
+        convert({**bare, 'ocr_head.0.weight': torch.zeros(1)})
+
+
 @pytest.mark.parametrize(
     ('name', 'width', 'left_out'),
     [
@@ -194,11 +256,13 @@ def files(shared):
             k: torch.randn(v.shape) if k.endswith('pos_embedding') else v
             for k, v in sine.items()
         }
-    path = shared / 'reference/layouts/hrnas-supernet-keypoint-transformer-ds.json'
-    shapes = json.loads(path.read_text())['state_dict']
-    supernet = {key: torch.empty(shape, device='meta') for key, shape in shapes.items()}
+    supernet = meta_state(
+        shared / 'reference/layouts/hrnas-supernet-keypoint-transformer-ds.json'
+    )
     yield supernet
     yield {key: value for key, value in supernet.items() if '.ops.' not in key}
+    yield meta_state(shared / 'reference/layouts/litehrnet-18_coco-256x192.json')
+    yield from (psa_file(table)[0] for table in PSA_CONFIGS)
 
 
 def test_every_row_of_every_table_is_needed(shared):
@@ -412,6 +476,28 @@ def test_unknown_layout_lists_the_known_ones_and_keys():
         assert word in str(error.value)
 
 
+def test_nearly_known_layout_says_what_keeps_it_from_being_known():
+    state = official()
+    first = 'transformer.transformer.layers.0.0.fn.fn.to_qkv.weight'
+    state[first.replace('to_qkv', 'qkv')] = state.pop(first)
+    with pytest.raises(ValueError, match='not known') as error:
+        convert(state)
+    lines = str(error.value).splitlines()
+    assert lines[1] == '  TokenPose-T is nearest and knows all of them but 1'
+    strange, near = lines[2].split('; nearest: ')
+    assert strange == f'  not known there: {first.replace("to_qkv", "qkv")}'
+    assert near.startswith(first.replace('layers.0', r'layers.(\d+)'))
+    missing, near = lines[3].split('; nearest: ')
+    assert missing == f'  missing: {first}'
+    assert first.replace('to_qkv', 'qkv') in near.split(', ')
+    assert len(lines) == 4
+    own = {**Network().state_dict(), 'auxiliary_head.weight': torch.zeros(1)}
+    with pytest.raises(
+        ValueError, match=r'mmpose_lite is nearest.* but 1\n.*: auxiliary_head\.weight'
+    ):
+        convert(own)
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
@@ -466,6 +552,36 @@ def test_missing_key_raises_and_leaves_the_model_alone():
     with pytest.raises(ValueError, match=r'missing.*\n.*head\.keypoint_tokens'):
         convert(state, net)
     assert torch.equal(net.head.patch_embedding.weight, before)
+
+
+class Fitting(Network):
+    """Takes tokens of another number, as X-HRNet its position weights."""
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        key = 'head.keypoint_tokens'
+        state_dict[key] = state_dict[key][:, :JOINTS]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def test_what_a_model_fits_while_it_loads_is_accepted():
+    state = official()
+    state['transformer.keypoint_token'] = torch.randn(1, JOINTS + 4, WIDTH)
+    converted = convert(state, Fitting())
+    assert converted['head.keypoint_tokens'].shape == (1, JOINTS + 4, WIDTH)
+    with pytest.raises(ValueError, match=r'keypoint_tokens: expected \(1, 3, 8\)'):
+        convert(state, Network())
+
+
+class Fussy(Network):
+    """Stumbles over weights, without a word of its own."""
+
+    def _load_from_state_dict(self, *_):
+        raise IndexError('dimension out of range')
+
+
+def test_what_a_model_stumbles_over_is_an_error():
+    with pytest.raises(ValueError, match='IndexError: dimension out of range'):
+        convert(official(), Fussy())
 
 
 def test_learned_positions_go_to_a_model_that_learns_them():
@@ -542,6 +658,86 @@ def test_absent_file_says_so(tmp_path):
         read_checkpoint(tmp_path / 'absent.pth')
 
 
+# --- Safetensors ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('name', ['weights.safetensors', 'weights.pth', 'weights'])
+def test_safetensors_are_known_by_their_content(tmp_path, name):
+    state = official()
+    save_file(state, tmp_path / name)
+    found = read_checkpoint(tmp_path / name)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    assert translate(found).layout.name == 'TokenPose-T'
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_other_files_are_not_taken_for_safetensors(tmp_path, zipped):
+    path = tmp_path / 'weights.safetensors'
+    torch.save(official(), path, _use_new_zipfile_serialization=zipped)
+    assert not safetensors_files.is_safetensors(path)
+    assert read_checkpoint(path).keys() == official().keys()
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda c: c[:-1],
+        lambda c: c[:200],
+        lambda c: c[:9],
+        lambda c: c + b'more',
+        lambda c: c[:8] + b'{' + b' ' * (len(c) - 9),
+        lambda c: (10**7).to_bytes(8, 'little') + c[8:],
+        lambda c: c.replace(b'F32', b'F99'),
+        lambda c: c.replace(b'"data_offsets":[0,', b'"data_offsets":[8,', 1),
+    ],
+    ids=['short', 'header', 'start', 'long', 'no-json', 'length', 'dtype', 'offsets'],
+)
+def test_damaged_safetensors_are_refused_with_the_reason(tmp_path, damage):
+    path = tmp_path / 'damaged.safetensors'
+    save_file(official(), path)
+    whole = path.read_bytes()
+    broken = damage(whole)
+    assert broken != whole
+    path.write_bytes(broken)
+    with pytest.raises(
+        ValueError, match=r'damaged\.safetensors is damaged or no checkpoint \(.+\)'
+    ):
+        read_checkpoint(path)
+
+
+def test_missing_package_names_the_extra(tmp_path, monkeypatch):
+    path = tmp_path / 'weights.safetensors'
+    save_file(official(), path)
+
+    def absent(name):
+        raise ModuleNotFoundError(f'No module named {name}', name='safetensors')
+
+    monkeypatch.setattr(safetensors_files, 'import_module', absent)
+    for act in (read_checkpoint, lambda p: encode_checkpoint(p, official(), {})):
+        with pytest.raises(
+            ImportError, match=r'pip install mmpose_lite\[safetensors\]'
+        ):
+            act(path)
+    # A package that is there but broken says so itself.
+    monkeypatch.setattr(
+        safetensors_files,
+        'import_module',
+        lambda _: importlib.import_module('no_such_module'),
+    )
+    with pytest.raises(ModuleNotFoundError, match='no_such_module'):
+        read_checkpoint(path)
+
+
+def test_views_and_shared_memory_are_stored(tmp_path):
+    table = torch.randn(4, 6)
+    state = {'head.a': table, 'head.b': table, 'head.c': table.T, 'head.d': table[1:3]}
+    path = tmp_path / 'weights.safetensors'
+    path.write_bytes(encode_checkpoint(path, state, {'converted_from': 'nothing'}))
+    found = read_checkpoint(path)
+    assert all(torch.equal(found[key], state[key]) for key in state)
+
+
 CONFIG = """
 custom_imports = dict(imports=['standin_of_converter_test'])
 model = dict(type='ConverterStandIn')
@@ -609,6 +805,60 @@ def test_tool_without_config_says_that_nothing_was_tried(folder):
     done = tool(folder, 'published.pth', 'converted.pth')
     assert done.returncode == 0, done.stderr
     assert '33 keys, tried on no model' in done.stdout
+
+
+def test_tool_reads_and_writes_safetensors(folder):
+    there, back = folder / 'new' / 'there.safetensors', folder / 'back.pth'
+    save_file(official(), folder / 'published.safetensors')
+    steps = [(folder / 'published.safetensors', there), (there, back)]
+    for source, target in steps:
+        done = tool(folder, source, target, '--config', folder / 'config.py')
+        assert done.returncode == 0, done.stderr
+    stored = load_file(there)
+    assert stored.keys() == Network().state_dict().keys()
+    # Today's torch reads both by itself, and so does MMEngine.
+    for path in (there, back):
+        net = Network()
+        load_checkpoint(net, str(path), map_location='cpu', strict=True)
+        for key, value in net.state_dict().items():
+            assert torch.equal(stored[key], value)
+
+
+def test_tool_does_not_overwrite_its_input(folder):
+    before = (folder / 'published.pth').read_bytes()
+    done = tool(folder, 'published.pth', './published.pth')
+    assert done.returncode == 1
+    assert 'OUT is IN' in done.stderr
+    assert (folder / 'published.pth').read_bytes() == before
+
+
+@pytest.mark.slow
+def test_mim_tests_what_the_tool_wrote(shared, tmp_path):
+    """Real weights: under MMPose 0.x's names in one format, back in the other."""
+    name = 'td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-256x192'
+    config = ROOT / f'configs/litehrnet/{name}.py'
+    weights = shared / 'weights/wider_naive_litehrnet18_tinypose_256_192.pth'
+    state = read_checkpoint(weights)['state_dict']
+    older = {
+        f'module.{key.replace("head.", "keypoint_head.", 1)}': value
+        for key, value in state.items()
+    }
+    save_file(older, tmp_path / 'older.safetensors')
+    out = tmp_path / 'converted.pth'
+    done = tool(tmp_path, 'older.safetensors', out, '--config', config)
+    assert done.returncode == 0, done.stderr
+    assert 'layout: MMPose 0.x' in done.stdout
+    root = shared / 'data/coco_mini'
+    annotations = 'annotations/person_keypoints_val2017.json'
+    mim(
+        'test',
+        config,
+        tmp_path,
+        *('--checkpoint', str(out)),
+        **dataset_options('test', root, ann_file=annotations, bbox_file='None'),
+        test_evaluator__ann_file=root / annotations,
+    )
+    assert last_metric(tmp_path, 'coco/AP') == pytest.approx(0.6620, abs=0.002)
 
 
 def test_tool_refuses_with_one_clear_error(folder):

@@ -1,12 +1,12 @@
 """Convert weights of the research code: ``python tools/convert_checkpoint.py IN OUT``.
 
-With ``--config`` the weights must load strictly into the model of that config.
+With ``--config`` the weights must load strictly into the model of that config. IN may
+be a safetensors file; OUT becomes one if its name ends in ``.safetensors``.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from pathlib import Path
 
@@ -15,13 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 
 # isort: split
-import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from torch import nn
 
-from mmpose_lite.checkpoints import read_checkpoint, translate
+from mmpose_lite.checkpoints import encode_checkpoint, read_checkpoint, translate
 from mmpose_lite.files import write_atomically
 
 
@@ -38,21 +37,22 @@ def main() -> None:
     parser.add_argument('target', metavar='OUT', help='file for mim test --checkpoint')
     parser.add_argument('--config', help='config of the model that shall load it')
     args = parser.parse_args()
+    source, target = Path(args.source), Path(args.target)
     try:
-        checkpoint = read_checkpoint(args.source)
+        if target.exists() and target.samefile(source):
+            raise ValueError(f'OUT is IN ({source}); the original is not overwritten')
+        checkpoint = read_checkpoint(source)
         model = build(args.config) if args.config else None
         done = translate(checkpoint, model)
-        if model is not None:
-            model.load_state_dict(done.state_dict, strict=True)
-        meta = {'converted_from': done.layout.name}
-        data = io.BytesIO()
-        torch.save({'state_dict': done.state_dict, 'meta': meta}, data)
-        write_atomically(args.target, data.getvalue())
-    except (ValueError, OSError) as error:
+        notes = {'converted_from': done.layout.name}
+        data = encode_checkpoint(target, done.state_dict, notes)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, data)
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f'error: {error}') from None
     print(*done.account(), sep='\n')
     fits = f'load strictly into {args.config}' if args.config else 'tried on no model'
-    print(f'{args.target}: {len(done.state_dict)} keys, {fits}')
+    print(f'{target}: {len(done.state_dict)} keys, {fits}')
 
 
 if __name__ == '__main__':

@@ -268,7 +268,7 @@ LIBRARIES=(
     pycocotools Pygments pyparsing python-dateutil pytz PyYAML requests rich scipy shapely
     six tabulate termcolor terminaltables tqdm tzdata urllib3 xtcocotools yapf
 )
-DEV_TOOLS=(mypy pytest pytest-timeout pytest-xdist ruff tensorboard)
+DEV_TOOLS=(mypy pytest pytest-timeout pytest-xdist ruff safetensors tensorboard)
 DEV_TOOLS+=(onnx onnxruntime openvino)  # engines that exports are compared on
 
 install_libraries() {

@@ -3,6 +3,7 @@
 from .convert import LAYOUTS, Conversion, convert, translate
 from .layout import Drop, Dropped, Layout, Rename
 from .read import read_checkpoint
+from .write import encode_checkpoint
 
 __all__ = [
     'LAYOUTS',
@@ -12,6 +13,7 @@ __all__ = [
     'Layout',
     'Rename',
     'convert',
+    'encode_checkpoint',
     'read_checkpoint',
     'translate',
 ]

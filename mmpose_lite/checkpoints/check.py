@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Sequence
 
@@ -27,12 +26,26 @@ def check(
         ValueError: If a key is missing or too many, a shape differs or a dropped table
             is not the model's (the message lists all of them).
     """
-    model = _as_loaded(model, state_dict)
+    model, refusal = _as_loaded(model, state_dict)
+    parts = _misfits(model, state_dict) if refusal else {}
+    if refusal and not any(parts.values()):
+        parts['refused by the model'] = [refusal]
+    parts['computed otherwise by the model'] = [
+        problem for item in dropped for problem in _difference(model, item)
+    ]
+    if any(parts.values()):
+        counts = ', '.join(f'{len(v)} {k}' for k, v in parts.items() if v)
+        lines = [f'\n  {name}: {line}' for name, part in parts.items() for line in part]
+        raise ValueError(f'the weights do not fit the model: {counts}{"".join(lines)}')
+
+
+def _misfits(model: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, list[str]]:
+    """What keeps weights from loading, by kind of misfit."""
     own = model.state_dict()
     missing = [key for key in own if key not in state_dict]
     unexpected = [key for key in state_dict if key not in own]
     computed = {name for name, _ in model.named_buffers()} - set(own)
-    parts = {
+    return {
         'missing in the file': describe(missing, own, unexpected),
         'unknown to the model': [
             line + '; the model computes it' * (key in computed)
@@ -47,23 +60,26 @@ def check(
             for key, value in state_dict.items()
             if key in own and own[key].shape != value.shape
         ],
-        'computed otherwise by the model': [
-            problem for item in dropped for problem in _difference(model, item)
-        ],
     }
-    if any(parts.values()):
-        counts = ', '.join(f'{len(v)} {k}' for k, v in parts.items() if v)
-        lines = [f'\n  {name}: {line}' for name, part in parts.items() for line in part]
-        raise ValueError(f'the weights do not fit the model: {counts}{"".join(lines)}')
 
 
-def _as_loaded(model: nn.Module, state_dict: dict[str, Tensor]) -> nn.Module:
-    """A copy in the form that it takes on for these weights (searched networks)."""
+def _as_loaded(
+    model: nn.Module, state_dict: dict[str, Tensor]
+) -> tuple[nn.Module, str]:
+    """A copy that has loaded the weights, and why it could not do so strictly, if so.
+
+    Searched networks take on the form that the weights have, and X-HRNet crops or pads
+    its position weights: only loading tells.
+    """
     model = copy.deepcopy(model)
-    # The lists of keys and shapes that do not fit are ours; here they would stop it.
-    with contextlib.suppress(RuntimeError):
-        model.load_state_dict(state_dict, strict=False)
-    return model
+    try:
+        model.load_state_dict(state_dict, strict=True)
+    except ValueError:
+        raise  # a model's own words
+    # torch's RuntimeError, or whatever a model's hook stumbles over in strange shapes.
+    except Exception as error:
+        return model, f'{type(error).__name__}: {error}'
+    return model, ''
 
 
 def _difference(model: nn.Module, dropped: Dropped) -> list[str]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from . import hrnas, tokenpose
+from . import hrnas, mmpose, psa, tokenpose
 from .check import check
 from .layout import Drop, Dropped, Layout, Rename, describe
 
 OWN = Layout('mmpose_lite', (), (Rename(r'((?:backbone|head)\..+)', r'\1'),))
-LAYOUTS: tuple[Layout, ...] = (*tokenpose.LAYOUTS, *hrnas.LAYOUTS)
+LAYOUTS: tuple[Layout, ...] = (
+    *mmpose.LAYOUTS,
+    *tokenpose.LAYOUTS,
+    *hrnas.LAYOUTS,
+    *psa.LAYOUTS,
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,8 @@ def recognise(keys: Iterable[str]) -> Layout:
     """The layout that keys belong to.
 
     Raises:
-        ValueError: If none is recognised (the message lists those known).
+        ValueError: If none is recognised (the message lists those known, and says
+            what is missing for the one that most keys would fit).
     """
     keys = list(keys)
     if all(key.startswith(('backbone.', 'head.')) for key in keys):
@@ -131,7 +138,7 @@ def recognise(keys: Iterable[str]) -> Layout:
         known = ', '.join(layout.name for layout in (OWN, *LAYOUTS))
         raise ValueError(
             f'the layout of the checkpoint is not known; known are: {known}; '
-            f'its {len(keys)} keys are: {shown}'
+            f'its {len(keys)} keys are: {shown}{_nearest(keys)}'
         )
     return max(found, key=lambda layout: len(layout.marks))
 
@@ -168,6 +175,24 @@ def apply(
             f'{len(clashes)} a name twice:{listed}'
         )
     return {ours: weights[key] for ours, key in sources.items()}, tuple(dropped)
+
+
+def _nearest(keys: list[str]) -> str:
+    """What keeps keys from being of the layout that most of them would fit."""
+    best = max((OWN, *LAYOUTS), key=lambda layout: sum(map(layout.knows, keys)))
+    strange = [key for key in keys if not best.knows(key)]
+    if 2 * len(strange) > len(keys):
+        return ''
+    lines = [f'{best.name} is nearest and knows all of them but {len(strange)}']
+    for what, names, known in (
+        ('not known there', strange, best.patterns()),
+        ('missing', [mark for mark in best.marks if mark not in keys], keys),
+    ):
+        for name in names[:8]:
+            near = difflib.get_close_matches(name, known)
+            hint = f'; nearest: {", ".join(near)}' if near else ''
+            lines.append(f'{what}: {name}{hint}')
+    return ''.join(f'\n  {line}' for line in lines)
 
 
 def _kind(value: object) -> str:

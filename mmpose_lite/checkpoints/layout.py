@@ -93,6 +93,10 @@ class Layout:
                 return row
         return None
 
+    def knows(self, key: str) -> bool:
+        """Whether any row's pattern matches a key."""
+        return any(re.fullmatch(row.pattern, key) for row in self.rows)
+
     def patterns(self) -> list[str]:
         """The patterns as people read them, each once."""
         return list(dict.fromkeys(row.pattern.replace('\\.', '.') for row in self.rows))
