@@ -137,3 +137,15 @@ def test_optimizers_follow(net, name):
     assert known == {id(p) for p in net.parameters()}
     assert not any(p in optimizer.state for p in dead)
     step()
+
+
+def test_graphs_of_before_do_no_harm(net):
+    """Whatever still holds autograd's nodes of uncut parameters, gradients flow."""
+    image = torch.randn(2, 3, 64, 48)
+    kept = net(image)[0].square().mean()
+    masks = decide(net, COST, cap=0.5 * COST.network(net.space, net.arch))
+    shrink(net, masks)
+    net(image)[0].square().mean().backward()
+    grads = [p.grad for p in net.parameters() if p.grad is not None]
+    assert len(grads) > 10
+    assert kept.requires_grad

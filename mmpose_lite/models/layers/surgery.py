@@ -34,10 +34,22 @@ def select(tensor: Tensor, dim: int, keep: Tensor) -> Tensor:
     return tensor.detach().index_select(dim, keep.to(tensor.device)).contiguous()
 
 
+def set_data(parameter: nn.Parameter, data: Tensor) -> None:
+    """Give a parameter, which must have no gradient, data of another shape.
+
+    Autograd has a node per parameter that knows its shape, and goes on using it while
+    anything holds it: a graph, or a wrapper for several processes that the garbage
+    collector has not found yet. It parts with it only when the type changes.
+    """
+    other = torch.float32 if data.dtype == torch.float64 else torch.float64
+    parameter.data = data.to(other)
+    parameter.data = data
+
+
 def cut_parameter(parameter: nn.Parameter, dim: int, keep: Tensor) -> Cut:
     """Cut a parameter and its gradient."""
     grad, parameter.grad = parameter.grad, None
-    parameter.data = select(parameter, dim, keep)
+    set_data(parameter, select(parameter, dim, keep))
     if grad is not None:
         parameter.grad = select(grad, dim, keep)
     return Cut(parameter, dim, keep)
@@ -84,7 +96,8 @@ def take_over(old: nn.Module, new: nn.Module) -> nn.Module:
     for name, parameter in list(old.named_parameters()):
         path, _, leaf = name.rpartition('.')
         fresh = new.get_parameter(name)
-        parameter.data, parameter.grad = fresh.data, None
+        parameter.grad = None
+        set_data(parameter, fresh.data)
         setattr(new.get_submodule(path), leaf, parameter)
     return new
 
