@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,13 +16,22 @@ from mmpose_lite import files
 STATE = ('state_dict', 'optimizer', 'ema_state_dict', 'param_schedulers')
 
 
-def is_moment(event, args):
-    """Whether a process could die here with a half-done change to a checkpoint."""
+CHECKPOINTS = ('.pth', 'last_checkpoint')
+
+
+def is_moment(event, args, written=CHECKPOINTS):
+    """Whether a process could die here with a half-done change to its results.
+
+    Args:
+        event: Of an audit hook.
+        args: Of the event.
+        written: A file whose path has one of these in it belongs to the results.
+    """
     if event.startswith('run.'):
         return True
     if event == 'open':
         path, mode = str(args[0]), args[1] or 'r'
-        return mode[0] in 'wa' and ('.pth' in path or 'last_checkpoint' in path)
+        return str(mode)[0] in 'wax' and any(part in path for part in written)
     return event in ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir')
 
 
@@ -47,12 +57,13 @@ class HalfWriter:
         return getattr(self._file, name)
 
 
-def _live(work_dir, die_at, journal, train):
+def _live(work_dir, die_at, journal, train, written):
     moments, pid = 0, os.getpid()
+    os.setpgid(0, 0)  # so that all it starts can be killed along with it
 
     def watch(event, args):
         nonlocal moments
-        if os.getpid() == pid and is_moment(event, args):  # no worker's
+        if os.getpid() == pid and is_moment(event, args, written):  # no worker's
             moments += 1
             if moments == die_at:
                 os.kill(pid, signal.SIGKILL)
@@ -65,22 +76,30 @@ def _live(work_dir, die_at, journal, train):
     train(work_dir)
 
 
-def live(work_dir, train, die_at=0, journal=None):
-    """Train (or go on training) in a process of its own.
+def live(work_dir, train, die_at=0, journal=None, written=CHECKPOINTS, seconds=None):
+    """Train (or go on training, or do anything else) in a process of its own.
 
     Args:
         work_dir: Where its checkpoints lie.
         train: What it does there.
         die_at: Number of the moment at which it kills itself; 0 for never.
         journal: File descriptor to which it writes its moments.
+        written: What it writes; see :func:`is_moment`.
+        seconds: After which it is killed, with all that it has started; None for
+            never.
 
     Returns:
         Whether it came to its end.
     """
     context = multiprocessing.get_context('fork')
-    process = context.Process(target=_live, args=(work_dir, die_at, journal, train))
+    arguments = (work_dir, die_at, journal, train, written)
+    process = context.Process(target=_live, args=arguments)
     process.start()
-    process.join()
+    process.join(seconds)
+    if process.is_alive():
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode == 0
 

@@ -1,0 +1,251 @@
+"""Several processes that train as one, and what each of them does and writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import search_run
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmpose.registry import MODELS
+
+NETWORK = dict(
+    type='TopdownPoseEstimator',
+    data_preprocessor=dict(type='PoseDataPreprocessor', mean=[127.0], std=[60.0]),
+    backbone=dict(
+        type='mmpose_lite.LiteHRNet',
+        arch=dict(
+            num_modules=(1, 1),
+            channels=((8, 16), (8, 16, 24)),
+            stem_channels=8,
+            unit='ccw',
+        ),
+    ),
+    head=dict(
+        type='HeatmapHead',
+        in_channels=8,
+        out_channels=3,
+        deconv_out_channels=None,
+        loss=dict(type='KeypointMSELoss', use_target_weight=True),
+        decoder=search_run.CODEC,
+    ),
+    test_cfg=dict(flip_test=False),
+)
+"""A Lite-HRNet for the same people as the small search."""
+GLOO = dict(
+    launcher='pytorch',
+    env_cfg=dict(dist_cfg=dict(backend='gloo')),
+    cfg=dict(
+        model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Rank:
+    """How a process ended.
+
+    Attributes:
+        code: Exit code; negative is a signal.
+        told: What it wrote to the standard error output.
+        seconds: When it ended, after the first one was started.
+    """
+
+    code: int
+    told: str
+    seconds: float
+
+
+def ranks(
+    count: int, work: Callable[[], None], folder: Path, limit: float
+) -> list[Rank]:
+    """Run the same function in several processes that can find each other.
+
+    Args:
+        count: Of processes.
+        work: The function.
+        folder: Where their output goes.
+        limit: Seconds after which they are killed; that fails the test.
+    """
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        port = server.getsockname()[1]
+    began, pids = time.monotonic(), []
+    for rank in range(count):
+        pid = os.fork()
+        if pid == 0:
+            _be(rank, count, port, work, folder)
+        pids.append(pid)
+    ended: dict[int, tuple[int, float]] = {}
+    while len(ended) < count:
+        for pid in set(pids) - set(ended):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            passed = time.monotonic() - began
+            if found:
+                ended[pid] = os.waitstatus_to_exitcode(status), passed
+            elif passed > limit:
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    told = [(folder / f'rank{rank}.err').read_text() for rank in range(count)]
+    return [Rank(ended[pid][0], text, ended[pid][1]) for pid, text in zip(
+        pids, told, strict=True)]  # fmt: skip
+
+
+def _be(rank: int, count: int, port: int, work: Callable[[], None], folder: Path):
+    """Be one of the processes, and end."""
+    code = 1
+    try:
+        error = os.open(folder / f'rank{rank}.err', os.O_WRONLY | os.O_CREAT)
+        os.dup2(error, 2)
+        sys.stderr = os.fdopen(2, 'w', buffering=1)
+        os.environ.update(
+            RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count),
+            MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
+            OMP_NUM_THREADS='1', MKL_NUM_THREADS='1',
+        )  # fmt: skip
+        journal = os.open(folder / f'rank{rank}.files', os.O_WRONLY | os.O_CREAT)
+        sys.addaudithook(lambda event, args: _note(journal, event, args))
+        torch.manual_seed(0)
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        # Not through what the test's own process has registered for its end.
+        os._exit(code)
+
+
+def _note(journal: int, event: str, args: tuple) -> None:
+    if event == 'open' and str(args[1] or 'r')[0] in 'wax':
+        os.write(journal, f'{args[0]}\n'.encode())
+    elif event == 'os.rename':
+        os.write(journal, f'{args[1]}\n'.encode())
+
+
+def files_of(folder: Path, count: int, below: Path) -> list[set[str]]:
+    """Files below a folder that each process has written."""
+    found = []
+    for rank in range(count):
+        lines = (folder / f'rank{rank}.files').read_text().splitlines()
+        found.append({line for line in lines if line.startswith(f'{below}/')})
+    return found
+
+
+class SteadyPeople(search_run.NoisyPeople):
+    """The same images whoever asks, and when."""
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        with torch.random.fork_rng():
+            torch.manual_seed(index)
+            former = np.random.get_state()
+            np.random.seed(index)
+            try:
+                return super().__getitem__(index % 8)
+            finally:
+                np.random.set_state(former)
+
+
+class Record(Hook):
+    """Writes every step's loss, and a digest of all parameters, per process."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, folder: Path, die: tuple[int, str, int] | None = None) -> None:
+        self.path = folder / f'rank{os.environ.get("RANK", "0")}.json'
+        self.steps: list[dict] = []
+        self.scores: list[float] = []
+        self.die = die
+
+    def _maybe_die(self, where: str, step: int) -> None:
+        if self.die == (int(os.environ.get('RANK', '0')), where, step):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        digest = hashlib.sha256()
+        for parameter in model.parameters():
+            digest.update(parameter.detach().numpy().tobytes())
+        arch = model.describe()['blocks'] if hasattr(model, 'describe') else None
+        self.steps.append(
+            dict(loss=outputs['loss'].item(), digest=digest.hexdigest(), arch=arch)
+        )
+        self._maybe_die('training', runner.iter)
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self._maybe_die('validation', batch_idx)
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.scores.append(metrics['score'])
+
+    def after_train(self, runner):
+        text = json.dumps(dict(steps=self.steps, scores=self.scores))
+        self.path.write_text(text)
+
+
+def recorded(folder: Path, count: int) -> list[dict]:
+    """What each process recorded."""
+    return [json.loads((folder / f'rank{r}.json').read_text()) for r in range(count)]
+
+
+def run(
+    folder: Path, kind: str, count: int, frozen: bool = False, die=None, batch: int = 6
+) -> None:
+    """Train or search in this process, as one of ``count``.
+
+    Args:
+        folder: For results.
+        kind: ``'training'`` or ``'search'``.
+        count: Of processes; 1 needs no others.
+        frozen: Frozen norms and nothing random.
+        die: Which rank kills itself, where, and at which step.
+        batch: Of all processes together.
+    """
+    people = SteadyPeople() if frozen else search_run.NoisyPeople()
+    loaders = {
+        f'{name}_dataloader': dict(
+            search_run.loader(name == 'train'),
+            dataset=people,
+            batch_size=batch // count,
+        )
+        for name in ('train', 'val')
+    }
+    options = {} if count == 1 else {**GLOO}
+    search_run.init_default_scope('mmpose')
+    torch.manual_seed(3)
+    if kind == 'training':
+        options['model'] = MODELS.build(NETWORK)
+        options['model'].init_weights()
+        options['custom_hooks'] = [
+            dict(type='SyncBuffersHook'),
+            dict(type='mmpose_lite.EpochSeedHook'),
+            dict(type='EMAHook', ema_type='ExpMomentumEMA', update_buffers=True),
+            Record(folder, die),
+        ]
+    runner = search_run.runner(
+        folder / 'work',
+        log_level='ERROR',
+        hooks=[dict(type='SyncBuffersHook'), Record(folder, die)],
+        **loaders,
+        **options,
+    )
+    if frozen:
+        model = runner.model
+        (model.module if is_model_wrapper(model) else model).backbone.norm_eval = True
+    runner.train()
