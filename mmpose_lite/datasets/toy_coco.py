@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..files import write_atomically
+from ..files import remove_parts, write_atomically
 from .toy_body import KEYPOINTS
 from .toy_scene import MAX_PERSONS, ToyScene, render_scene
 
@@ -188,6 +188,8 @@ def _write_split(
     annotation.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     annotation.unlink(missing_ok=True)  # from here on the split is incomplete
+    for place in (annotation.parent, folder):
+        remove_parts(place)
     size = tuple(info['image_size'])
     images: list[dict[str, Any]] = []
     persons: list[dict[str, Any]] = []
