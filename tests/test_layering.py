@@ -11,15 +11,15 @@ HOUSE = ('torch', 'numpy', 'mmcv', 'mmengine', 'mmpose')
 # Part of the package → what else of the package it may import; what of outside (the
 # standard library always). A new part needs a row of its own.
 ALLOWED = {
-    'models.layers': ((), ('torch', 'mmcv.cnn', 'mmengine.model')),
-    'models.backbones': (('models.layers', 'registry'), HOUSE),
-    'models.heads': (('models.layers', 'registry'), HOUSE),
+    'models.layers': (('checks',), ('torch', 'mmcv.cnn', 'mmengine.model')),
+    'models.backbones': (('models.layers', 'checks', 'registry'), HOUSE),
+    'models.heads': (('models.layers', 'checks', 'registry'), HOUSE),
     'models': (
         ('models.layers', 'models.backbones', 'models.heads', 'registry'),
         HOUSE,
     ),
-    'search': (('models', 'registry', 'analysis', 'files'), HOUSE),
-    'engine': (('search', 'models', 'registry', 'files'), HOUSE),
+    'search': (('models', 'checks', 'registry', 'analysis', 'files'), HOUSE),
+    'engine': (('search', 'models', 'checks', 'datasets', 'registry', 'files'), HOUSE),
     'deploy.rewriting': (('models', 'analysis'), ('torch', 'mmcv.cnn')),
     # What runs where neither torch nor MMPose is installed; engines are asked for by
     # name.
@@ -34,6 +34,7 @@ ALLOWED = {
     ),
     'checkpoints': ((), ('torch',)),
     'analysis': ((), ('torch',)),
+    'checks': ((), ()),
     'files': ((), ()),
     'datasets': (('files',), ('numpy', 'cv2')),
     'visualization': (

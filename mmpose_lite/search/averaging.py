@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.model import ExponentialMovingAverage
-from torch import Tensor, nn
+from torch import Tensor, device, nn
 
+from ..checks import FLAG, NOTHING, Rule, checked, number, whole
 from ..registry import register_model
 
 
@@ -25,6 +26,13 @@ class RampedAverage(ExponentialMovingAverage):
             statistics: ``update_buffers=True``.
     """
 
+    @checked(
+        model=Rule('a module', lambda value: isinstance(value, nn.Module)),
+        momentum=number(above=0, below=1),
+        interval=whole(1),
+        device=NOTHING | Rule('a device of torch', lambda value: bool(device(value))),
+        update_buffers=FLAG,
+    )
     def __init__(
         self, model: nn.Module, momentum: float = 1e-4, **options: Any
     ) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
+from ..checks import check, each, whole
 from ..models.backbones.hrnas_arch import BlockArch, Place, SearchSpace, places
 from ..models.layers.light_transformer import WIDTH
+
+_SIZE = replace(each(whole(1), 2), wanted='two positive numbers (H, W), whole')
 
 
 class CostModel(ABC):
@@ -24,10 +28,7 @@ class CostModel(ABC):
     multiple: int = 1
 
     def __init__(self, image_size: Sequence[int]) -> None:
-        if len(image_size) != 2 or min(image_size) < 1:
-            raise ValueError(
-                f'image_size must be two positive numbers (H, W), got {image_size!r}'
-            )
+        check('image_size', image_size, _SIZE)
         self.image_size = (int(image_size[0]), int(image_size[1]))
 
     @abstractmethod

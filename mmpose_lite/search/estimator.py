@@ -8,14 +8,30 @@ from typing import Any
 
 import torch
 from mmpose.models.pose_estimators.topdown import TopdownPoseEstimator
-from torch import Tensor
+from mmpose.registry import MODELS
+from torch import Tensor, nn
 
 from ..analysis import count_macs
+from ..checks import (
+    MAPPING,
+    NOTHING,
+    Rule,
+    check,
+    checked,
+    config_of,
+    each,
+    number,
+    whole,
+)
 from ..models.backbones import HRNASNet
 from ..models.backbones.hrnas_arch import BlockArch, dump_arch, full_arch
+from ..models.layers.config_rules import INIT_CFG
 from ..registry import register_model
 from .costs import CostModel, MacsCost
 from .penalty import ResourcePenalty
+
+_PREPROCESSOR = config_of(MODELS.get, 'a data preprocessor')
+_MODULE = Rule('a module', lambda value: isinstance(value, nn.Module))
 
 
 @register_model
@@ -35,6 +51,17 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         ValueError: If ``resource`` or the backbone does not fit.
     """
 
+    @checked(
+        resource=MAPPING,
+        backbone=config_of(MODELS.get, 'a backbone'),
+        neck=NOTHING | config_of(MODELS.get, 'a neck'),
+        head=config_of(MODELS.get, 'a head'),
+        train_cfg=NOTHING | MAPPING,
+        test_cfg=NOTHING | MAPPING,
+        data_preprocessor=NOTHING | _PREPROCESSOR | _MODULE,
+        init_cfg=INIT_CFG,
+        metainfo=NOTHING | MAPPING,
+    )
     def __init__(self, resource: Mapping[str, Any], **options: Any) -> None:
         super().__init__(**options)
         if not isinstance(self.backbone, HRNASNet):
@@ -47,12 +74,24 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
                 "resource must have 'input_size' (W, H) and may have 'cost' and "
                 f"'target', got {dict(resource)}"
             )
+        check("resource['input_size']", resource['input_size'], each(whole(1), 2))
         width, height = resource['input_size']
+        self._check_head()
         self.input_size = (int(width), int(height))
         self.cost_model = build_cost(resource.get('cost', 'macs'), (height, width))
         self.target = self._read_target(resource.get('target'))
         self.penalty = ResourcePenalty(self.backbone, self.cost_model)
         self.penalty_weight = 0.0
+
+    def _check_head(self) -> None:
+        """Refuse a head of another width; with a neck between them only it knows."""
+        width = self.backbone.space.head_channels
+        given = getattr(getattr(self, 'head', None), 'in_channels', width)
+        if not self.with_neck and isinstance(given, int) and given != width:
+            raise ValueError(
+                f"head in_channels must be the backbone's head_channels {width}, got "
+                f'{given}'
+            )
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Losses of the head, and the penalty."""
@@ -80,6 +119,7 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
                 f'{target!r}'
             )
         ((name, value),) = target.items()
+        check(f"resource['target'] {name}", value, number())
         if units[name] != self.cost_model.unit:
             raise ValueError(
                 f"resource['target'] {name} needs a cost in {units[name]}, but "

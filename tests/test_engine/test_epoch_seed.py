@@ -247,7 +247,7 @@ def test_generators_of_the_process_are_no_obstacle():
 
 @pytest.mark.parametrize('strict', [None, 1, 'no'])
 def test_strict_is_true_or_false(strict):
-    with pytest.raises(ValueError, match=f'True or False, not {strict!r}'):
+    with pytest.raises(ValueError, match=f'True or False, got {strict!r}'):
         EpochSeedHook(strict=strict)
 
 

@@ -185,9 +185,9 @@ def test_bad_targets(target, message):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(shrink=dict(interval=0)), 'interval must be at least 1'),
+        (dict(shrink=dict(interval=0)), 'interval must be .* of at least 1, got 0'),
         (dict(shrink=dict(threshold=-1)), 'threshold'),
-        (dict(penalty=dict(weight=-1)), 'weight must not be negative'),
+        (dict(penalty=dict(weight=-1)), 'weight must be .* of at least 0, got -1'),
         (dict(penalty=dict(begin=3, end=1)), 'begin 3 and end 1'),
     ],
 )

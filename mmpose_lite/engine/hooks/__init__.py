@@ -2,6 +2,7 @@
 
 from .atomic_checkpoint import AtomicCheckpointHook
 from .bn_recalibration import BNRecalibrationHook
+from .check_fit import CheckFitHook
 from .epoch_seed import EpochSeedHook
 from .penalty import PenaltyHook
 from .shrink import ShrinkHook
@@ -9,6 +10,7 @@ from .shrink import ShrinkHook
 __all__ = [
     'AtomicCheckpointHook',
     'BNRecalibrationHook',
+    'CheckFitHook',
     'EpochSeedHook',
     'PenaltyHook',
     'ShrinkHook',

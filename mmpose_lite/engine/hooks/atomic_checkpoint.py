@@ -9,19 +9,35 @@ import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import mmengine.runner
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ...checks import (
+    FLAG,
+    NOTHING,
+    PATH,
+    TEXT,
+    Rule,
+    blaming,
+    check_arguments,
+    each,
+    one_of,
+    whole,
+)
 from ...files import part_name, remove_parts, write_atomically
 from ...registry import register_hook
 from ..storage import BACKEND, AtomicBackend
 
 _VALIDATED = 'validated_epoch'
 _OUTDATED = 'outdated_files'
+_NEVER = one_of(-1)
+_NAMES = NOTHING | TEXT | each(TEXT, least=1)
+_WAY = one_of('greater', 'less')
+_PATTERN = Rule("a text with one '{}'", lambda value: value.count('{}') == 1)
 
 
 @register_hook
@@ -58,6 +74,23 @@ class AtomicCheckpointHook(CheckpointHook):
             checkpoint), or names a storage of its own.
     """
 
+    rules: ClassVar[dict[str, Rule]] = dict(
+        interval=whole(1) | _NEVER,
+        by_epoch=FLAG,
+        save_optimizer=FLAG,
+        save_param_scheduler=FLAG,
+        out_dir=NOTHING | PATH,
+        max_keep_ckpts=whole(1) | _NEVER,
+        save_last=FLAG,
+        save_best=_NAMES,
+        rule=NOTHING | _WAY | each(_WAY, least=1),
+        greater_keys=_NAMES,
+        less_keys=_NAMES,
+        filename_tmpl=NOTHING | _PATTERN,
+        published_keys=_NAMES,
+        save_begin=whole(0),
+    )
+
     def __init__(self, interval: int = -1, **kwargs: Any) -> None:
         known = set(inspect.signature(CheckpointHook).parameters) - {'kwargs'}
         known -= {'backend_args', 'file_client_args'}
@@ -73,7 +106,27 @@ class AtomicCheckpointHook(CheckpointHook):
                 f'{[kwargs[name] for name in unknown]!r}; it takes {sorted(known)} and '
                 'writes to local folders only'
             )
-        super().__init__(interval, backend_args=dict(backend=BACKEND), **kwargs)
+        owner = type(self).__name__
+        check_arguments(owner, self.rules, dict(interval=interval, **kwargs).items())
+        for name in ('save_best', 'published_keys'):
+            names = kwargs.get(name)
+            if isinstance(names, list | tuple) and len(set(names)) < len(names):
+                raise ValueError(f'{owner}: {name} must differ, got {names}')
+        best, ways = kwargs.get('save_best'), kwargs.get('rule')
+        count = len(best) if isinstance(best, list | tuple) else 1
+        if isinstance(ways, list | tuple) and len(ways) not in (1, count):
+            raise ValueError(
+                f'{owner}: rule must be one or as many as save_best {best}, got {ways}'
+            )
+        if count > 1 and 'auto' in best:
+            raise ValueError(
+                f"{owner}: save_best must be names of metrics or 'auto', got {best}"
+            )
+        for name in ('save_best', 'rule'):  # MMEngine knows lists only
+            if isinstance(kwargs.get(name), tuple):
+                kwargs[name] = list(kwargs[name])
+        with blaming(f'{owner}: save_best and rule', (best, ways)):
+            super().__init__(interval, backend_args=dict(backend=BACKEND), **kwargs)
         self._storage: AtomicBackend | None = None
         self._loaded_meta: Mapping[str, Any] = {}
 

@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...checks import checked, whole
 from ...registry import register_hook
 from ..models_of import averaged_model, live_model
 
@@ -32,20 +33,16 @@ class BNRecalibrationHook(Hook):
         batch_size: Images per batch and process.
 
     Raises:
-        ValueError: If either is not positive.
+        ValueError: If one is not positive.
     """
 
     # After ShrinkHook (ABOVE_NORMAL), before CheckpointHook (VERY_LOW).
     priority = 'LOW'
 
+    @checked(interval=whole(1), batches=whole(1), batch_size=whole(1))
     def __init__(
         self, interval: int = 1, batches: int = 10, batch_size: int = 16
     ) -> None:
-        if min(interval, batches, batch_size) < 1:
-            raise ValueError(
-                'interval, batches and batch_size must be at least 1, got '
-                f'{interval}, {batches} and {batch_size}'
-            )
         self.interval = interval
         self.batches = batches
         self.batch_size = batch_size

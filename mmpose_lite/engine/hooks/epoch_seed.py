@@ -8,6 +8,7 @@ from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ...checks import FLAG, checked
 from ...registry import register_hook
 from ..obstacles import obstacles, resume_obstacles
 from ..seeding import STEPS, SeededLoader, seed_all
@@ -49,9 +50,8 @@ class EpochSeedHook(Hook):
 
     priority = 'HIGHEST'
 
+    @checked(strict=FLAG)
     def __init__(self, strict: bool = True) -> None:
-        if not isinstance(strict, bool):
-            raise ValueError(f'strict must be True or False, not {strict!r}')
         self.strict = strict
         self.seed: int | None = None
         self._loaded: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ...checks import checked, number
 from ...registry import register_hook
 from ..models_of import searched_model
 
@@ -30,15 +31,8 @@ class PenaltyHook(Hook):
 
     priority = 'NORMAL'
 
-    def __init__(
-        self,
-        weight: float = 1e-6,
-        begin: float = 0,
-        end: float = 25,
-        target: Any = None,
-    ) -> None:
-        if weight < 0:
-            raise ValueError(f'weight must not be negative, got {weight}')
+    @checked(weight=number(0), begin=number(0), end=number(0))
+    def __init__(self, weight: float = 1e-6, begin: float = 0, end: float = 25) -> None:
         if not 0 <= begin <= end:
             raise ValueError(f'begin {begin} and end {end} must be 0 <= begin <= end')
         self.weight = weight

@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from ...checks import NOTHING, checked, number, whole
 from ...files import write_atomically
 from ...models.backbones import HRNASNet
 from ...models.backbones.hrnas_arch import BlockArch, infer_arch, parse_arch
@@ -58,6 +59,13 @@ class ShrinkHook(Hook):
     # Before EMAHook (NORMAL) reads a checkpoint, and before a checkpoint is written.
     priority = 'ABOVE_NORMAL'
 
+    @checked(
+        interval=whole(1),
+        end=NOTHING | whole(1),
+        threshold=number(0),
+        min_saving=number(0, 1),
+        tokens_from=whole(0),
+    )
     def __init__(
         self,
         interval: int = 30,
@@ -66,15 +74,8 @@ class ShrinkHook(Hook):
         min_saving: float = 2e-4,
         tokens_from: int = 0,
     ) -> None:
-        if interval < 1 or (end is not None and end < interval):
-            raise ValueError(
-                f'interval must be at least 1 and at most end, got {interval} and {end}'
-            )
-        if threshold < 0 or min_saving < 0:
-            raise ValueError(
-                'threshold and min_saving must not be negative, got '
-                f'{threshold} and {min_saving}'
-            )
+        if end is not None and end < interval:
+            raise ValueError(f'interval must be at most end {end}, got {interval}')
         self.interval = interval
         self.end = end
         self.threshold = threshold

@@ -13,24 +13,44 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import DepthwiseSeparableConvModule, build_conv_layer, build_norm_layer
+from mmcv.cnn import DepthwiseSeparableConvModule, build_conv_layer
 from mmpose.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...checks import FLAG, NOTHING, TEXT, blaming, check, each, shown, whole
 from ..layers import (
     checkpoint_keeping_stats,
     conv_norm,
     depthwise_pointwise,
     halves,
     interleave,
+    norm_layer,
 )
+from ..layers.config_rules import INIT_CFG, NORM_CFG
 
 MakeLayers = Callable[[Sequence[int], int, dict], nn.Module]
 """``(channels, num_blocks, norm_cfg)`` to a module from a list of maps to like maps."""
 
 LITE_WIDTHS = ((40, 80), (40, 80, 160), (40, 80, 160, 320))
 """Widths per stage of Lite-HRNet and, after it, of X-HRNet."""
+OPTIONS = dict(
+    in_channels=whole(1),
+    norm_cfg=NOTHING | NORM_CFG,
+    norm_eval=FLAG,
+    frozen_stages=whole(-1),
+    with_cp=FLAG,
+    with_head=FLAG,
+    init_cfg=INIT_CFG,
+)
+"""What a family's class passes on to :class:`HRBackbone`."""
+_FIELDS = dict(
+    unit=TEXT,
+    num_modules=each(whole(1)),
+    channels=each(each(whole(1))),
+    num_blocks=whole(1),
+    stem_channels=whole(1),
+)
 
 
 @dataclass(frozen=True)
@@ -55,17 +75,14 @@ class HRArch:
     stem_channels: int = 32
 
     def __post_init__(self) -> None:
+        for name, rule in _FIELDS.items():
+            check(f'arch {name}', getattr(self, name), rule)
         object.__setattr__(self, 'num_modules', tuple(self.num_modules))
         object.__setattr__(self, 'channels', tuple(tuple(c) for c in self.channels))
         if not self.channels or len(self.num_modules) != len(self.channels):
             raise ValueError(
                 'arch needs one entry per stage in num_modules and channels, got '
                 f'{len(self.num_modules)} and {len(self.channels)}'
-            )
-        if min(*self.num_modules, self.num_blocks) < 1:
-            raise ValueError(
-                f'arch num_modules {self.num_modules} and num_blocks {self.num_blocks} '
-                'must be at least 1'
             )
         for width in (self.stem_channels, *(w for c in self.channels for w in c)):
             if width < 2 or width % 2:
@@ -103,7 +120,7 @@ def resolve_arch(
     if not isinstance(arch, Mapping) or not set(arch) <= allowed:
         raise ValueError(
             f'arch must be one of {list(table)} or a dict with keys among '
-            f'{sorted(allowed)}, got {arch!r}'
+            f'{sorted(allowed)}, got {shown(arch)}'
         )
     missing = {'unit', 'num_modules', 'channels'} - set(arch)
     if missing:
@@ -199,7 +216,7 @@ def make_fuse_path(
     if source > target:
         return nn.Sequential(
             build_conv_layer(None, start, end, 1, bias=False),
-            build_norm_layer(norm_cfg, end)[1],
+            norm_layer(norm_cfg, end),
             nn.Upsample(scale_factor=2 ** (source - target), mode='nearest'),
         )
     steps = target - source  # none where source and target are the same map
@@ -289,18 +306,12 @@ class IterativeHead(nn.Module):
     def __init__(self, channels: Sequence[int], norm_cfg: dict) -> None:
         super().__init__()
         widths = [*reversed(channels), channels[0]]
-        self.projects = nn.ModuleList(
-            DepthwiseSeparableConvModule(
-                start,
-                end,
-                3,
-                padding=1,
-                norm_cfg=norm_cfg,
-                dw_act_cfg=None,
-                pw_act_cfg=dict(type='ReLU'),
+        options = dict(norm_cfg=norm_cfg, dw_act_cfg=None, pw_act_cfg=dict(type='ReLU'))
+        with blaming('norm_cfg', norm_cfg):
+            self.projects = nn.ModuleList(
+                DepthwiseSeparableConvModule(start, end, 3, padding=1, **options)
+                for start, end in pairwise(widths)
             )
-            for start, end in pairwise(widths)
-        )
 
     def forward(self, feats: list[Tensor]) -> Tensor:
         """Add each map to the up-sampled result of the ones below it."""

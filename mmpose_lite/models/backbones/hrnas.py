@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from mmpose.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
 
+from ...checks import ANY, FLAG, NOTHING, check, checked, each, shown, whole
 from ...registry import register_model
 from ..layers import SearchingBlock, conv_norm
+from ..layers.config_rules import BATCH_NORM_CFG, INIT_CFG
 from .chaining import ReturnsItself
 from .hrnas_arch import (
     HEADER,
@@ -115,7 +117,7 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         space: A row of ``SPACES`` (``'keypoint'``, ``'mini'``), a dict of
             :class:`SearchSpace` fields, or ``dict(base=row, **changes)``. None takes
             that of ``arch``, or ``'keypoint'``.
-        norm_cfg: Norm layer as MMPose configs write it, with a weight per channel.
+        norm_cfg: Batch norm as MMPose configs write it, with a weight per channel.
         norm_eval: Keep batch norms in eval mode while training.
         channels_last: Compute with channels innermost in memory: on CPUs a training
             step takes about half the time.
@@ -138,6 +140,14 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         [(1, 16, 16, 16)]
     """
 
+    @checked(
+        arch=ANY,
+        space=ANY,
+        norm_cfg=NOTHING | BATCH_NORM_CFG,
+        norm_eval=FLAG,
+        channels_last=FLAG,
+        init_cfg=INIT_CFG,
+    )
     def __init__(
         self,
         arch: str | os.PathLike[str] | Mapping | Sequence | None = None,
@@ -256,6 +266,8 @@ def resolve_arch(
             )
         if arch.get('type', HEADER) != HEADER:
             raise ValueError(f'arch has the type {arch["type"]!r}, not {HEADER!r}')
+        size = arch.get('input_size')
+        check("arch['input_size']", size, NOTHING | each(whole(1), 2))
         found, arch = arch.get('space'), arch['blocks']
     wanted = (found, 'keypoint') if space is None else (space,)
     resolved = resolve_space(next(s for s in wanted if s is not None))
@@ -268,7 +280,7 @@ def resolve_arch(
     if not isinstance(arch, Sequence):
         raise ValueError(
             'arch must be None, a path, a mapping or a list of blocks, got '
-            f'{type(arch).__name__}'
+            f'{type(arch).__name__}: {shown(arch)}'
         )
     return resolved, parse_arch(resolved, arch)
 

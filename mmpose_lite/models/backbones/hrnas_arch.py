@@ -13,11 +13,16 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from torch import Tensor
 
+from ...checks import Rule, check, each, number, whole
+
 TRANSFORMERS = (None, 'residual', 'all')
 HEADER = 'mmpose_lite.HRNASNet'
+_COUNT = whole(1)
+_ODD = Rule('an odd number', lambda value: _holds(whole(1), value) and value % 2 == 1)
 
 
 @dataclass(frozen=True)
@@ -68,21 +73,17 @@ class SearchSpace:
             self.tokens,
             *(n for row in (*self.channels, *self.num_blocks) for n in row),
         )
-        if len(self.stem_channels) != 2 or any(
-            not isinstance(n, int) or n < 1 for n in numbers
-        ):
+        if len(self.stem_channels) != 2 or not _holds(each(_COUNT), numbers):
             raise ValueError(
                 'space stem_channels (two), head_channels, tokens, channels and '
                 f'num_blocks must be whole numbers of at least 1, got {asdict(self)}'
             )
-        if not self.kernels or any(
-            not isinstance(k, int) or k < 1 or k % 2 == 0 for k in self.kernels
-        ):
+        if not self.kernels or not _holds(each(_ODD), self.kernels):
             raise ValueError(f'space kernels must be odd, got {self.kernels}')
         if len(set(self.kernels)) < len(self.kernels):
             raise ValueError(f'space kernels must differ, got {self.kernels}')
         least = min(self.stem_channels[1], *(n for row in self.channels for n in row))
-        if not isinstance(self.expand, int | float) or round(self.expand * least) < 1:
+        if not _holds(number(), self.expand) or round(self.expand * least) < 1:
             raise ValueError(
                 f'space expand must be a number that leaves the narrowest block, of '
                 f'{least} channels, at least one hidden channel, got {self.expand!r}'
@@ -106,6 +107,10 @@ class SearchSpace:
                     f'numbers, got {given!r}'
                 ) from None
             object.__setattr__(self, name, tidy)
+
+
+def _holds(rule: Rule, value: Any) -> bool:
+    return rule.problem(value) is None
 
 
 _DEEP = ((1,), (2, 2), (2, 2, 3), (2, 2, 3, 4), (2, 2, 3, 4))
@@ -195,11 +200,16 @@ def places(space: SearchSpace) -> Iterator[Place]:
     yield Place(sum(before), space.head_channels, 1, 0)
 
 
+def full_width(space: SearchSpace, place: Place) -> int:
+    """Hidden channels per kernel size of a block of the supernet."""
+    return round(space.expand * place.in_channels)
+
+
 def full_arch(space: SearchSpace) -> list[BlockArch]:
     """The supernet of a space."""
     full = []
     for place in places(space):
-        width = round(space.expand * place.in_channels)
+        width = full_width(space, place)
         has_tokens = space.transformer == 'all' or (
             space.transformer == 'residual' and place.is_residual
         )
@@ -288,17 +298,39 @@ def parse_arch(space: SearchSpace, blocks: Sequence[Sequence]) -> list[BlockArch
         blocks: Upstream entries of 6 or ours of 7 elements.
 
     Raises:
-        ValueError: If there are too many or few, or one does not fit its place.
+        ValueError: If there are too many or few, or one does not fit its place or is no
+            part of the supernet there.
     """
     where = list(places(space))
+    check('arch blocks', blocks, each(Rule('a list', lambda entry: True)))
     if len(blocks) != len(where):
         raise ValueError(
             f'arch must have {len(where)} blocks for this space, got {len(blocks)}'
         )
-    return [
-        _parse_block(index, place, entry)
-        for index, (place, entry) in enumerate(zip(where, blocks, strict=True))
-    ]
+    arch = []
+    for index, (place, entry) in enumerate(zip(where, blocks, strict=True)):
+        block = _parse_block(index, place, entry)
+        _check_within(space, index, place, block)
+        arch.append(block)
+    return arch
+
+
+def _check_within(
+    space: SearchSpace, index: int, place: Place, block: BlockArch
+) -> None:
+    """Refuse a block that no search in a space can have left."""
+    most = full_width(space, place)
+    for name, value, fits, allowed in (
+        ('kernels', block.kernels, set(block.kernels) <= set(space.kernels),
+         f'among those of the space, {space.kernels}'),
+        ('channels', block.channels, max(block.channels, default=0) <= most,
+         f'at most {most}, the expand {space.expand} of the space times the '
+         f"block's input"),
+        ('tokens', block.tokens, block.tokens <= space.tokens,
+         f'at most {space.tokens}, the tokens of the space'),
+    ):  # fmt: skip
+        if not fits:
+            raise ValueError(f'arch[{index}] {name} must be {allowed}, got {value}')
 
 
 def _parse_block(index: int, place: Place, entry: Sequence) -> BlockArch:
@@ -310,10 +342,9 @@ def _parse_block(index: int, place: Place, entry: Sequence) -> BlockArch:
             and (out_channels, stride) == (place.out_channels, place.stride)
             and (repeats, expands) == (1, True)
             and len(kernels) == len(channels) == len(set(kernels))
-            and all(isinstance(k, int) and k > 0 and k % 2 for k in kernels)
-            and all(isinstance(n, int) and n > 0 for n in channels)
-            and isinstance(tokens, int)
-            and tokens >= 0
+            and _holds(each(_ODD), kernels)
+            and _holds(each(_COUNT), channels)
+            and _holds(whole(0), tokens)
         )
     except (TypeError, ValueError):
         fits = False

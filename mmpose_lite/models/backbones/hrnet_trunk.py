@@ -14,7 +14,10 @@ from mmpose.models.backbones.base_backbone import BaseBackbone
 from mmpose.models.backbones.resnet import get_expansion
 from torch import Tensor, nn
 
+from ...checks import blaming, check, checked, whole
 from ...registry import register_model
+from ..layers.config_rules import INIT_CFG
+from .borrowed import HRNET, check_extra
 from .chaining import ReturnsItself
 
 
@@ -34,18 +37,23 @@ class HRNetTrunk(ReturnsItself, HRNet):
         - Output: tuple of one map, the finest branch, ``(B, C, H / 4, W / 4)``.
 
     Raises:
-        ValueError: If ``num_stages`` is not 1, 2 or 3, or ``extra`` lacks a stage.
+        TypeError: If an argument or a key of ``extra`` is unknown.
+        ValueError: If ``num_stages`` is not 1, 2 or 3, ``extra`` lacks a stage, or
+            another argument is not allowed.
     """
 
+    @checked(**HRNET, num_stages=whole(1, 3))
     def __init__(
         self, extra: Mapping[str, Any], num_stages: int = 3, **kwargs: Any
     ) -> None:
-        if num_stages not in (1, 2, 3):
-            raise ValueError(f'num_stages must be 1, 2 or 3, got {num_stages}')
         wanted = [f'stage{stage}' for stage in range(1, num_stages + 1)]
         missing = [name for name in wanted if name not in extra]
         if missing:
             raise ValueError(f'extra lacks {missing} for num_stages={num_stages}')
+        owner = type(self).__name__
+        check_extra(owner, extra, wanted)
+        frozen = kwargs.get('frozen_stages', -1)
+        check(f'{owner}: frozen_stages', frozen, whole(-1, num_stages))
         stages = {name: dict(extra[name]) for name in wanted}
         # Only the finest branch is read, so the last module fuses into it alone.
         stages[wanted[-1]]['multiscale_output'] = False
@@ -61,7 +69,8 @@ class HRNetTrunk(ReturnsItself, HRNet):
         )
         stages |= {f'stage{i}': empty for i in range(num_stages + 1, 5)}
         options = {k: v for k, v in extra.items() if not k.startswith('stage')}
-        super().__init__(extra={**options, **stages}, **kwargs)
+        with blaming('norm_cfg', kwargs.get('norm_cfg')):
+            super().__init__(extra={**options, **stages}, **kwargs)
 
     def _make_stage(
         self,
@@ -78,10 +87,17 @@ class HRNetTrunk(ReturnsItself, HRNet):
 class RawImage(ReturnsItself, BaseBackbone):
     """No backbone: the normalised image is the map, as of TokenPose-T.
 
+    Args:
+        init_cfg: MMEngine initialisation, of nothing.
+
     Shape:
         - Input: ``(B, 3, H, W)``.
         - Output: tuple of the same.
     """
+
+    @checked(init_cfg=INIT_CFG)
+    def __init__(self, init_cfg: dict | list[dict] | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """The image itself."""

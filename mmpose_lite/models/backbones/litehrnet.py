@@ -8,9 +8,17 @@ from typing import Any
 
 from torch import nn
 
+from ...checks import ANY, checked
 from ...registry import register_model
 from ..layers import ConditionalChannelWeighting, naive_transform, shuffle_chains
-from .hr_base import LITE_WIDTHS, HRArch, HRBackbone, MakeLayers, resolve_arch
+from .hr_base import (
+    LITE_WIDTHS,
+    OPTIONS,
+    HRArch,
+    HRBackbone,
+    MakeLayers,
+    resolve_arch,
+)
 
 _NARROW = ((30, 60), (30, 60, 120), (30, 60, 120, 240))
 
@@ -61,6 +69,7 @@ class LiteHRNet(HRBackbone):
         [(1, 40, 64, 48)]
     """
 
+    @checked(arch=ANY, **OPTIONS)
     def __init__(self, arch: str | Mapping = '18', **options: Any) -> None:
         row = resolve_arch(arch, ARCHS, UNITS)
         super().__init__(

@@ -11,14 +11,18 @@ reconstruction.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar
 
 from mmpose.models.backbones import HRNet, ResNet
 from mmpose.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
+from ...checks import FLAG, blaming, checked
 from ...registry import register_model
 from ..layers import PolarizedSelfAttention, checkpoint_keeping_stats
+from ..layers.psa import OPTIONS
+from .borrowed import HRNET, RESNET, check_extra, check_resnet
 from .chaining import ReturnsItself
 
 
@@ -65,9 +69,24 @@ class PSABottleneck(_PSABlock, Bottleneck):
 
 def _add_attention(net: nn.Module, blocks: tuple[type, ...], **options: str) -> None:
     """Give every block of the given types its attention."""
-    for block in net.modules():
-        if isinstance(block, blocks):
+    for name, block in net.named_modules():
+        if not isinstance(block, blocks):
+            continue
+        try:
             block.deattn = PolarizedSelfAttention(block.mid_channels, **options)
+        except ValueError as error:
+            raise ValueError(
+                f'{type(net).__name__}: num_channels or base_channels give {name} '
+                f'{block.mid_channels} channels, which its attention cannot have: '
+                f'{error}'
+            ) from error
+
+
+def _arguments(base: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All arguments of a class by name, the defaults included."""
+    bound = inspect.signature(base).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
 
 
 @register_model
@@ -85,6 +104,10 @@ class PSAHRNet(ReturnsItself, HRNet):
     Shape:
         - Input: ``(B, 3, H, W)``.
         - Output: tuple as of MMPose's ``HRNet``.
+
+    Raises:
+        TypeError: If an argument or a key of ``extra`` is unknown.
+        ValueError: If an argument is not allowed.
     """
 
     blocks_dict: ClassVar[dict[str, type[nn.Module]]] = {
@@ -92,6 +115,7 @@ class PSAHRNet(ReturnsItself, HRNet):
         'BOTTLENECK': PSABottleneck,
     }
 
+    @checked(**HRNET, **OPTIONS, in_bottlenecks=FLAG)
     def __init__(
         self,
         *args: Any,
@@ -100,7 +124,11 @@ class PSAHRNet(ReturnsItself, HRNet):
         in_bottlenecks: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        given = _arguments(HRNet, args, kwargs)
+        stages = [f'stage{i}' for i in range(1, 5)]
+        check_extra(type(self).__name__, given['extra'], stages)
+        with blaming('norm_cfg', given['norm_cfg']):
+            super().__init__(*args, **kwargs)
         blocks = (PSABasicBlock, PSABottleneck) if in_bottlenecks else (PSABasicBlock,)
         _add_attention(self, blocks, layout=layout, variant=variant)
         self._freeze_stages()  # attention in frozen stages is frozen too
@@ -119,6 +147,10 @@ class PSAResNet(ReturnsItself, ResNet):
     Shape:
         - Input: ``(B, 3, H, W)``.
         - Output: tuple as of MMPose's ``ResNet``.
+
+    Raises:
+        TypeError: If an argument is unknown.
+        ValueError: If an argument is not allowed.
     """
 
     arch_settings: ClassVar[dict[int, tuple]] = {
@@ -126,6 +158,7 @@ class PSAResNet(ReturnsItself, ResNet):
         for depth, (block, counts) in ResNet.arch_settings.items()
     }
 
+    @checked(**RESNET, **OPTIONS)
     def __init__(
         self,
         *args: Any,
@@ -133,7 +166,10 @@ class PSAResNet(ReturnsItself, ResNet):
         variant: str = 'code',
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        given = _arguments(ResNet, args, kwargs)
+        check_resnet(type(self).__name__, given)
+        with blaming('norm_cfg', given['norm_cfg']):
+            super().__init__(*args, **kwargs)
         _add_attention(
             self, (PSABasicBlock, PSABottleneck), layout=layout, variant=variant
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from mmengine.logging import print_log
 from torch import nn
 
+from ...checks import ANY, checked, each, whole
 from ...registry import register_model
 from ..layers import SUSA, ParallelSUSA, conv_norm, naive_transform, shuffle_chains
-from .hr_base import LITE_WIDTHS, HRArch, HRBackbone, resolve_arch
+from .hr_base import LITE_WIDTHS, OPTIONS, HRArch, HRBackbone, resolve_arch
 
 ARCHS = {
     #             unit          modules    widths per stage
@@ -56,6 +58,7 @@ TRANSFORMS = {
     'parallel': parallel_transform,
     'naive': _naive_transform,
 }
+_SIZE = 'two positive numbers (H, W), the largest map at stride 4 in whole pixels'
 
 
 @register_model
@@ -91,6 +94,7 @@ class XHRNet(HRBackbone):
         [(1, 40, 64, 48)]
     """
 
+    @checked(arch=ANY, max_size=replace(each(whole(1), 2), wanted=_SIZE), **OPTIONS)
     def __init__(
         self,
         arch: str | Mapping = 's18',
@@ -98,11 +102,6 @@ class XHRNet(HRBackbone):
         **options: Any,
     ) -> None:
         row = resolve_arch(arch, ARCHS, TRANSFORMS)
-        if len(max_size) != 2 or min(max_size) < 1:
-            raise ValueError(
-                f'max_size must be two positive numbers (H, W) at stride 4, got '
-                f'{max_size!r}'
-            )
         self.max_size = (int(max_size[0]), int(max_size[1]))
         transform = partial(TRANSFORMS[row.unit], max_size=self.max_size)
         super().__init__(

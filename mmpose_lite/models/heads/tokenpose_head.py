@@ -8,9 +8,26 @@ from typing import Any
 import torch
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.models.heads import HeatmapHead
+from mmpose.registry import KEYPOINT_CODECS, MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...checks import (
+    ANY,
+    FLAG,
+    MAPPING,
+    NOTHING,
+    Rule,
+    blaming,
+    check,
+    checked,
+    config_of,
+    each,
+    number,
+    one_of,
+    shown,
+    whole,
+)
 from ...registry import register_model
 from ..layers import (
     EncoderLayer,
@@ -20,11 +37,19 @@ from ..layers import (
     joint_mask,
     sine_position_table,
 )
+from ..layers.config_rules import INIT_CFG
+from ..layers.joint_mask import VARIANTS
 
-_CHOICES = dict(
-    position=('sine-full', 'sine', 'learnable'),
-    qk_scale=('head', 'width'),
-)
+_SIZE = each(whole(1), 2)
+_BIT = Rule('0 or 1', lambda value: isinstance(value, int) and value in (0, 1))
+
+
+def _is_matrix(value: Any) -> bool:
+    rows = each(each(_BIT), least=1)
+    return rows.problem(value) is None and len({len(row) for row in value}) == 1
+
+
+_MATRIX = Rule(f'None, one of {VARIANTS} or a matrix of 0 and 1', _is_matrix)
 
 
 def _token_grid(
@@ -32,12 +57,41 @@ def _token_grid(
 ) -> tuple[int, int]:
     """Columns and rows of patches."""
     width, height = in_featuremap_size
-    if min(patch_size) < 1 or width % patch_size[0] or height % patch_size[1]:
+    if width % patch_size[0] or height % patch_size[1]:
         raise ValueError(
             f'patch_size (w, h) must divide in_featuremap_size {in_featuremap_size}, '
             f'got {patch_size}'
         )
     return width // patch_size[0], height // patch_size[1]
+
+
+def _parsed(metainfo: Mapping[str, Any]) -> dict[str, Any]:
+    """A data set's metainfo as data sets have it."""
+    with blaming('metainfo', metainfo):
+        return parse_pose_metainfo(metainfo)
+
+
+def _check_keypoints(
+    metainfo: Mapping[str, Any], joint_mask: Any, num_keypoints: int
+) -> None:
+    """Refuse a data set of other keypoints; a mask made from it says so itself."""
+    if not isinstance(joint_mask, str) and metainfo['num_keypoints'] != num_keypoints:
+        raise ValueError(
+            f'out_channels must be {metainfo["num_keypoints"]}, the keypoints of '
+            f'{metainfo["dataset_name"]!r} as metainfo has it, got {num_keypoints}'
+        )
+
+
+def _check_codec(
+    decoder: Mapping[str, Any] | None, heatmap_size: Sequence[int]
+) -> None:
+    """Refuse a codec of other heatmaps."""
+    size = None if decoder is None else decoder.get('heatmap_size')
+    if size is not None and tuple(size) != tuple(heatmap_size):
+        raise ValueError(
+            f"heatmap_size (w, h) must be the decoder's, {tuple(size)}, got "
+            f'{tuple(heatmap_size)}'
+        )
 
 
 def _fixed_mask(
@@ -55,16 +109,20 @@ def _fixed_mask(
                 f'joint_mask={mask!r} needs metainfo, as a data set takes it: '
                 "dict(from_file='configs/_base_/datasets/coco.py') or the whole dict"
             )
-        fixed = joint_mask(parse_pose_metainfo(metainfo), mask, drop_links)
+        fixed = joint_mask(metainfo, mask, drop_links)
     else:
-        fixed = torch.tensor(mask, dtype=torch.bool)
+        rows = mask.tolist() if hasattr(mask, 'tolist') else mask
+        check('joint_mask', rows, _MATRIX)
+        fixed = torch.tensor(rows, dtype=torch.bool)
     if fixed.shape != (num_keypoints, num_keypoints):
         raise ValueError(
             f'joint_mask must be of {num_keypoints} x {num_keypoints} keypoints '
             f'(out_channels), got {tuple(fixed.shape)}'
         )
     if not fixed.diagonal().all():
-        raise ValueError('joint_mask must let every keypoint see itself')
+        raise ValueError(
+            f'joint_mask must let every keypoint see itself, got {shown(mask)}'
+        )
     return fixed
 
 
@@ -120,6 +178,29 @@ class TokenPoseHead(HeatmapHead):
         ValueError: If a size does not fit another or an option is not allowed.
     """
 
+    @checked(
+        in_channels=whole(1),
+        out_channels=whole(1),
+        in_featuremap_size=_SIZE,
+        heatmap_size=_SIZE,
+        patch_size=_SIZE,
+        embed_dims=whole(1),
+        depths=each(whole(1), least=1),
+        num_heads=whole(1),
+        mlp_ratio=number(above=0),
+        position=one_of('sine-full', 'sine', 'learnable'),
+        qk_scale=one_of('head', 'width'),
+        hidden_channels=NOTHING | whole(1),
+        sparse_cfg=NOTHING | MAPPING,
+        graph_depth=whole(0),
+        joint_mask=ANY,
+        metainfo=NOTHING | MAPPING,
+        drop_links=each(each(whole(0), 2)),
+        graph_zero_init=FLAG,
+        loss=config_of(MODELS.get, 'a loss'),
+        decoder=NOTHING | config_of(KEYPOINT_CODECS.get, 'a codec'),
+        init_cfg=INIT_CFG,
+    )
     def __init__(
         self,
         in_channels: int,
@@ -153,20 +234,24 @@ class TokenPoseHead(HeatmapHead):
             decoder=decoder,
             init_cfg=init_cfg,
         )
-        for name, given in (('position', position), ('qk_scale', qk_scale)):
-            if given not in _CHOICES[name]:
-                raise ValueError(
-                    f'{name} must be one of {_CHOICES[name]}, got {given!r}'
-                )
-        if graph_depth < 0 or (graph_depth and len(depths) > 1):
+        if graph_depth and len(depths) > 1:
             raise ValueError(
-                'graph_depth must be at least 0, and 0 with more than one encoder '
-                f'(depths {tuple(depths)}), got {graph_depth}'
+                'graph_depth must be 0 with more than one encoder (depths '
+                f'{tuple(depths)}), got {graph_depth}'
             )
         if joint_mask is not None and not graph_depth:
-            raise ValueError('joint_mask needs graph layers, got graph_depth=0')
-        if not depths or min(depths) < 1:
-            raise ValueError(f'depths must be at least 1 each, got {tuple(depths)}')
+            raise ValueError(
+                f'joint_mask {shown(joint_mask)} needs graph layers, got graph_depth=0'
+            )
+        if drop_links and not isinstance(joint_mask, str):
+            raise ValueError(
+                f'drop_links {drop_links} needs joint_mask to be one of {VARIANTS}, '
+                f'got joint_mask={shown(joint_mask)}'
+            )
+        _check_codec(decoder, heatmap_size)
+        if metainfo is not None:
+            metainfo = _parsed(metainfo)
+            _check_keypoints(metainfo, joint_mask, out_channels)
         self.in_shape = (in_channels, in_featuremap_size[1], in_featuremap_size[0])
         self.heatmap_size = tuple(heatmap_size)
         self.position_type = position

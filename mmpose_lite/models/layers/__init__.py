@@ -3,7 +3,7 @@
 from .attention import EncoderLayer, SelfAttention
 from .ccw import ConditionalChannelWeighting
 from .checkpoint import checkpoint_keeping_stats
-from .conv import conv_norm, depthwise_pointwise
+from .conv import conv_norm, depthwise_pointwise, norm_layer
 from .joint_mask import joint_mask
 from .light_transformer import LightTransformer
 from .pruning import Pruning, SparseConfig, Stream, build_pruning
@@ -46,6 +46,7 @@ __all__ = [
     'interleave',
     'joint_mask',
     'naive_transform',
+    'norm_layer',
     'shuffle_chains',
     'sine_position_table',
 ]

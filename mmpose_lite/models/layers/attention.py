@@ -102,6 +102,10 @@ class EncoderLayer(nn.Module):
 
     Shape:
         - Input, output: ``(B, N, D)``.
+
+    Raises:
+        ValueError: If ``num_heads`` does not divide ``embed_dims``, or ``mlp_ratio``
+            leaves no hidden channel.
     """
 
     def __init__(
@@ -113,6 +117,11 @@ class EncoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         hidden = int(embed_dims * mlp_ratio)
+        if hidden < 1:
+            raise ValueError(
+                f'mlp_ratio must give at least one hidden channel of embed_dims '
+                f'{embed_dims}, got {mlp_ratio}'
+            )
         self.attention_norm = nn.LayerNorm(embed_dims)
         self.attention = SelfAttention(embed_dims, num_heads, scale)
         self.mlp_norm = nn.LayerNorm(embed_dims)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from mmcv.cnn import ConvModule, build_conv_layer, build_norm_layer
 from torch import nn
 
+from ...checks import blaming
+
 
 def conv_norm(
     in_channels: int,
@@ -32,17 +34,35 @@ def conv_norm(
     Shape:
         - Input: ``(B, in_channels, H, W)``.
         - Output: ``(B, out_channels, ceil(H / stride), ceil(W / stride))``.
+
+    Raises:
+        ValueError: If the norm does not suit the width (as of :func:`norm_layer`).
     """
-    return ConvModule(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=stride,
-        padding=kernel_size // 2,
-        groups=in_channels if depthwise else 1,
-        norm_cfg=norm_cfg,
-        act_cfg=None if act is None else dict(type=act),
-    )
+    with blaming('norm_cfg', norm_cfg):
+        return ConvModule(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=kernel_size // 2,
+            groups=in_channels if depthwise else 1,
+            norm_cfg=norm_cfg,
+            act_cfg=None if act is None else dict(type=act),
+        )
+
+
+def norm_layer(norm_cfg: dict, channels: int) -> nn.Module:
+    """Norm of a map.
+
+    Args:
+        norm_cfg: Norm layer as MMPose configs write it.
+        channels: Width of the map.
+
+    Raises:
+        ValueError: If the norm does not suit the width (its groups do not divide it).
+    """
+    with blaming('norm_cfg', norm_cfg):
+        return build_norm_layer(norm_cfg, channels)[1]
 
 
 def depthwise_pointwise(
@@ -80,8 +100,8 @@ def depthwise_pointwise(
             groups=in_channels,
             bias=False,
         ),
-        build_norm_layer(norm_cfg, in_channels)[1],
+        norm_layer(norm_cfg, in_channels),
         build_conv_layer(None, in_channels, out_channels, 1, bias=False),
-        build_norm_layer(norm_cfg, out_channels)[1],
+        norm_layer(norm_cfg, out_channels),
     ]
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))

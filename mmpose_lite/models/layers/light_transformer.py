@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import SelfAttention
+from .conv import norm_layer
 from .surgery import Cut, cut_inputs, cut_norm, cut_outputs, cut_parameter
 
 SIDE = 8
@@ -87,12 +87,12 @@ class LightTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.project = nn.Conv2d(in_channels + 2, tokens, 1, bias=False)
-        self.project_norm = build_norm_layer(norm_cfg, tokens)[1]
+        self.project_norm = norm_layer(norm_cfg, tokens)
         self.encoder = PostNormLayer(WIDTH, dropout)
         self.queries = nn.Parameter(torch.empty(tokens, WIDTH))
         self.decoder = PostNormLayer(WIDTH, dropout)
         self.reverse = nn.Conv2d(tokens, out_channels, 1, bias=False)
-        self.reverse_norm = build_norm_layer(norm_cfg, out_channels)[1]
+        self.reverse_norm = norm_layer(norm_cfg, out_channels)
         steps = torch.arange(SIDE, dtype=torch.float32) - (SIDE - 1) / 2
         steps = steps / ((SIDE**2 - 1) / 12) ** 0.5  # population deviation 1
         grid = torch.stack(torch.meshgrid(steps, steps, indexing='xy'))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...checks import MAPPING, TEXT, check, each, number, whole
 from .attention import EncoderLayer, SelfAttention
 from .sparse_attention import (
     masked_attention,
@@ -43,6 +44,17 @@ class Stream(NamedTuple):
     tokens: Tensor
     position: Tensor | None = None
     kept: Tensor | None = None
+
+
+_FIELDS = dict(
+    mode=TEXT,
+    keep_ratio=number(),
+    layers=each(whole()),
+    reselect=TEXT,
+    block=whole(),
+    queries=TEXT,
+    mask_eps=number(),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,8 @@ class SparseConfig:
     mask_eps: float = 0.0
 
     def __post_init__(self) -> None:
+        for name, rule in _FIELDS.items():
+            check(f'sparse_cfg {name}', getattr(self, name), rule)
         object.__setattr__(self, 'layers', tuple(self.layers))
         choices = dict(
             mode=tuple(MODES),
@@ -110,6 +124,7 @@ class SparseConfig:
             ValueError: If a key is unknown, a value not allowed, or ``layers`` are not
                 increasing numbers of layers.
         """
+        check('sparse_cfg', options, MAPPING)
         allowed = [field.name for field in fields(cls)]
         unknown = sorted(set(options) - set(allowed))
         if unknown:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-_CHOICES = dict(layout=('parallel', 'sequential'), variant=('code', 'paper'))
+from ...checks import checked, one_of, whole
+
+OPTIONS = dict(layout=one_of('parallel', 'sequential'), variant=one_of('code', 'paper'))
 
 
 def _parallel_gate(query: Tensor, value: Tensor) -> Tensor:
@@ -90,15 +92,11 @@ class PolarizedSelfAttention(nn.Module):
 
     _abbr_ = 'deattn'
 
+    @checked(in_channels=whole(1), **OPTIONS)
     def __init__(
         self, in_channels: int, layout: str = 'parallel', variant: str = 'code'
     ) -> None:
         super().__init__()
-        for name, value in (('layout', layout), ('variant', variant)):
-            if value not in _CHOICES[name]:
-                raise ValueError(
-                    f'{name} must be one of {_CHOICES[name]}, got {value!r}'
-                )
         least = 8 if (layout, variant) == ('sequential', 'code') else 2
         if in_channels % 2 or in_channels < least:
             raise ValueError(

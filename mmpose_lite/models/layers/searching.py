@@ -10,11 +10,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .conv import conv_norm
+from .conv import conv_norm, norm_layer
 from .light_transformer import LightTransformer
 from .surgery import Cut, alive, cut_inputs, cut_norm, cut_outputs, removed, take_over
 
@@ -158,10 +157,7 @@ class SearchingBlock(nn.Module):
             LightTransformer(*ends, tokens, self.norm_cfg) if tokens else None
         )
         if len(self.ops):
-            self.constant, self.pw_bn = (
-                None,
-                build_norm_layer(self.norm_cfg, ends[1])[1],
-            )
+            self.constant, self.pw_bn = None, norm_layer(self.norm_cfg, ends[1])
         else:
             self.constant, self.pw_bn = torch.zeros(ends[1]), None
 

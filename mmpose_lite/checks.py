@@ -1,0 +1,260 @@
+"""Rules for arguments, and the one way in which they refuse.
+
+A constructor says what it takes where it is defined::
+
+    @checked(width=whole(1), mode=one_of('sum', 'mean'))
+    def __init__(self, width: int, mode: str = 'sum') -> None: ...
+
+With ``width='4'`` it raises ``ValueError: Name: width must be a whole number of at
+least 1, got '4'``, with ``widht=4`` ``TypeError: Name got the unknown argument
+widht=4 (did you mean width?); it takes width, mode``. What several arguments must be
+together is left to the constructor itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import math
+import numbers
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+F = TypeVar('F', bound=Callable[..., None])
+_LONGEST = 400
+_ERRORS = (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be.
+
+    Attributes:
+        wanted: Ends the sentence "... must be".
+        holds: Whether a value is so; what it raises is told as the reason.
+    """
+
+    wanted: str
+    holds: Callable[[Any], bool]
+
+    def problem(self, value: Any) -> str | None:
+        """None where the value is as wanted, else the reason, which may be empty."""
+        try:
+            return None if self.holds(value) else ''
+        except ValueError as error:
+            return str(error)
+        except Exception as error:
+            return f'{type(error).__name__}: {error}'
+
+    def __or__(self, other: Rule) -> Rule:
+        """Either of two rules."""
+
+        def holds(value: Any) -> bool:
+            reasons = self.problem(value), other.problem(value)
+            if None in reasons:
+                return True
+            raise ValueError(next(filter(None, reasons), ''))
+
+        return Rule(f'{self.wanted} or {other.wanted}', holds)
+
+
+def check(name: str, value: Any, rule: Rule) -> None:
+    """Refuse a value that is not as a rule wants it.
+
+    Args:
+        name: What the user calls the value.
+        value: The value.
+        rule: What it must be.
+
+    Raises:
+        ValueError: If it is not (the message gives name, rule, value and reason).
+    """
+    reason = rule.problem(value)
+    if reason is not None:
+        reason = f' ({reason})' if reason else ''
+        raise ValueError(f'{name} must be {rule.wanted}, got {shown(value)}{reason}')
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f'{text[:_LONGEST]}…'
+
+
+def check_arguments(
+    owner: str, rules: Mapping[str, Rule], given: Iterable[tuple[str, Any]]
+) -> None:
+    """Check arguments by name.
+
+    Raises:
+        TypeError: If a name is none of the rules'.
+        ValueError: If a value is not as its rule wants it.
+    """
+    for name, value in given:
+        if name not in rules:
+            near = difflib.get_close_matches(name, rules, 1)
+            hint = f' (did you mean {near[0]}?)' if near else ''
+            raise TypeError(
+                f'{owner} got the unknown argument {name}={shown(value)}{hint}; it '
+                f'takes {", ".join(rules) or "none"}'
+            )
+        check(f'{owner}: {name}', value, rules[name])
+
+
+def checked(**rules: Rule) -> Callable[[F], F]:
+    """Decorator of a constructor: refuse arguments before it runs.
+
+    Args:
+        **rules: A rule for every argument that users may give, those that go on to a
+            base class through ``*args`` and ``**kwargs`` included and in their order.
+    """
+
+    def decorate(init: F) -> F:
+        own = list(inspect.signature(init).parameters.values())[1:]
+        names = [p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if any(p.kind is p.VAR_POSITIONAL for p in own):
+            names = list(rules)
+
+        @functools.wraps(init)
+        def checking(self: Any, *args: Any, **kwargs: Any) -> None:
+            given = [*zip(names, args, strict=False), *kwargs.items()]
+            check_arguments(type(self).__name__, rules, given)
+            init(self, *args, **kwargs)
+
+        checking.rules = rules  # type: ignore[attr-defined]
+        return checking  # type: ignore[return-value]
+
+    return decorate
+
+
+ANY = Rule('anything', lambda value: True)
+"""For what the constructor reads, and refuses, by itself."""
+NOTHING = Rule('None', lambda value: value is None)
+FLAG = Rule('True or False', lambda value: isinstance(value, bool))
+TEXT = Rule('a text', lambda value: isinstance(value, str))
+PATH = Rule('a path', lambda value: isinstance(value, str | os.PathLike))
+MAPPING = Rule('a dict', lambda value: isinstance(value, Mapping))
+
+
+def whole(least: int | None = None, most: int | None = None) -> Rule:
+    """A whole number in a range; True and False are none."""
+    return Rule(
+        f'a whole number{_range(least, most)}',
+        lambda value: _is(numbers.Integral, value) and _within(value, least, most),
+    )
+
+
+def number(
+    least: float | None = None,
+    most: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> Rule:
+    """A finite number in a range; True and False are none."""
+
+    def holds(value: Any) -> bool:
+        return (
+            _is(numbers.Real, value)
+            and math.isfinite(value)
+            and _within(value, least, most)
+            and (above is None or value > above)
+            and (below is None or value < below)
+        )
+
+    parts = [_range(least, most)]
+    parts += [f' above {above}'] if above is not None else []
+    parts += [f' below {below}'] if below is not None else []
+    return Rule(f'a number{" and".join(filter(None, parts))}', holds)
+
+
+def one_of(*allowed: Any) -> Rule:
+    """One of some values, of the same type."""
+    return Rule(
+        f'one of {allowed}',
+        lambda value: any(type(value) is type(a) and value == a for a in allowed),
+    )
+
+
+def each(rule: Rule, count: int | None = None, *, least: int = 0) -> Rule:
+    """A list or tuple whose every entry follows a rule.
+
+    Args:
+        rule: Of every entry.
+        count: Length; None is any of at least ``least``.
+        least: See ``count``.
+    """
+    length = '' if count is None else f' of {count}'
+    if least:
+        length = f' of at least {least}'
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            return False
+        for place, entry in enumerate(value):
+            if (reason := rule.problem(entry)) is not None:
+                raise ValueError(f'entry {place} is not' + f': {reason}' * bool(reason))
+        return len(value) == count if count is not None else len(value) >= least
+
+    return Rule(f'a list{length}, each {rule.wanted}', holds)
+
+
+@contextmanager
+def blaming(name: str, value: Any) -> Iterator[None]:
+    """Tell which argument it was that another package refused.
+
+    Args:
+        name: Of the argument, or of several.
+        value: What was given.
+
+    Raises:
+        ValueError: In place of the errors by which they refuse something.
+    """
+    try:
+        yield
+    except _ERRORS as error:
+        kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
+        raise ValueError(
+            f'{name} must be something to build from, got {shown(value)}: {kind}{error}'
+        ) from error
+
+
+def config_of(find: Callable[[str], Any], what: str) -> Rule:
+    """A config whose ``type`` is known.
+
+    Args:
+        find: From a type's name to the type, or None.
+        what: What is built from it.
+    """
+
+    def holds(value: Any) -> bool:
+        if not isinstance(value, Mapping):
+            return False
+        if 'type' not in value:
+            raise ValueError('it has no type')
+        kind = value['type']
+        if isinstance(kind, str) and find(kind) is None:
+            raise ValueError(f'there is no {kind!r}')
+        return isinstance(kind, str) or callable(kind)
+
+    return Rule(f'a dict with the type of {what}', holds)
+
+
+def _is(kind: type, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _within(value: Any, least: float | None, most: float | None) -> bool:
+    return (least is None or value >= least) and (most is None or value <= most)
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if least is not None and most is not None:
+        return f' from {least} to {most}'
+    if least is not None:
+        return f' of at least {least}'
+    return '' if most is None else f' of at most {most}'

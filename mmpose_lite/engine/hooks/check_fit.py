@@ -1,0 +1,115 @@
+"""Data, network and head that do not fit each other, found before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from ...checks import checked, shown
+from ...registry import register_hook
+from ..models_of import live_model
+
+
+@register_hook
+class CheckFitHook(Hook):
+    """Refuses what would fail in the first step, or train something else than meant.
+
+    - The head must have as many outputs as every data set has keypoints.
+    - An empty image of the codec's size must go through: the head must take the maps of
+      the backbone, and give heatmaps of the codec's size.
+
+    A data set that does not say its keypoints, and a head without a codec, are let
+    through.
+
+    Raises:
+        ValueError: Before training, validation or testing begins.
+    """
+
+    priority = 'VERY_HIGH'
+
+    @checked()
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_run = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Check all that training uses."""
+        loops = (runner.train_loop, runner.val_loop)
+        self._check(runner, [loop for loop in loops if loop is not None])
+
+    def before_val(self, runner: Runner) -> None:
+        """Check what validation uses, unless training did."""
+        self._check(runner, [runner.val_loop])
+
+    def before_test(self, runner: Runner) -> None:
+        """Check what testing uses."""
+        self._check(runner, [runner.test_loop])
+
+    def _check(self, runner: Runner, loops: Iterable[Any]) -> None:
+        model = live_model(runner)
+        if self._has_run or getattr(model, 'head', None) is None:
+            return
+        for loop in loops:
+            dataset = loop.dataloader.dataset
+            meta = getattr(dataset, 'metainfo', None) or {}
+            check_keypoints(model.head, meta)
+        check_sizes(model)
+        self._has_run = True
+
+
+def check_keypoints(head: nn.Module, metainfo: dict[str, Any]) -> None:
+    """Refuse a head with another number of keypoints than a data set has.
+
+    Raises:
+        ValueError: If they differ (the message gives both).
+    """
+    keypoints, outputs = metainfo.get('num_keypoints'), head.out_channels
+    if keypoints is not None and outputs != keypoints:
+        raise ValueError(
+            f'model.head.out_channels must be {keypoints}, the keypoints of the data '
+            f'set {metainfo.get("dataset_name")!r}, got {outputs}'
+        )
+
+
+@torch.no_grad()
+def check_sizes(model: nn.Module) -> None:
+    """Refuse a backbone, a head and a codec of which one does not take another's maps.
+
+    Args:
+        model: A top-down estimator of MMPose; it is not changed.
+
+    Raises:
+        ValueError: If they do not fit (the message gives the sizes).
+    """
+    head, decoder = model.head, getattr(model.head, 'decoder', None)
+    size = getattr(decoder, 'input_size', None)
+    if size is None:
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    image = torch.zeros(1, 3, *size[::-1], device=next(model.parameters()).device)
+    try:
+        feats = model.eval().extract_feat(image)
+        width, given = feats[-1].shape[1], getattr(head, 'in_channels', None)
+        if isinstance(given, int) and given != width:
+            raise ValueError(
+                f'model.head.in_channels must be {width}, the channels of the map '
+                f'before it, got {given}'
+            )
+        output = head.forward(feats)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    wanted = getattr(decoder, 'heatmap_size', None)
+    if not isinstance(output, torch.Tensor) or output.ndim != 4 or wanted is None:
+        return
+    found = tuple(output.shape[:1:-1])
+    if found != tuple(wanted):
+        raise ValueError(
+            f'model.head.decoder heatmap_size (w, h) must be {found}, what the network '
+            f'gives for input_size {shown(tuple(size))}, got {shown(tuple(wanted))}'
+        )

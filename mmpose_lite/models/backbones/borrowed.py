@@ -1,0 +1,147 @@
+"""What MMPose's HRNet and ResNet take, told before they stumble over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...checks import (
+    FLAG,
+    MAPPING,
+    NOTHING,
+    check,
+    check_arguments,
+    each,
+    one_of,
+    whole,
+)
+from ..layers.config_rules import CONV_CFG, INIT_CFG, NORM_CFG
+
+HRNET = dict(
+    extra=MAPPING,
+    in_channels=whole(1),
+    conv_cfg=CONV_CFG,
+    norm_cfg=NORM_CFG,
+    norm_eval=FLAG,
+    with_cp=FLAG,
+    zero_init_residual=FLAG,
+    frozen_stages=whole(-1, 4),
+    init_cfg=INIT_CFG,
+)
+"""Arguments of MMPose's ``HRNet``, in its order."""
+RESNET = dict(
+    depth=one_of(18, 34, 50, 101, 152),
+    in_channels=whole(1),
+    stem_channels=whole(1),
+    base_channels=whole(1),
+    expansion=NOTHING | whole(1),
+    num_stages=whole(1, 4),
+    strides=each(whole(1)),
+    dilations=each(whole(1)),
+    out_indices=each(whole(0, 3), least=1),
+    style=one_of('pytorch', 'caffe'),
+    deep_stem=FLAG,
+    avg_down=FLAG,
+    frozen_stages=whole(-1, 4),
+    conv_cfg=CONV_CFG,
+    norm_cfg=NORM_CFG,
+    norm_eval=FLAG,
+    with_cp=FLAG,
+    zero_init_residual=FLAG,
+    init_cfg=INIT_CFG,
+)
+"""Arguments of MMPose's ``ResNet``, in its order."""
+_STAGE = dict(
+    num_modules=whole(1),
+    num_branches=whole(1, 4),
+    block=one_of('BASIC', 'BOTTLENECK'),
+    num_blocks=each(whole(1)),
+    num_channels=each(whole(1)),
+    multiscale_output=FLAG,
+)
+_UPSAMPLE = dict(mode=one_of('nearest', 'bilinear'), align_corners=NOTHING | FLAG)
+
+
+def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> None:
+    """Refuse stages of an HRNet that do not fit themselves or each other.
+
+    Args:
+        owner: The network, for messages.
+        extra: As of MMPose's ``HRNet``.
+        stages: Keys of ``extra`` that are built, in order.
+
+    Raises:
+        TypeError: If a stage has a key that nothing reads.
+        ValueError: If a stage is missing, or a value is not allowed.
+    """
+    known = [*(f'stage{i}' for i in range(1, 5)), 'upsample']
+    odd = [key for key in extra if key not in known]
+    if odd:
+        raise ValueError(f'{owner}: extra must have keys among {known}, got {odd}')
+    if 'upsample' in extra:
+        check(f"{owner}: extra['upsample']", extra['upsample'], MAPPING)
+        check_arguments(
+            f"{owner}: extra['upsample']", _UPSAMPLE, extra['upsample'].items()
+        )
+    before: list[int] = []
+    for name in stages:
+        where, stage = f'{owner}: extra[{name!r}]', extra.get(name)
+        check(where, stage, MAPPING)
+        check_arguments(where, _STAGE, stage.items())
+        missing = [key for key in [*_STAGE][:-1] if key not in stage]
+        if missing:
+            raise ValueError(f'{where} lacks {missing}')
+        branches = stage['num_branches']
+        least, most = (1, 1) if name == 'stage1' else (max(len(before), 1), 4)
+        check(f'{where} num_branches', branches, whole(least, most))
+        for key in ('num_blocks', 'num_channels'):
+            if len(stage[key]) != branches:
+                raise ValueError(
+                    f'{where} {key} must have an entry for each of the {branches} '
+                    f'branches, got {stage[key]}'
+                )
+        expansion = 4 if stage['block'] == 'BOTTLENECK' else 1
+        widths = [expansion * width for width in stage['num_channels']]
+        # MMPose reads a branch whose width changes from another branch's map.
+        if name != 'stage1' and widths[: len(before)] != before:
+            raise ValueError(
+                f'{where} num_channels must keep the widths {before} of the stage '
+                f'before (block {stage["block"]!r} multiplies by {expansion}), got '
+                f'{stage["num_channels"]}'
+            )
+        before = [] if name == 'stage1' else widths
+
+
+def check_resnet(owner: str, given: Mapping[str, Any]) -> None:
+    """Refuse arguments of a ResNet that do not fit each other.
+
+    Args:
+        owner: The network, for messages.
+        given: All arguments, the defaults included.
+
+    Raises:
+        ValueError: If something does not fit (the message names both arguments).
+    """
+    stages, depth = given['num_stages'], given['depth']
+    for name in ('strides', 'dilations'):
+        if len(given[name]) != stages:
+            raise ValueError(
+                f'{owner}: {name} must have an entry for each of num_stages={stages}, '
+                f'got {given[name]}'
+            )
+    if max(given['out_indices']) >= stages:
+        raise ValueError(
+            f'{owner}: out_indices must be below num_stages={stages}, got '
+            f'{given["out_indices"]}'
+        )
+    check(f'{owner}: frozen_stages', given['frozen_stages'], whole(-1, stages))
+    expansion = given['expansion']
+    if depth < 50 and expansion not in (None, 1):
+        raise ValueError(
+            f'{owner}: expansion must be 1 or None for depth {depth}, got {expansion}'
+        )
+    stem = given['stem_channels']
+    if given['deep_stem'] and stem < 2:
+        raise ValueError(
+            f'{owner}: stem_channels must be at least 2 with deep_stem, got {stem}'
+        )
