@@ -155,8 +155,7 @@ def test_index_names_every_family():
     families = {Path(part).parent.name for part in INDEX['Import']}
     published = {
         path.parent.name
-        for path in (ROOT / 'configs').glob('*/td-hm_*.py')
-        if path.parent.name != 'demo'
+        for path in (ROOT / 'configs').glob('*/*_coco-*.py')
     }
     assert families == published
     for part in INDEX['Import']:

@@ -1,4 +1,8 @@
-"""Write the README's model table from the metafiles, or check that it is current."""
+"""Write what is made of the metafiles: model tables and the families' READMEs.
+
+The tables of README.md and README_zh-CN.md and every configs/FAMILY/README.md. With
+``--check`` nothing is written; what is not current is named, and the exit code is 1.
+"""
 
 from __future__ import annotations
 
@@ -6,52 +10,41 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from zoo.metafiles import ROOT, families
+from zoo.pages import HEADS, family_page, with_table
 
 from mmpose_lite.files import write_atomically
 
-ROOT = Path(__file__).resolve().parents[1]
-START, END = '<!-- model table: tools/model_table.py -->', '<!-- end of model table -->'
-HEADER = """
-| config | input (H x W) | params | MACs | published |
-|---|---|---|---|---|
-"""
 
-
-def row(model: dict) -> str:
-    """One line of the table."""
-    data = model['Metadata']
-    metrics = [
-        f'{name} {100 * value:.1f}'
-        for result in model.get('Results', [])
-        for name, value in result['Metrics'].items()
-    ]
-    link = f'[{model["Name"]}]({model["Config"]})'
-    return (
-        f'| {link} | {data["Input Size"]} | {data["Parameters"] / 1e6:.3f} M '
-        f'| {data["MACs"] / 1e6:.1f} M | {", ".join(metrics) or "–"} |\n'
-    )
-
-
-def table() -> str:
-    """The whole table, in the order of ``model-index.yml``."""
-    imports = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
-    families = [yaml.safe_load((ROOT / path).read_text()) for path in imports]
-    return HEADER + ''.join(row(m) for family in families for m in family['Models'])
+def pages() -> dict[Path, str]:
+    """What every generated file should hold."""
+    zoo = families()
+    texts = {
+        ROOT / name: with_table((ROOT / name).read_text(encoding='utf-8'), head, zoo)
+        for name, head in HEADS.items()
+    }
+    return texts | {one.folder / 'README.md': family_page(one) for one in zoo}
 
 
 def main() -> int:
-    """Rewrite the README, or with ``--check`` only say whether it is current."""
+    """Rewrite what is not current, or with ``--check`` only name it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='write nothing')
     arguments = parser.parse_args()
-    readme = ROOT / 'README.md'
-    text = readme.read_text()
-    before, rest = text.split(START)
-    current = f'{before}{START}\n{table()}\n{END}{rest.split(END)[1]}'
-    if not arguments.check and current != text:
-        write_atomically(readme, current.encode())
-    return int(arguments.check and current != text)
+    stale = {
+        path: text
+        for path, text in pages().items()
+        if not path.is_file() or path.read_text(encoding='utf-8') != text
+    }
+    for path, text in stale.items():
+        print(
+            path.relative_to(ROOT), 'is not current' if arguments.check else 'written'
+        )
+        if not arguments.check:
+            write_atomically(path, text.encode())
+    return int(arguments.check and bool(stale))
 
 
 if __name__ == '__main__':

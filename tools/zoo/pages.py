@@ -1,0 +1,222 @@
+"""Pages and tables that are made of the metafiles."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from .citation import bibtex, references
+from .metafiles import GROUND_TRUTH, ROOT, Collection, Family, Model, percent
+
+START, END = '<!-- model table: tools/model_table.py -->', '<!-- end of model table -->'
+# Heads of the tables in the READMEs at the top, by file.
+HEADS = {
+    'README.md': ('config', 'input (H x W)', 'params', 'MACs', 'published'),
+    'README_zh-CN.md': ('配置', '输入（H x W）', '参数量', 'MACs', '已发表结果'),
+}
+# By training data: the part it is judged on, and how figures are published.
+PARTS = {
+    'COCO': ('COCO val2017', 'boxes of a detector with 56.4 AP, flip test'),
+    'MPII': ('MPII val', 'boxes of the annotations, flip test'),
+}
+FAMILY = """<!-- Made by tools/model_table.py of metafile.yml and CITATION.cff -->
+
+# {names}
+
+{collections}
+
+## Models
+
+Params and MACs (convolutions and matrix products of one image, eval mode, counted by
+`mmpose_lite.analysis.complexity`) are recomputed by the tests. Figures in percent are
+published ones, from the source named below each table; a dash means that none could be
+traced to its source. The short names serve `tools/infer.py --model` and
+`mmpose_lite.inferencer`.
+{tables}
+{files}
+{own}
+## Train, test, use
+
+<!-- not run: needs {data} -->
+```bash
+mim train mmpose {config} --launcher pytorch --gpus 8
+mim test mmpose {config} --checkpoint FILE
+{check}python tools/infer.py IMAGES --model {alias} --weights FILE --out drawn
+```
+
+Data: [docs/data.md]({up}docs/data.md). Which files load:
+[docs/checkpoints.md]({up}docs/checkpoints.md).
+
+## Citation
+
+```bibtex
+{bibtex}
+```
+"""
+CHECK = 'python tools/check_published.py --{data} data/{data} --weights FOLDER\n'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    first, *rest = (f'| {" | ".join(line)} |' for line in (head, *rows))
+    return '\n'.join((first, '|' + '---|' * len(head), *rest))
+
+
+def size_of(model: Model) -> tuple[str, str, str]:
+    """Input size, parameters and MACs in words."""
+    return model.size, f'{model.params / 1e6:.3f} M', f'{model.macs / 1e6:.1f} M'
+
+
+def with_table(text: str, head: Sequence[str], zoo: Sequence[Family]) -> str:
+    """A README with the table of all models between its markers.
+
+    Args:
+        text: The README.
+        head: Names of the columns.
+        zoo: All families.
+    """
+    before, rest = text.split(START)
+    rows = (
+        (f'[{model.name}]({model.config})', *size_of(model), model.published)
+        for family in zoo
+        for model in family.models
+    )
+    return f'{before}{START}\n\n{table(head, rows)}\n\n{END}{rest.split(END)[1]}'
+
+
+def family_page(family: Family) -> str:
+    """The README of one family."""
+    up = '../' * len(family.folder.relative_to(ROOT).parts)
+    groups = {
+        data: [model for model in family.models if model.data == data] for data in PARTS
+    }
+    first = next(one for one in family.models if one.size == '256x192')
+    published = any(model.metrics or model.files for model in family.models)
+    known = references()
+    text = FAMILY.format(
+        names=' and '.join(one.name for one in family.collections),
+        collections='\n\n'.join(_about(one, up) for one in family.collections),
+        tables=''.join(_models(data, group) for data, group in groups.items() if group),
+        files=_files(family.models),
+        own=_own(family.collections),
+        data=first.data,
+        config=first.config,
+        check=CHECK.format(data=first.data.lower()) if published else '',
+        alias=first.aliases[0],
+        up=up,
+        bibtex='\n\n'.join(bibtex(known[one.title]) for one in family.collections),
+    )
+    # Parts that a family lacks leave gaps.
+    while '\n\n\n' in text:
+        text = text.replace('\n\n\n', '\n\n')
+    return text
+
+
+def _about(collection: Collection, up: str) -> str:
+    """Paper, idea and figure."""
+    lines = [f'> [{collection.title}]({collection.url})', _wrapped(collection.idea)]
+    if collection.figure:
+        path, words = collection.figure['Path'], collection.figure['Text']
+        lines.append(f'![{words}]({up}{path})')
+    more = []
+    if collection.page:
+        page = f'[{collection.page}]({up}{collection.page})'
+        more.append(f'Equations, departures from the paper, recipe: {page}.')
+    if collection.code:
+        more.append(
+            'Research code, of which this implementation is independent: '
+            f'<{collection.code}>.'
+        )
+    return '\n\n'.join((*lines, *([_wrapped(' '.join(more))] if more else ())))
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 88, break_long_words=False, break_on_hyphens=False)
+
+
+def _models(data: str, models: Sequence[Model]) -> str:
+    """The table of one data set, with the sources of its figures."""
+    part, protocol = PARTS[data]
+    metrics = list(dict.fromkeys(name for model in models for name in model.metrics))
+    rows = [
+        (
+            f'[{model.name}]({Path(model.config).name})',
+            ', '.join(f'`{alias}`' for alias in model.aliases),
+            *size_of(model),
+            *(_percent(model.metrics.get(name)) for name in metrics),
+        )
+        for model in models
+    ]
+    head = ('config', 'short name', 'input (H x W)', 'params', 'MACs', *metrics)
+    sources: dict[str, list[str]] = {}
+    for model in models:
+        if model.source:
+            sources.setdefault(model.source, []).append(f'`{model.aliases[0]}`')
+    lines = [f'- Published: {text} ({", ".join(who)})' for text, who in sources.items()]
+    said = '\n'.join([f'Protocol: {protocol}.\n', *lines]) if lines else ''
+    return f'\n### {part}\n\n{table(head, rows)}\n\n{said or "Nothing published."}\n'
+
+
+def _percent(value: float | None) -> str:
+    return '–' if value is None else f'{100 * value:.1f}'
+
+
+def _files(models: Sequence[Model]) -> str:
+    """Published weights that are known by name."""
+    rows = []
+    for model in models:
+        for file in model.files:
+            names = ', '.join(f'`{name}`' for name in file.names)
+            said = f'{percent(file.metrics)} ({file.source})' if file.metrics else ''
+            if file.boxes == GROUND_TRUTH:
+                said += '; boxes of the annotations'
+            if file.note:
+                said += f'; {file.note}'
+            rows.append(
+                (
+                    f'[{names}]({file.url})' if file.url else names,
+                    f'`{model.aliases[0]}`',
+                    said or ('as above' if model.metrics else '–'),
+                )
+            )
+    if not rows:
+        return ''
+    head = ('file', 'model', 'published for this file')
+    return (
+        '\n### Published weights\n\nNames by which `tools/check_published.py` knows '
+        "files. Those without an address\nare named like the research code's configs."
+        f'\n\n{table(head, rows)}\n'
+    )
+
+
+def _own(collections: Sequence[Collection]) -> str:
+    """What was measured in this project."""
+    rows = [
+        (
+            _named(result['Model']),
+            result['Data'],
+            result['Training'],
+            result['Test'],
+            _shares(result['Metrics']),
+        )
+        for collection in collections
+        for result in collection.own
+    ]
+    if not rows:
+        return ''
+    head = ('model', 'data', 'training', 'test', 'measured')
+    return (
+        f'\n## Measured here\n\n{table(head, rows)}\n\n'
+        'Not comparable with published figures: other data, other budgets.\n'
+    )
+
+
+def _named(model: str) -> str:
+    """A short name, or a link to a config of this folder."""
+    path = Path(model)
+    return f'[{path.stem}]({path.name})' if path.suffix == '.py' else f'`{model}`'
+
+
+def _shares(metrics: Mapping[str, float]) -> str:
+    return ', '.join(f'{name} {value:.3f}' for name, value in metrics.items())
