@@ -1,0 +1,1 @@
+"""Published weights, tested and compared with what was published."""
