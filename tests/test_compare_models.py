@@ -345,6 +345,15 @@ def test_comparison_survives_a_kill_and_a_failure(tmp_path):
     assert '==' not in done.stdout
     assert times == [path.stat().st_mtime_ns for path in results]
 
+    (tmp_path / 'net_more.py').write_text(TINY.format(unit='naive', width=8))
+    report = tool(tmp_path, 'one', 'more')
+    report['args'].append('--report')
+    done = subprocess.run(**report, stdout=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((out / 'results.json').read_text())['rows']
+    assert [row['state'] for row in rows] == ['done', 'not yet']
+    assert not (out / 'net_more-0').exists()
+
     other = tool(tmp_path, 'one', 'two', epochs=3)
     done = subprocess.run(**other, stdout=subprocess.PIPE, check=False)
     assert done.returncode == 1

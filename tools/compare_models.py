@@ -40,6 +40,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--update', nargs='+', type=Path, default=[], help='pages that get the table'
     )
+    parser.add_argument(
+        '--report', action='store_true', help='train nothing: write what is there'
+    )
     parser.add_argument('--gpus', type=int, default=0, help='0 for the CPU')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
     return parser.parse_args()

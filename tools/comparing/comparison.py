@@ -101,10 +101,9 @@ class Comparison:
         for name, seed in there:
             self.collect(name, seed)
         self.write()
-        progress = Progress(len(runs) - len(there))
-        for name, seed in runs:
-            if (name, seed) in there:
-                continue
+        missing = [] if self.args.report else [run for run in runs if run not in there]
+        progress = Progress(len(missing))
+        for name, seed in missing:
             progress.say(f'{name}, seed {seed}')
             try:
                 self.collect(name, seed)
@@ -163,6 +162,7 @@ class Comparison:
                 for name in self.configs
                 if (line := self.lines.get(name))
             ]
-            heading = f'{rows[0].data}, seeds {", ".join(map(str, args.seeds))}'
+            word = 'seed' if len(args.seeds) == 1 else 'seeds'
+            heading = f'{rows[0].data}, {word} {", ".join(map(str, args.seeds))}'
             picture = draw_curves(lines, args.metrics[0], heading)
             write_atomically(out / 'curves.png', picture)

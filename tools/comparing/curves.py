@@ -9,6 +9,7 @@ from pathlib import Path
 
 from figures.canvas import BLUE, DPI, GREEN, GREY, INK, ORANGE, ROSE, SKY, png
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 COLOURS = (BLUE, SKY, GREEN, ORANGE, '#8a5a00', ROSE, '#5b3f8c', GREY)
 STYLES = ('-', '--', ':')
@@ -102,6 +103,8 @@ def draw_curves(lines: Sequence[Line], metric: str, heading: str) -> bytes:
     left.set_ylabel(f'{metric} of the held-out images', size=8, color=INK)
     right.set_ylabel('training loss, without its weight (log scale)', size=8, color=INK)
     right.set_yscale('log')
+    for ticks in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
+        ticks(FuncFormatter(lambda loss, _: f'{loss:g}'))
     for axis in (left, right):
         axis.set_xlabel('training steps', size=8, color=INK)
         axis.set_xlim(left=0)
