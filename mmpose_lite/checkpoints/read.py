@@ -9,34 +9,48 @@ from typing import Any
 import torch
 
 from . import safetensors
+from .archive import DamagedError, check_archive, is_archive, is_tar
+from .contents import check_content
+
+_LONGEST = 200
+_CODE = re.compile(r'[Uu]nsupported (?:global|class|GLOBAL)\b[^.\n]*\S*')
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Any:
+def read_checkpoint(
+    path: str | os.PathLike[str], *, allow_nonfinite: bool = False
+) -> Any:
     """Content of a checkpoint file, on the CPU, by a loader that runs nothing.
 
     What ``torch.save`` wrote is read by torch's weights-only loader, safetensors by
     their own. The content says which of them a file is, whatever its name.
 
+    A change in what ``torch.save`` wrote is noticed by its checksums. Files of torch
+    before 1.6 and safetensors have none.
+
     Args:
         path: The file.
+        allow_nonfinite: Whether tensors may hold NaN and infinite values.
 
     Raises:
         ImportError: If it holds safetensors and their package is missing.
         OSError: If the file cannot be opened.
         ValueError: If loading it needs code of its own (the message names what), or if
-            it is damaged or no checkpoint.
+            it is damaged or no checkpoint, or if a tensor holds NaN (the message names
+            its key).
     """
     try:
-        if safetensors.is_safetensors(path):
-            return safetensors.load(path)
-        # Opened here: torch would go by the suffix.
-        with open(path, 'rb') as file:
-            return torch.load(file, map_location='cpu', weights_only=True)
-    except (OSError, ImportError):
+        content = _load(path)
+        size = os.path.getsize(path)
+        check_content(content, size, allow_nonfinite=allow_nonfinite)
+        return content
+    except ImportError:
         raise
     # Whatever a damaged file makes the loaders stumble over: KeyError, EOFError, …
     except Exception as error:
-        refused = re.search(r'Unsupported (?:global|class)[^.\n]*\S*', str(error))
+        # Without a file's name it is a place outside of the file that was asked for.
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        refused = _CODE.search(str(error))
         if refused:
             raise ValueError(
                 f'{path} is refused: it holds more than weights, and loading it would '
@@ -47,10 +61,29 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
+def _load(path: str | os.PathLike[str]) -> Any:
+    """What the loader of a file's format gives."""
+    if os.path.getsize(path) == 0:
+        raise DamagedError('it is empty')
+    if safetensors.is_safetensors(path):
+        return safetensors.load(path)
+    if is_archive(path):
+        check_archive(path)
+    elif is_tar(path):
+        raise DamagedError('it is a tar of torch before 0.2, or begins with zeros')
+    # Opened here: torch would go by the suffix.
+    with open(path, 'rb') as file:
+        return torch.load(file, map_location='cpu', weights_only=True)
+
+
 def _reason(error: Exception) -> str:
     """What a loader said, without what only its authors understand."""
     text = str(error)
-    if type(error).__module__.startswith('safetensors'):
+    known = type(error).__module__.startswith('safetensors')
+    if known or isinstance(error, DamagedError):
         return text
-    detail = re.search(r'(?<=WeightsUnpickler error: )[^\n]+', text)
-    return detail[0].strip() if detail else type(error).__name__
+    detail = re.search(r'WeightsUnpickler error:\s*([^\n]+)', text)
+    if detail:
+        return detail[1].strip()
+    first = text.partition('\n')[0][:_LONGEST]
+    return f'{type(error).__name__}: {first}' if first else type(error).__name__
