@@ -1,0 +1,200 @@
+"""Hostile and broken checkpoints run nothing, end nothing and say what is wrong.
+
+The files are read in a process of their own, so that a crash of the interpreter is
+seen, under a limit of memory. An audit hook notes what reading must never do, besides
+the file that every hostile pickle tries to make.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+
+import pytest
+import torch
+from conftest import ROOT
+
+from mmpose_lite.checkpoints import read_checkpoint
+
+from .checkpoint_files import (
+    BY_CHANCE,
+    MUTATIONS,
+    REFUSED_BY_READER,
+    saved,
+    weights,
+)
+from .frame import cases
+from .hostile_pickles import CANARY
+
+SECTION = (3, 'Hostile and broken checkpoints')
+GROWTH = 150_000
+"""KiB by which reading one file may raise the peak of memory; bombs unpack to more."""
+COMMAND = ('-m', 'reliability.checkpoint_worker', 'names.json', 'results.jsonl')
+OWN = re.compile(r'checkpoint\.pth is (refused: |damaged or no checkpoint \()')
+CHECKED = ('weights', 'training', 'module')
+KINDS: dict[str, list[str]] = {}
+for _name in MUTATIONS:
+    KINDS.setdefault(_name.partition('|')[0], []).append(_name)
+
+
+def read_all(names, folder):
+    """What became of every file; a new process goes on where one has ended."""
+    results = folder / 'results.jsonl'
+    results.touch()
+    left, found, ended = list(names), {}, {}
+    while left:
+        (folder / 'names.json').write_text(json.dumps(left))
+        process = subprocess.run(
+            [sys.executable, *COMMAND],
+            cwd=folder,
+            env={
+                **os.environ,
+                'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT / 'tests')]),
+                'PYTHONWARNINGS': 'ignore',
+                'OMP_NUM_THREADS': '1',
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        lines = [json.loads(line) for line in results.read_text().splitlines()]
+        found = {line['name']: line for line in lines if 'name' in line}
+        begun = [line['begun'] for line in lines if 'begun' in line]
+        if process.returncode:
+            assert begun, process.stderr[-3000:]
+            where = begun[-1]
+            how = process.returncode
+            ended[where] = signal.Signals(-how).name if how < 0 else process.stderr
+        left = [name for name in left if name not in found and name not in ended]
+    assert not (folder / CANARY).exists(), 'a hostile file ran its code'
+    return found, ended
+
+
+def complaint(name, fact, legitimate):
+    """What is wrong with what became of a file, or None."""
+    kind, *rest = name.split('|')
+    message = fact.get('message', '')
+    if fact['events']:
+        return f'it did {fact["events"]}'
+    if fact['grown'] > GROWTH:
+        return f'memory grew by {fact["grown"]} KiB'
+    if fact['seconds'] > 30:
+        return f'it took {fact["seconds"]:.0f} s'
+    said = fact.get('said')
+    if said and (not said.startswith('error: ') or fact['written']):
+        return f'the tool said {said}'
+    if fact['outcome'] == 'refused':
+        return refusal_complaint(kind, rest, fact['by'], message)
+    if fact['convert'] not in ('done', 'ValueError'):
+        return f'converting raised {fact["convert"]}: {message}'
+    if kind in ('hostile', 'bomb', 'other') and fact['convert'] == 'done':
+        return 'it was taken for weights'
+    if kind == 'hostile':
+        return 'it was read'
+    if kind in BY_CHANCE and kind != 'pickle' and rest[0] in CHECKED:
+        return None if fact['digest'] in legitimate else 'it was read as something else'
+    if kind == 'wrong':
+        if rest[0] in REFUSED_BY_READER:
+            return 'it was read'
+        if rest[1] not in message:
+            return f'converting said {message or "nothing"}'
+    return None
+
+
+def refusal_complaint(kind, rest, by, message):
+    """What is wrong with how a file was refused, or None."""
+    own = OWN.search(message)
+    if by != 'ValueError' or not own:
+        return f'it raised {by}: {message}'
+    reason = message[own.end() :].rstrip(')')
+    if len(reason) < 5 or '\n' in reason:
+        return f'it gave the reason {reason!r}'
+    if kind == 'wrong' and rest[1] not in message:
+        return f'it did not name {rest[1]}: {message}'
+    return None
+
+
+def test_damaged_files(campaign, tmp_path):
+    """Thousands of files, of every kind its share."""
+    names = [n for kind, some in KINDS.items() for n in campaign.choose(some, kind)]
+    found, ended = read_all(names, tmp_path)
+    taken = [fact for name, fact in found.items() if name.startswith('whole|')]
+    assert all(fact['outcome'] == 'loaded' and not fact['events'] for fact in taken)
+    assert all(fact['convert'] == 'done' and fact['written'] for fact in taken)
+    legitimate = {fact['digest'] for fact in taken}
+    complaints = [f'{name}: ended the process ({how})' for name, how in ended.items()]
+    for name in names:
+        if name in found:
+            wrong = complaint(name, found[name], legitimate)
+            if wrong is None:
+                campaign.survived()
+            else:
+                complaints.append(f'{name}: {wrong}')
+    worst = max(fact['grown'] for name, fact in found.items() if name in names)
+    print(f'{len(names)} files, memory grew by at most {worst} KiB for one')
+    listed = '\n'.join(complaints)
+    assert not complaints, f'{len(complaints)} of {len(names)}:\n{listed}'
+
+
+def test_there_are_thousands():
+    assert len(MUTATIONS) == len(set(MUTATIONS)) > 2000
+
+
+def test_flipped_weight_is_noticed_where_torch_notices_nothing(tmp_path):
+    """The reason for comparing checksums."""
+    data = bytearray(saved(weights()))
+    path = tmp_path / 'flipped.pth'
+    path.write_bytes(data)
+    with zipfile.ZipFile(path) as archive:
+        part = next(p for p in archive.infolist() if p.filename.endswith('data/0'))
+    data[part.header_offset + len(part.filename) + 200] ^= 64
+    path.write_bytes(data)
+    read = torch.load(path, weights_only=True)
+    assert any(not torch.equal(read[key], value) for key, value in weights().items())
+    with pytest.raises(ValueError, match=r'flipped\.pth .*Bad CRC-32.*data/0'):
+        read_checkpoint(path)
+
+
+@cases(['nan', 'inf', '-inf'])
+def test_what_is_not_finite_is_taken_on_request(case, tmp_path):
+    content = weights()
+    content['head.final_layer.bias'][3] = float(case)
+    path = tmp_path / 'odd.pth'
+    path.write_bytes(saved(dict(state_dict=content)))
+    with pytest.raises(ValueError, match=r'state_dict/head\.final_layer\.bias; allow_'):
+        read_checkpoint(path)
+    taken = read_checkpoint(path, allow_nonfinite=True)['state_dict']
+    assert torch.equal(taken['head.final_layer.bias'].isfinite(), torch.arange(17) != 3)
+
+
+@cases({'folder': 'folder', 'absent': 'absent', 'device': 'device', 'pipe': 'pipe'})
+def test_what_is_no_file(case, tmp_path):
+    path = tmp_path / 'thing'
+    if case == 'folder':
+        path.mkdir()
+    elif case == 'device':
+        path.symlink_to('/dev/zero')
+    elif case == 'pipe':
+        os.mkfifo(path)
+    with pytest.raises((OSError, ValueError), match='thing'):
+        read_checkpoint(path)
+
+
+def test_views_and_shared_tensors_are_taken(tmp_path):
+    """What torch stores once, and small views of large tensors, are no bombs."""
+    base = torch.randn(100, 100)
+    content = dict(
+        state_dict=dict(
+            a=base, b=base, c=base[3:5], d=base.t(), e=base[:1].expand(7, -1)
+        )
+    )
+    path = tmp_path / 'views.pth'
+    path.write_bytes(saved(content))
+    read = read_checkpoint(path)['state_dict']
+    for key, value in content['state_dict'].items():
+        assert torch.equal(read[key], value)
