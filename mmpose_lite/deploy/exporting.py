@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from .. import __version__
-from ..files import atomic_file
+from ..files import atomic_file, remove_parts
 from .description import describe
 from .estimator import load_estimator, read_config
 from .formats import Files, check_packages, write
@@ -230,6 +230,7 @@ def save(
     contents = {paths[suffix]: data for suffix, data in files.items()}
     text = contract.to_json() + '\n'
     contents[contract_path(out)] = text.encode()
+    remove_parts(Path(out).parent)
     # Files take their names when the stack is left, the first one last.
     with ExitStack() as stack:
         for path, data in reversed(contents.items()):

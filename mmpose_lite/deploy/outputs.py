@@ -38,6 +38,11 @@ class Outputs:
     split: int | None = None
 
     @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """Heatmaps, keypoints and scores."""
+        return self.heatmaps, self.keypoints, self.scores
+
+    @property
     def peaks(self) -> NDArray[np.intp]:
         """Where each map, or each of two vectors, is highest, ``(N, K, 1 or 2)``."""
         flat = self.heatmaps.reshape(*self.heatmaps.shape[:2], -1)
@@ -47,11 +52,8 @@ class Outputs:
 
 def merged(parts: Sequence[Outputs]) -> Outputs:
     """Outputs of several scenes as one."""
-    arrays = (
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ('heatmaps', 'keypoints', 'scores')
-    )
-    return Outputs(*arrays, split=parts[0].split)
+    columns = zip(*(part.arrays for part in parts), strict=True)
+    return Outputs(*map(np.concatenate, columns), split=parts[0].split)
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class Difference:
             ValueError: If any value is not finite: that would compare nothing.
         """
         for outputs in (reference, found):
-            if not all(np.isfinite(v).all() for v in vars(outputs).values()):
+            if not all(np.isfinite(v).all() for v in outputs.arrays):
                 raise ValueError('a network returns values that are not finite')
         difference = float(np.abs(found.heatmaps - reference.heatmaps).max())
         shifts = shifts_of(found, reference)

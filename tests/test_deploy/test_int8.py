@@ -116,6 +116,6 @@ class TestEvaluation:
 
     def test_people_without_labels(self, scenes, toy):
         outputs = self.perfect(scenes)
-        few = Outputs(*(v[:1] for v in vars(outputs).values()))
+        few = Outputs(*(v[:1] for v in outputs.arrays))
         with pytest.raises(ValueError, match='annotated with the 17 keypoints'):
             cost(few, few, [scenes])
