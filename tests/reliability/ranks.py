@@ -21,6 +21,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpose.registry import MODELS
 
+from mmpose_lite.models.layers import SelfAttention
+
 NETWORK = dict(
     type='TopdownPoseEstimator',
     data_preprocessor=dict(type='PoseDataPreprocessor', mean=[127.0], std=[60.0]),
@@ -107,6 +109,7 @@ def _be(rank: int, count: int, port: int, work: Callable[[], None], folder: Path
     """Be one of the processes, and end."""
     code = 1
     try:
+        os.chdir(folder)  # where mmengine collects results
         error = os.open(folder / f'rank{rank}.err', os.O_WRONLY | os.O_CREAT)
         os.dup2(error, 2)
         sys.stderr = os.fdopen(2, 'w', buffering=1)
@@ -246,6 +249,11 @@ def run(
         **options,
     )
     if frozen:
-        model = runner.model
-        (model.module if is_model_wrapper(model) else model).backbone.norm_eval = True
+        for module in runner.model.modules():
+            if hasattr(module, 'norm_eval'):
+                module.norm_eval = True
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0
+            if isinstance(module, SelfAttention):
+                module.dropout = 0
     runner.train()

@@ -36,6 +36,9 @@ class Watch:
         self.memory: list[int] = []
         self.files: list[int] = []
         self.threads: list[int] = []
+        # All that torch has imported need not be walked through at every look.
+        gc.collect()
+        gc.freeze()
 
     def look(self) -> None:
         gc.collect()
@@ -46,6 +49,7 @@ class Watch:
 
     def check(self) -> None:
         """Flat, after a first quarter in which caches fill."""
+        gc.unfreeze()
         rest = np.array(self.memory[len(self.memory) // 4 :])
         first, second = np.array_split(rest, 2)
         assert np.median(second) - np.median(first) < GROWTH, self.memory
