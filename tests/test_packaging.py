@@ -153,10 +153,7 @@ for base in ('mmpose_lite::{name}', path):
 
 def test_index_names_every_family():
     families = {Path(part).parent.name for part in INDEX['Import']}
-    published = {
-        path.parent.name
-        for path in (ROOT / 'configs').glob('*/*_coco-*.py')
-    }
+    published = {path.parent.name for path in (ROOT / 'configs').glob('*/*_coco-*.py')}
     assert families == published
     for part in INDEX['Import']:
         assert (ROOT / part).is_file(), f'{part} is missing'

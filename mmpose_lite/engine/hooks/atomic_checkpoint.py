@@ -113,12 +113,13 @@ class AtomicCheckpointHook(CheckpointHook):
             if isinstance(names, list | tuple) and len(set(names)) < len(names):
                 raise ValueError(f'{owner}: {name} must differ, got {names}')
         best, ways = kwargs.get('save_best'), kwargs.get('rule')
-        count = len(best) if isinstance(best, list | tuple) else 1
+        several = best if isinstance(best, list | tuple) else [best]
+        count = len(several)
         if isinstance(ways, list | tuple) and len(ways) not in (1, count):
             raise ValueError(
                 f'{owner}: rule must be one or as many as save_best {best}, got {ways}'
             )
-        if count > 1 and 'auto' in best:
+        if count > 1 and 'auto' in several:
             raise ValueError(
                 f"{owner}: save_best must be names of metrics or 'auto', got {best}"
             )

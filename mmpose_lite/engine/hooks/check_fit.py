@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import nn
 
 from ...checks import checked, shown
 from ...registry import register_hook
@@ -51,7 +50,7 @@ class CheckFitHook(Hook):
         self._check(runner, [runner.test_loop])
 
     def _check(self, runner: Runner, loops: Iterable[Any]) -> None:
-        model = live_model(runner)
+        model: Any = live_model(runner)
         if self._has_run or getattr(model, 'head', None) is None:
             return
         for loop in loops:
@@ -62,7 +61,7 @@ class CheckFitHook(Hook):
         self._has_run = True
 
 
-def check_keypoints(head: nn.Module, metainfo: dict[str, Any]) -> None:
+def check_keypoints(head: Any, metainfo: dict[str, Any]) -> None:
     """Refuse a head with another number of keypoints than a data set has.
 
     Raises:
@@ -77,7 +76,7 @@ def check_keypoints(head: nn.Module, metainfo: dict[str, Any]) -> None:
 
 
 @torch.no_grad()
-def check_sizes(model: nn.Module) -> None:
+def check_sizes(model: Any) -> None:
     """Refuse a backbone, a head and a codec of which one does not take another's maps.
 
     Args:
