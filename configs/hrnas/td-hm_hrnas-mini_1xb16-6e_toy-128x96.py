@@ -32,7 +32,8 @@ default_hooks = dict(
 custom_hooks = [
     *_base_.custom_hooks,
     dict(type='mmpose_lite.EpochSeedHook'),
-    dict(type='mmpose_lite.PenaltyHook', weight=1e-3, begin=0, end=2),
+    # Below the task's gradients, so that it is not cost alone that decides.
+    dict(type='mmpose_lite.PenaltyHook', weight=1e-4, begin=0, end=2),
     dict(type='mmpose_lite.ShrinkHook', interval=1, end=5),
     dict(type='EMAHook', ema_type='mmpose_lite.RampedAverage', update_buffers=True),
     dict(type='mmpose_lite.BNRecalibrationHook', batches=10, batch_size=16),

@@ -1,10 +1,10 @@
 # Network found by a search with HR-NAS, written by tools/export_arch.py.
 #
 # search   td-hm_hrnas-mini_1xb16-6e_toy-128x96: averaged weights of epoch_6.pth
-# trained  6 epochs, 576 iterations, seed 0, saved 2026-11-22 05:09:17
+# trained  6 epochs, 576 iterations, seed 0, saved 2026-11-22 05:41:55
 # data     toy people: 800 images drawn for training, 150 held out
 # budget   macs = 2e+07
-# network  0.020 GMACs, 0.098 M parameters at 128x96 (H x W)
+# network  0.020 GMACs, 0.087 M parameters at 128x96 (H x W)
 #          of 0.094 GMACs, 0.219 M parameters of the supernet
 #
 # Training starts from scratch. docs/search.md compares it with the supernet thinned
@@ -70,21 +70,21 @@ model = dict(
             tokens=16,
         ),
         arch=[
-            [12, 1, 1, [3, 5, 7], [45, 32, 10], True, 0],
-            [12, 1, 1, [3, 5, 7], [37, 14, 6], True, 0],
-            [8, 1, 1, [3, 5, 7], [39, 18, 5], True, 0],
-            [16, 1, 2, [3, 5, 7], [31, 29, 28], True, 0],
-            [8, 1, 1, [3, 5, 7], [15, 4, 2], True, 0],
-            [16, 1, 1, [3, 5, 7], [56, 50, 49], True, 0],
-            [8, 1, 1, [3, 5], [4, 3], True, 0],
-            [8, 1, 1, [3, 5, 7], [30, 12, 16], True, 0],
-            [16, 1, 2, [3, 5, 7], [19, 16, 12], True, 0],
-            [16, 1, 1, [3, 5, 7], [39, 44, 28], True, 0],
-            [32, 1, 2, [3, 5, 7], [61, 63, 64], True, 0],
-            [8, 1, 1, [3, 5, 7], [8, 3, 4], True, 0],
-            [16, 1, 1, [3, 5, 7], [32, 36, 31], True, 0],
-            [32, 1, 1, [3, 5, 7], [118, 124, 125], True, 0],
-            [16, 1, 1, [3, 5, 7], [5, 7, 6], True, 0],
+            [12, 1, 1, [3, 5, 7], [36, 16, 5], True, 0],
+            [12, 1, 1, [3, 5, 7], [24, 8, 4], True, 0],
+            [8, 1, 1, [3, 5, 7], [28, 17, 9], True, 0],
+            [16, 1, 2, [3, 5, 7], [22, 25, 24], True, 0],
+            [8, 1, 1, [3, 5, 7], [15, 8, 3], True, 0],
+            [16, 1, 1, [3, 5, 7], [37, 32, 41], True, 0],
+            [8, 1, 1, [3, 5, 7], [13, 3, 3], True, 0],
+            [8, 1, 1, [3, 5, 7], [19, 13, 22], True, 0],
+            [16, 1, 2, [3, 5, 7], [13, 19, 21], True, 0],
+            [16, 1, 1, [3, 5, 7], [19, 32, 45], True, 0],
+            [32, 1, 2, [3, 5, 7], [41, 49, 60], True, 0],
+            [8, 1, 1, [3, 5, 7], [7, 5, 4], True, 0],
+            [16, 1, 1, [3, 5, 7], [21, 28, 44], True, 0],
+            [32, 1, 1, [3, 5, 7], [64, 106, 116], True, 0],
+            [16, 1, 1, [3, 5, 7], [5, 22, 20], True, 0],
         ],
     ),
     head=dict(
