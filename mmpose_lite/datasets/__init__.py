@@ -1,14 +1,19 @@
-"""Toy people with exact COCO annotations, and descriptions of anyone's annotations."""
+"""Toy people with exact annotations; anyone's annotations described and checked."""
 
+from .checking import Finding, check_annotations, check_images, image_list
 from .description import describe_keypoints
 from .toy_coco import ToyCoco, generate_toy_coco, render_toy_image
 from .toy_scene import ToyPerson, ToyScene
 
 __all__ = [
+    'Finding',
     'ToyCoco',
     'ToyPerson',
     'ToyScene',
+    'check_annotations',
+    'check_images',
     'describe_keypoints',
     'generate_toy_coco',
+    'image_list',
     'render_toy_image',
 ]

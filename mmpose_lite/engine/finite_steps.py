@@ -1,0 +1,114 @@
+"""Steps of an optimizer that are only made with finite losses and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch import nn
+
+_SHOWN = 16  # samples of a batch that a message names
+
+
+class FiniteSteps:
+    """Stops a training before a not-a-number or infinity reaches its weights.
+
+    The loss is looked at before its gradients are computed, the gradients right before
+    the optimizer's step. With mixed precision torch's gradient scaler leaves out steps
+    with such gradients; those never come so far and are no error.
+
+    Args:
+        wrapper: Whose steps are watched, until :meth:`close`.
+        model: For the names of parameters.
+        step: Number of the step, for messages.
+    """
+
+    def __init__(
+        self, wrapper: OptimWrapper, model: nn.Module, step: Callable[[], int]
+    ) -> None:
+        self.batch: Any = None
+        self._model = model
+        self._step = step
+        self._undo: list[Callable[[], None]] = []
+        for part in _single(wrapper):
+            self._watch_losses(part)
+            handle = part.optimizer.register_step_pre_hook(self._check_gradients)
+            self._undo.append(handle.remove)
+
+    def close(self) -> None:
+        """Watch no longer."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _watch_losses(self, wrapper: OptimWrapper) -> None:
+        """Look at losses where every model sends them."""
+        original = wrapper.update_params
+
+        def update_params(loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+            self._check_loss(loss)
+            original(loss, *args, **kwargs)
+
+        wrapper.update_params = update_params
+        self._undo.append(lambda: wrapper.__dict__.pop('update_params', None))
+
+    def _check_loss(self, loss: torch.Tensor) -> None:
+        if not loss.isfinite().all():
+            self._refuse(f'the loss is {loss.detach().sum().item()}')
+
+    def _check_gradients(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        gradients = [
+            parameter.grad
+            for group in optimizer.param_groups
+            for parameter in group['params']
+            if parameter.grad is not None and not parameter.grad.is_sparse
+        ]
+        if not _are_finite(gradients):
+            names = [
+                name
+                for name, parameter in self._model.named_parameters()
+                if parameter.grad is not None and not _are_finite([parameter.grad])
+            ]
+            shown = ', '.join(names[:3]) + ', …' * (len(names) > 3)
+            self._refuse(f'gradients are not finite ({shown})')
+
+    def _refuse(self, what: str) -> None:
+        """End the training.
+
+        Raises:
+            FloatingPointError: Always, with the step and its samples.
+        """
+        samples = list(_samples(self.batch))
+        more = f' and {len(samples) - _SHOWN} more' * (len(samples) > _SHOWN)
+        raise FloatingPointError(
+            f'{what} in step {self._step()}. The weights are those after the step '
+            'before, and no checkpoint holds others. The batch: '
+            f'{", ".join(samples[:_SHOWN]) or "unknown"}{more}. A smaller learning '
+            'rate or clip_grad may help; tools/check_data.py looks for damaged data'
+        )
+
+
+def _single(wrapper: Any) -> Iterable[OptimWrapper]:
+    """The wrappers of single optimizers."""
+    return wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+
+
+def _are_finite(gradients: list[torch.Tensor]) -> bool:
+    """Whether all are; one norm of all norms, so that little is launched or copied."""
+    by_kind: dict[Any, list[torch.Tensor]] = {}
+    for gradient in gradients:
+        by_kind.setdefault((gradient.device, gradient.dtype), []).append(gradient)
+    return all(
+        torch.stack(torch._foreach_norm(group, float('inf'))).isfinite().all()
+        for group in by_kind.values()
+    )
+
+
+def _samples(batch: Any) -> Iterator[str]:
+    """File and id of a batch's samples, as far as they tell."""
+    samples = batch.get('data_samples', ()) if isinstance(batch, Mapping) else ()
+    for sample in samples if isinstance(samples, (list, tuple)) else ():
+        path, number = (getattr(sample, name, None) for name in ('img_path', 'id'))
+        if path is not None:
+            yield f'{path} (annotation {number})'
