@@ -101,7 +101,9 @@ def check_one(
 ) -> verdicts.Result:
     """Test a file and judge the figures; what is wrong with it becomes the result."""
     started = time.monotonic()
-    work_dir = args.out / f'{found.model.name}-{found.path.stem}'
+    # The path tells apart files of one name in several folders.
+    name = '-'.join(found.path.relative_to(args.weights).parts)
+    work_dir = args.out / f'{found.model.aliases[0]}-{name}'
     try:
         cfg = settings(found, data, work_dir, args.batch_size, args.workers)
         layout, measured = run(cfg, found, begin, advance)

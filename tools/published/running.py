@@ -60,7 +60,7 @@ def settings(
     Args:
         found: Model and file.
         data: Where to test.
-        work_dir: For logs.
+        work_dir: For logs; each run needs its own.
         batch_size: People at a time; the config's if not given.
         workers: Processes that load images.
     """
@@ -81,6 +81,8 @@ def settings(
     else:
         headboxes = data.root / 'annotations' / 'mpii_gt_val.mat'
         loader.dataset.headbox_file = str(headboxes)
+    # MMEngine keeps visualizers by name; one of the run before would do for this one.
+    cfg.visualizer.name = str(work_dir)
     _without_pretraining(cfg.model)
     cfg.merge_from_dict(
         dict(work_dir=str(work_dir), log_level='ERROR', load_from=None, resume=False)
