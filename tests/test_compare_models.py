@@ -210,7 +210,7 @@ def test_table_names_spread_notes_and_failures():
         '0.60 ± 0.14', '6.0 ± 1.4', 'a-0.log a-1.log',
     ]  # fmt: skip
     assert [row[5] for row in table[2:]] == ['0 1', 'failed', 'not yet']
-    assert '[1] loss: own' in text
+    assert '- [1] loss: own' in text
     assert '- b.py: seed 0: b-0.train.log' in text
     assert text.startswith(
         '- epochs: `8`\n- optimizer: `Adam(lr=0.1)`\n- data: `[dict()]`'

@@ -97,7 +97,7 @@ def markdown(
         markdown_table(header, cells),
     ]
     if notes:
-        parts.append('\n'.join(f'[{mark}] {note}' for note, mark in notes.items()))
+        parts.append('\n'.join(f'- [{mark}] {note}' for note, mark in notes.items()))
     failed = [f'- {row.config}: {text}' for row in rows for text in row.failures]
     if failed:
         parts.append('\n'.join(['Failed:', '', *failed]))
@@ -141,4 +141,6 @@ def put_into(page: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not (start and end):
         raise ValueError(f'{page} must have the lines {START} and {END}')
-    write_atomically(page, f'{before}{START}\n\n{text}\n{END}{after}'.encode())
+    write_atomically(
+        page, f'{before}{START}\n\n{text.strip()}\n\n{END}{after}'.encode()
+    )
