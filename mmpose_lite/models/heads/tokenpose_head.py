@@ -41,7 +41,7 @@ from ..layers.config_rules import INIT_CFG
 from ..layers.joint_mask import VARIANTS
 
 _SIZE = each(whole(1), 2)
-_BIT = Rule('0 or 1', lambda value: isinstance(value, int) and value in (0, 1))
+_BIT = Rule('0 or 1', lambda value: isinstance(value, int | float) and value in (0, 1))
 
 
 def _is_matrix(value: Any) -> bool:
