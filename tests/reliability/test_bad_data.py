@@ -368,7 +368,9 @@ class Keep(Hook):
 def posers(tmp_path_factory):
     """A small network in PyTorch and exported."""
     folder = tmp_path_factory.mktemp('poser')
-    files = write_estimator(folder)
+    scope = "default_scope = 'mmpose'"
+    visualizer = "visualizer = dict(type='PoseLocalVisualizer')"
+    files = write_estimator(folder, replace={scope: f'{scope}\n{visualizer}'})
     export_small(files, folder / 'small.onnx')
     config, checkpoint = str(files.config), str(files.checkpoint)
     return (

@@ -3,6 +3,7 @@
 from .atomic_checkpoint import AtomicCheckpointHook
 from .bn_recalibration import BNRecalibrationHook
 from .check_fit import CheckFitHook
+from .data_guard import DataGuardHook
 from .epoch_seed import EpochSeedHook
 from .penalty import PenaltyHook
 from .shrink import ShrinkHook
@@ -11,6 +12,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'BNRecalibrationHook',
     'CheckFitHook',
+    'DataGuardHook',
     'EpochSeedHook',
     'PenaltyHook',
     'ShrinkHook',
