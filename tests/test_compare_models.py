@@ -158,7 +158,7 @@ def test_a_resumed_run_has_one_curve(tmp_path):
     curve = read_curve(tmp_path)
     assert curve.losses == {1: 4.0, 2: 3.0, 3: 2.0}
     assert curve.metrics == {'PCK': {1: 0.1}}
-    assert curve.step_seconds == 1.5
+    assert curve.step_seconds == 1.0
     assert read_curve(tmp_path / 'nowhere').step_seconds is None
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from figures.canvas import BLUE, DPI, GREEN, GREY, INK, ORANGE, ROSE, SKY, png
 from matplotlib.figure import Figure
@@ -31,9 +32,8 @@ class Curve:
 
     @property
     def step_seconds(self) -> float | None:
-        """Mean seconds a step; None before there is any."""
-        values = self.seconds.values()
-        return sum(values) / len(values) if values else None
+        """Median seconds a step, so that a pause does not count; None without any."""
+        return median(self.seconds.values()) if self.seconds else None
 
 
 def read_curve(work_dir: Path) -> Curve:

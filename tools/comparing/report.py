@@ -29,7 +29,7 @@ class Row:
         steps: Steps of one training.
         seeds: Of the trainings that ended.
         metrics: Name to one value for each of them.
-        step_seconds: Mean seconds a step of each, loading of data included.
+        step_seconds: Median seconds a step of each, loading of data included.
         logs: Of each, below the folder of the comparison.
         failures: What failed, and where that is logged.
         departs: Part of the recipe to this config's own.
