@@ -249,7 +249,6 @@ KEPT_IMAGES = {
     'grey png': encode('.png', lambda a: cv2.cvtColor(a, cv2.COLOR_BGR2GRAY)),
     '16-bit png': encode('.png', lambda a: a.astype(np.uint16) * 257),
     '16-bit tiff': encode('.tiff', lambda a: a.astype(np.uint16) * 257),
-    'alpha': encode('.png', lambda a: cv2.cvtColor(a, cv2.COLOR_BGR2BGRA)),
     '12,000 px wide': resize(*WIDE, '.jpg', follow=True),
     'tiny': resize(12, 9, '.png', follow=True),
     **{f'turned EXIF {i}': stored_turned(i) for i in range(2, 9)},
@@ -257,6 +256,7 @@ KEPT_IMAGES = {
 """What is unusual; training copes, and the check tells."""
 
 FINE_IMAGES = {
+    'alpha': encode('.png', lambda a: cv2.cvtColor(a, cv2.COLOR_BGR2BGRA)),
     'png': encode('.png'),
     'webp': encode('.webp'),
     'bmp': encode('.bmp'),

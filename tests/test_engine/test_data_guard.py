@@ -156,7 +156,7 @@ def test_guard_shows_the_transforms_and_can_be_copied(toy):
 
 def test_datasets_are_found_within_others(toy):
     one, other = coco(toy), coco(toy)
-    nested = RepeatDataset(ConcatDataset([one, other]), 2)
+    nested = ConcatDataset([RepeatDataset(one, 2), other])
     assert list(datasets_of(nested)) == [one, other]
     combined = CombinedDataset(COCO, [one_config(toy)] * 2, [dict(type='LoadImage')])
     found = list(datasets_of(combined))
