@@ -119,12 +119,16 @@ def load_estimator(config: Config, checkpoint: str | os.PathLike[str]) -> nn.Mod
             f'the weights in {os.fspath(checkpoint)} do not fit the config: {error}'
         ) from error
     estimator.cfg = config
-    estimator.dataset_meta = _dataset_meta(content, config)
+    estimator.dataset_meta = find_dataset_meta(content, config)
     return estimator.eval()
 
 
-def _dataset_meta(checkpoint: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """Names and pairs of keypoints, where MMPose looks for them."""
+def find_dataset_meta(checkpoint: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """Names and pairs of keypoints, where MMPose looks for them, and further.
+
+    Raises:
+        ValueError: If neither checkpoint nor config has them.
+    """
     meta = (checkpoint.get('meta') or {}).get('dataset_meta')
     for loader in ('train', 'val', 'test'):
         if not meta and config.get(f'{loader}_dataloader'):

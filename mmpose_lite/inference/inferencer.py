@@ -16,6 +16,7 @@ from mmpose.structures import PoseDataSample
 from torch import nn
 
 from ..checkpoints import read_checkpoint
+from ..deploy.estimator import find_dataset_meta
 from ..deploy.runtime.contract import FORMATS
 from .boxes import as_boxes, whole_image
 from .detector import Detector
@@ -99,6 +100,8 @@ class PoseInferencer(Pose2DInferencer):
         if checkpoint is not None:
             _load(model, checkpoint.get('state_dict', checkpoint))
         super()._load_weights_to_model(model, checkpoint, cfg)
+        # MMPose's own looks into the checkpoint and the training data only.
+        model.dataset_meta = find_dataset_meta(checkpoint or {}, cfg)
 
     def preprocess(
         self,

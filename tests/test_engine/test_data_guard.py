@@ -156,8 +156,8 @@ def test_guard_shows_the_transforms_and_can_be_copied(toy):
 
 def test_datasets_are_found_within_others(toy):
     one, other = coco(toy), coco(toy)
-    nested = ConcatDataset([RepeatDataset(one, 2), other])
-    assert list(datasets_of(nested)) == [one, other]
+    assert list(datasets_of(ConcatDataset([one, other]))) == [one, other]
+    assert list(datasets_of(RepeatDataset(one, 2))) == [one]
     combined = CombinedDataset(COCO, [one_config(toy)] * 2, [dict(type='LoadImage')])
     found = list(datasets_of(combined))
     assert found[0] is combined
