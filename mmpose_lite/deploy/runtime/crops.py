@@ -44,13 +44,16 @@ def check_boxes(boxes: ArrayLike | None, image: NDArray[np.uint8]) -> Array:
     if boxes is None:
         height, width = image.shape[:2]
         return np.array([[0, 0, width, height]], np.float32)
-    array = np.asarray(boxes)
+    try:
+        array = np.asarray(boxes)
+        if not np.issubdtype(array.dtype, np.floating):
+            array = array.astype(np.float64)
+    except (TypeError, ValueError):  # rows of unequal length, or no numbers
+        raise ValueError(f'boxes must be (N, 4) numbers, got {boxes!r:.80}') from None
     if array.size == 0:
         return np.zeros((0, 4), np.float32)
     if array.ndim != 2 or array.shape[1] != 4:
         raise ValueError(f'boxes must be (N, 4), got {array.shape}')
-    if not np.issubdtype(array.dtype, np.floating):
-        array = array.astype(np.float64)
     good = np.isfinite(array).all(1) & (array[:, 2:] > array[:, :2]).all(1)
     if not good.all():
         bad = array[~good][0].tolist()
