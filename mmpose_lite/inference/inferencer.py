@@ -101,7 +101,8 @@ class PoseInferencer(Pose2DInferencer):
             _load(model, checkpoint.get('state_dict', checkpoint))
         super()._load_weights_to_model(model, checkpoint, cfg)
         # MMPose's own looks into the checkpoint and the training data only.
-        model.dataset_meta = find_dataset_meta(checkpoint or {}, cfg)
+        found: Any = model
+        found.dataset_meta = find_dataset_meta(checkpoint or {}, cfg)
 
     def preprocess(
         self,
