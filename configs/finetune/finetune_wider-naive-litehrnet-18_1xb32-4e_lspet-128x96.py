@@ -7,9 +7,10 @@ own = dict(data_root=root, metainfo=dict(from_file='data/lspet_keypoints.py'))
 load_from = 'weights/wider_naive_litehrnet18_tinypose_128_96.pth'
 
 train_cfg = dict(max_epochs=4, val_interval=1)
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+new = {'head.final_layer': dict(lr_mult=20)}
+optim_wrapper = dict(optimizer=dict(lr=1e-3), paramwise_cfg=dict(custom_keys=new))
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=4, convert_to_iter_based=True)]
-model = dict(head=dict(out_channels=num_keypoints))
+model = dict(backbone=dict(norm_eval=True), head=dict(out_channels=num_keypoints))
 train_set = dict(ann_file=f'annotations/{train}', data_prefix=dict(img='train/'))
 val_set = dict(ann_file=f'annotations/{val}', data_prefix=dict(img='val/'))
 train_dataloader = dict(batch_size=32, dataset=dict(**own, **train_set))
