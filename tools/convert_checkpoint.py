@@ -21,7 +21,7 @@ from mmpose.registry import MODELS
 from torch import nn
 
 from mmpose_lite.checkpoints import encode_checkpoint, read_checkpoint, translate
-from mmpose_lite.files import write_atomically
+from mmpose_lite.files import remove_parts, write_atomically
 
 
 def build(config: str) -> nn.Module:
@@ -47,6 +47,7 @@ def main() -> None:
         notes = {'converted_from': done.layout.name}
         data = encode_checkpoint(target, done.state_dict, notes)
         target.parent.mkdir(parents=True, exist_ok=True)
+        remove_parts(target.parent)
         write_atomically(target, data)
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f'error: {error}') from None
