@@ -28,7 +28,10 @@ def explain_failed_loading() -> None:
         try:
             original(self)
         except Exception as error:
-            raise ValueError(_explanation(self, error)) from error
+            # Who looks whether data are there asks for that error.
+            there = os.path.isfile(str(self.ann_file))
+            kind = ValueError if there else FileNotFoundError
+            raise kind(_explanation(self, error)) from error
 
     full_init._mmpose_lite = True  # type: ignore[attr-defined]
     BaseCocoStyleDataset.full_init = full_init

@@ -231,7 +231,7 @@ def test_failed_loading_is_explained_once(toy, tmp_path):
     assert issubclass(BaseCocoStyleDataset, BaseDataset)
     assert BaseDataset.full_init is not first
     init_default_scope('mmpose')
-    with pytest.raises(ValueError, match='no such file'):
+    with pytest.raises(FileNotFoundError, match='no such file'):
         DATASETS.build(dict(type='CocoDataset', ann_file=str(tmp_path / 'none.json')))
 
 
