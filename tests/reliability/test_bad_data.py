@@ -103,7 +103,7 @@ def trained(tmp_path):
         try:
             runner.train()
             said = log_of(work_dir)
-        except (ValueError, FloatingPointError) as error:
+        except (ValueError, FileNotFoundError, FloatingPointError) as error:
             said = str(error)
         watch.weights = dict(runner.model.state_dict())
         for name, value in watch.weights.items():
