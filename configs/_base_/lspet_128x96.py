@@ -1,6 +1,7 @@
 # Leeds Sports Pose Extended (COCO json, AI Challenger joint order) at 128x96 (H x W),
 # 600 iterations of 32: small enough for a CPU, real enough to compare models.
 _base_ = ['mmpose::_base_/default_runtime.py', './plugin.py']
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 train_cfg = dict(max_epochs=8, val_interval=2)  # 75 iterations an epoch
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=2e-3))

@@ -1,5 +1,6 @@
 # X-HRNet of its own size on toy people: minutes on two CPU cores.
 _base_ = ['mmpose::_base_/default_runtime.py', '../_base_/plugin.py']
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # codecs and image sizes are (width, height); the name says height x width
 codec = dict(

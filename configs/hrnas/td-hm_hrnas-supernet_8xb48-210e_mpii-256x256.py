@@ -24,6 +24,7 @@ auto_scale_lr = dict(base_batch_size=384)
 default_hooks = dict(checkpoint=dict(type='mmpose_lite.AtomicCheckpointHook'))
 custom_hooks = [
     *_base_.custom_hooks,
+    *_base_.guards,
     dict(type='mmpose_lite.EpochSeedHook'),
     dict(type='mmpose_lite.PenaltyHook', weight=1e-6, begin=0, end=25),
     dict(type='mmpose_lite.ShrinkHook', interval=30),

@@ -3,6 +3,7 @@ _base_ = [
     'td-hm_litehrnet-18_8xb32-210e_coco-384x288.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # Official recipe: Adam with 2e-3 (MMPose's file: 5e-4) at 8 x 32 images.
 optim_wrapper = dict(optimizer=dict(lr=2e-3))

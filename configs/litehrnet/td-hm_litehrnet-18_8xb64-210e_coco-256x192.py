@@ -3,6 +3,7 @@ _base_ = [
     'td-hm_litehrnet-18_8xb64-210e_coco-256x192.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # MMPose's file trains with 5e-4; the official recipe is Adam with 2e-3.
 optim_wrapper = dict(optimizer=dict(lr=2e-3))

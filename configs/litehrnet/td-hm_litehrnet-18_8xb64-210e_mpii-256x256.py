@@ -3,6 +3,7 @@ _base_ = [
     'td-hm_litehrnet-18_8xb64-210e_mpii-256x256.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # Official recipe: Adam with 2e-3 (MMPose's file: 5e-4), evaluated every 5 epochs (10),
 # at 8 x 32 images; this file keeps MMPose's 8 x 64.

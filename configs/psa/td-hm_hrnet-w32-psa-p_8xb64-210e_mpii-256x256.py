@@ -3,6 +3,7 @@ _base_ = [
     'td-hm_hrnet-w32_8xb64-210e_mpii-256x256.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # MMPose's file of this name loads 16 images per GPU; its schedule is made for 64.
 train_dataloader = dict(batch_size=64)

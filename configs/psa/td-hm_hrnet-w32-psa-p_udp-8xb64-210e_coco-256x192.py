@@ -3,6 +3,7 @@ _base_ = [
     'td-hm_hrnet-w32_udp-8xb64-210e_coco-256x192.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # No recipe of the authors' pose networks was published; this is MMPose's UDP-HRNet with
 # attention in every BasicBlock.

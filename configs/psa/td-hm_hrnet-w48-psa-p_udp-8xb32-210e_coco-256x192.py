@@ -3,5 +3,6 @@ _base_ = [
     'td-hm_hrnet-w48_udp-8xb32-210e_coco-256x192.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 model = dict(backbone=dict(type='PSAHRNet', layout='parallel'))

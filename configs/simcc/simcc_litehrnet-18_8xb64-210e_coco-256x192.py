@@ -3,6 +3,7 @@ _base_ = [
     'simcc_mobilenetv2_wo-deconv-8xb64-210e_coco-256x192.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # MMPose's SimCC heads read maps of 1/32 of the image; this network's is of 1/4. A last
 # convolution of stride 2 keeps the two linear layers from outgrowing the network.

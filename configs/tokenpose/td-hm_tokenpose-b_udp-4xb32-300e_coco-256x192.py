@@ -3,6 +3,7 @@ _base_ = [
     'td-hm_hrnet-w32_udp-8xb64-210e_coco-256x192.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # Recipe of the official code on COCO, for all variants. Adam without weight decay: the
 # official files name one that never reaches the optimizer. The same rate for every

@@ -3,6 +3,7 @@ _base_ = [
     'td-hm_hrnet-w32_8xb64-210e_mpii-256x256.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # Recipe of the official code on MPII (see the COCO config). The official batch is known
 # of L only; S-v1 and B train here with that of their sparse forms, so that dense and

@@ -3,6 +3,7 @@ _base_ = [
     'td-hm_litehrnet-18_8xb32-210e_coco-384x288.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # Published recipe: Adam with 2e-3 and 64 images per GPU at this size too (MMPose's file
 # for Lite-HRNet: 5e-4, 32).

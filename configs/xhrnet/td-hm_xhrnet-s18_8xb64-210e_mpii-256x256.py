@@ -3,6 +3,7 @@ _base_ = [
     'td-hm_litehrnet-18_8xb64-210e_mpii-256x256.py',
     '../_base_/plugin.py',
 ]
+custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 
 # X-HRNet was published for COCO only: this is its COCO recipe (Adam 2e-3, 64 images per
 # GPU) with Lite-HRNet's evaluation every 5 epochs.

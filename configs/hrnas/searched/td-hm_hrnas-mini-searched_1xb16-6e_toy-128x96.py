@@ -38,7 +38,12 @@ default_hooks = dict(
     ),
     logger=dict(interval=25),
 )
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='mmpose_lite.EpochSeedHook')]
+custom_hooks = [
+    dict(type='SyncBuffersHook'),
+    dict(type='mmpose_lite.CheckFitHook'),
+    dict(type='mmpose_lite.DataGuardHook'),
+    dict(type='mmpose_lite.EpochSeedHook'),
+]
 
 codec = dict(
     type='UDPHeatmap',

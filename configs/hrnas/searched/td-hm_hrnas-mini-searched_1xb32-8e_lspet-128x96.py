@@ -40,7 +40,12 @@ default_hooks = dict(
     ),
     logger=dict(interval=15),
 )
-custom_hooks = [dict(type='SyncBuffersHook'), dict(type='mmpose_lite.EpochSeedHook')]
+custom_hooks = [
+    dict(type='SyncBuffersHook'),
+    dict(type='mmpose_lite.CheckFitHook'),
+    dict(type='mmpose_lite.DataGuardHook'),
+    dict(type='mmpose_lite.EpochSeedHook'),
+]
 
 codec = dict(
     type='MSRAHeatmap',
