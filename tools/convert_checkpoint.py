@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -20,7 +22,12 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from torch import nn
 
-from mmpose_lite.checkpoints import encode_checkpoint, read_checkpoint, translate
+from mmpose_lite.checkpoints import (
+    Conversion,
+    encode_checkpoint,
+    read_checkpoint,
+    translate,
+)
 from mmpose_lite.files import remove_parts, write_atomically
 
 
@@ -28,6 +35,16 @@ def build(config: str) -> nn.Module:
     """The model of a config, with whatever weights it happens to start from."""
     init_default_scope('mmpose')
     return MODELS.build(Config.fromfile(config).model)
+
+
+def translated(
+    source: Path, checkpoint: Mapping[str, Any], model: nn.Module | None
+) -> Conversion:
+    """The conversion of what lay in a file, which errors name."""
+    try:
+        return translate(checkpoint, model)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from None
 
 
 def main() -> None:
@@ -43,7 +60,7 @@ def main() -> None:
             raise ValueError(f'OUT is IN ({source}); the original is not overwritten')
         checkpoint = read_checkpoint(source)
         model = build(args.config) if args.config else None
-        done = translate(checkpoint, model)
+        done = translated(source, checkpoint, model)
         notes = {'converted_from': done.layout.name}
         data = encode_checkpoint(target, done.state_dict, notes)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 
 # isort: split
-import cv2
 import numpy as np
 import torch
 from mmengine.config import DictAction
@@ -26,6 +25,7 @@ from xtcocotools.coco import COCO
 
 from mmpose_lite import visualization as vis
 from mmpose_lite.datasets import render_toy_image
+from mmpose_lite.datasets.image_files import read_image
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,9 +51,10 @@ def persons(
     coco = COCO(coco_file) if coco_file else None
     ids = {i['file_name']: i['id'] for i in coco.dataset['images']} if coco else {}
     for path in images:
-        image = cv2.imread(path)
-        if image is None:
-            raise SystemExit(f'error: cannot read the image {path}')
+        try:
+            image = read_image(path)
+        except (OSError, ValueError) as error:
+            raise SystemExit(f'error: {error}') from None
         boxes = [(0, 0, image.shape[1], image.shape[0])]
         if coco:
             known = coco.getAnnIds(ids[Path(path).name], iscrowd=False)

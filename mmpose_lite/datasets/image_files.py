@@ -11,10 +11,11 @@ import os
 import re
 import struct
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 ORIENTATION = 0x0112
 """The tag of EXIF that says how an image must be turned, 1 (as it is) to 8."""
@@ -57,6 +58,29 @@ class _Head:
     facts: ImageFacts
     place: int
     sure: bool
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """An image file, upright as its EXIF data say.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        ``(H, W, 3)``, BGR.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is cut off, damaged or no image (the message names it).
+    """
+    try:
+        image_facts(path)  # OpenCV makes half an image of some files that are cut off
+    except ValueError as error:
+        raise ValueError(f'{os.fspath(path)}: {error}') from None
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'{os.fspath(path)}: it is damaged or no image')
+    return cast('NDArray[np.uint8]', image)
 
 
 def image_facts(path: str | os.PathLike[str], decode: bool = False) -> ImageFacts:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets import render_toy_image
+from ..datasets.image_files import read_image
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
 
@@ -43,14 +43,12 @@ class Scene:
         """``(H, W, 3)``, BGR.
 
         Raises:
-            ValueError: If the file cannot be read as an image.
+            OSError: If the file cannot be read.
+            ValueError: If it is damaged or no image.
         """
         if self.path is None:
             return render_toy_image(self.seed, 'val', self.seed).image
-        image = cv2.imread(str(self.path))
-        if image is None:
-            raise ValueError(f'{self.path} cannot be read as an image')
-        return image
+        return read_image(self.path)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..datasets.image_files import read_image
+
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 _PATIENCE = 30  # frames in a row that may be unreadable before a stream is given up
 
@@ -105,14 +107,11 @@ def is_image(path: Path) -> bool:
 def read_frame(path: Path) -> Frame:
     """An image file, upright as its EXIF data say; a cut one counts as unreadable."""
     try:
-        # Not cv2.imread, which makes half an image of a file that is cut off.
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError('it is damaged or no image')
-    except (OSError, ValueError, cv2.error) as error:
-        return Frame(path.name, None, str(error) or type(error).__name__)
-    return Frame(path.name, image)
+        return Frame(path.name, read_image(path))
+    except ValueError:
+        return Frame(path.name, None, 'it is damaged or no image')
+    except OSError as error:
+        return Frame(path.name, None, str(error))
 
 
 def _capture(source: Source) -> cv2.VideoCapture:

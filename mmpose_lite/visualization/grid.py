@@ -17,6 +17,7 @@ from mmpose.visualization import PoseLocalVisualizer
 from torch import nn
 from xtcocotools.coco import COCO
 
+from ..datasets.image_files import read_image
 from ..files import write_atomically
 
 TITLES = ('ground truth', 'predicted')
@@ -163,7 +164,8 @@ def predict_posed_images(
         The images with truth and prediction, those with persons only.
 
     Raises:
-        ValueError: If ``count`` is below 1.
+        OSError: If an image cannot be read.
+        ValueError: If ``count`` is below 1, or a file is damaged or no image.
     """
     if count < 1:
         raise ValueError(f'count must be at least 1, got {count}')
@@ -174,9 +176,7 @@ def predict_posed_images(
         if not persons:
             continue
         path = Path(image_dir) / record['file_name']
-        image = cv2.imread(str(path))
-        if image is None:
-            raise FileNotFoundError(f'cannot read the image {path}')
+        image = read_image(path)
         boxes = np.array([person['bbox'] for person in persons], np.float32)
         boxes[:, 2:] += boxes[:, :2]
         found = [s.pred_instances for s in inference_topdown(model, image, boxes)]

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import runpy
-import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import onnx
 import search_run
 import small_run
 import torch
-from conftest import ROOT
+from command_line import run_tool
 from deploy_cases import Files, export_small, write_estimator
 from killing import CHECKPOINTS, STATE, assert_same
 
 from mmpose_lite.datasets import generate_toy_coco
 from mmpose_lite.deploy import PoseRuntime
-
-
-def tool(name: str, *words: Any) -> None:
-    """Run a program of ``tools/`` in this process, silently."""
-    path = ROOT / 'tools' / f'{name}.py'
-    argv = [str(path), *map(str, words)]
-    with (
-        open(os.devnull, 'w') as nowhere,
-        mock.patch.object(sys, 'argv', argv),
-        redirect_stdout(nowhere),
-        redirect_stderr(nowhere),
-    ):
-        try:
-            runpy.run_path(str(path), run_name='__main__')
-        except SystemExit as end:
-            if end.code:
-                raise RuntimeError(f'{name} ended with {end.code}') from end
 
 
 def same_states(one: Path, other: Path) -> None:
@@ -148,13 +126,13 @@ def _export(folder: Path) -> None:
 def _convert(folder: Path) -> None:
     given = _given(folder)
     words = ('--config', given.config)
-    tool('convert_checkpoint', given.checkpoint, folder / 'converted.pth', *words)
+    run_tool('convert_checkpoint', given.checkpoint, folder / 'converted.pth', *words)
 
 
 def _benchmark(folder: Path) -> None:
     words = '--engines onnxruntime --batch 1 --rounds 3 --warmup 1 --input-size 64 64'
     options = ('--out', folder / 'out', '--keep', folder / 'keep')
-    tool('benchmark', 'litehrnet-18', *words.split(), *options)
+    run_tool('benchmark', 'litehrnet-18', *words.split(), *options)
 
 
 CHECKPOINT = {'*.pth': loads}
@@ -188,7 +166,7 @@ JOBS = {
     'benchmark': Job(
         _benchmark,
         {'*.json': reads_as_json, '*.onnx': lambda path: onnx.load(path)},
-        {'keep/*.onnx': same_bytes},
+        {'keep/*/*.onnx': same_bytes},
         ('out/', 'keep/'),
     ),
 }

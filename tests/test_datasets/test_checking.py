@@ -17,7 +17,7 @@ from mmpose_lite.datasets import (
     render_toy_image,
 )
 from mmpose_lite.datasets.image_faults import image_faults
-from mmpose_lite.datasets.image_files import ImageFacts, image_facts
+from mmpose_lite.datasets.image_files import ImageFacts, image_facts, read_image
 from mmpose_lite.datasets.records import person_faults
 
 SIZE = (160, 120)
@@ -243,3 +243,18 @@ def test_tool_lists_and_tells_by_its_exit_code(toy, tmp_path):
     done = call(path, tmp_path / 'nowhere')
     assert done.returncode == 1
     assert 'IMAGES must be a folder' in done.stderr
+
+
+@pytest.mark.parametrize('kept', [0, 2, 0.5, 0.999])
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+def test_half_a_file_is_no_image(tmp_path, suffix, kept):
+    path = tmp_path / f'image{suffix}'
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    cv2.imwrite(str(path), image)
+    assert (read_image(path) == cv2.imread(str(path))).all()
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data)) if kept < 1 else kept])
+    with pytest.raises(ValueError, match=path.name):
+        read_image(path)
+    with pytest.raises(FileNotFoundError, match='absent'):
+        read_image(tmp_path / 'absent.jpg')

@@ -132,7 +132,6 @@ def test_estimator_with_tokens():
 
 
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
-@pytest.mark.filterwarnings('ignore:.torch.jit.trace:DeprecationWarning')
 @pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
 def test_trace(cls, arch):
     net = build(cls, arch).double()

@@ -228,7 +228,7 @@ class TestScenes:
     def test_no_image(self, tmp_path):
         (tmp_path / 'a.jpg').write_text('no image')
         (scene,) = folder_scenes(tmp_path).scenes
-        with pytest.raises(ValueError, match=r'a\.jpg cannot be read'):
+        with pytest.raises(ValueError, match=r'a\.jpg: it is cut off'):
             scene.image()
 
 

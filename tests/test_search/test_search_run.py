@@ -156,6 +156,17 @@ def test_killed_at_many_moments(finished, tmp_path):
             assert_same(one[key], other[key], f'{moment} {key}')
 
 
+def test_a_second_start_after_the_end_adds_nothing(tmp_path):
+    def left():
+        return {p.name: p.read_bytes() for p in tmp_path.glob('arch_*.json')}
+
+    search(tmp_path)
+    before = left()
+    assert len(before) == 4
+    search(tmp_path)
+    assert left() == before
+
+
 def test_the_penalty_alone_kills(tmp_path):
     """Without a target, what the penalty brought to zero leaves."""
     done = search(

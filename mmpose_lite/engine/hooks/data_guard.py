@@ -134,7 +134,10 @@ class DataGuardHook(Hook):
             raise ValueError(listed(f'{path} cannot be used', worst + bad))
         hint = 'tools/check_data.py lists everything that is wrong with it'
         if bad and dataset.test_mode:
-            head = f'{path} has damaged data, but validates ({hint})'
+            head = (
+                f'{path} has damaged data, but validates ({hint}; validation=False of '
+                f'the hook goes on with them)'
+            )
             raise ValueError(listed(head, bad))
         lost = count_lost(dataset, found) if bad else 0
         damaged = len({(finding.kind, finding.id) for finding in bad})

@@ -95,7 +95,8 @@ class ShrinkHook(Hook):
                 f'{self.end}'
             )
         self._started = (time.monotonic(), runner.epoch)
-        self._report(runner, runner.epoch)
+        # A resumed run has recorded it before.
+        self._report(runner, runner.epoch, record=runner.epoch == 0)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Shrink, if it is time and enough is dead."""
@@ -155,13 +156,10 @@ class ShrinkHook(Hook):
             runner.model = None
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
 
-    def _report(self, runner: Runner, epoch: int) -> None:
-        """Log, draw and write the present architecture."""
+    def _report(self, runner: Runner, epoch: int, record: bool = True) -> None:
+        """Log the present architecture, and draw and write it."""
         model = searched_model(runner)
         facts = summary(model)
-        runner.visualizer.add_scalars(
-            {f'search/{name}': value for name, value in facts.items()}, step=epoch
-        )
         cost, full = model.cost(), model.full_cost
         goal = '' if model.target is None else (f' (target {model.target:.4g})')
         unit = model.cost_model.unit
@@ -170,6 +168,11 @@ class ShrinkHook(Hook):
             f'{unit}{goal}, '
             + ', '.join(f'{name} {value:g}' for name, value in facts.items())
             + self._time_left(runner, epoch)
+        )
+        if not record:
+            return
+        runner.visualizer.add_scalars(
+            {f'search/{name}': value for name, value in facts.items()}, step=epoch
         )
         if is_main_process():
             data = json.dumps(model.describe(), indent=1).encode()
