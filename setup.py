@@ -72,9 +72,9 @@ setup(
     # What the package needs where MMPose is absent (only the deployment part can be
     # used then). MMPose cannot stand here: it declares chumpy, which fails to build
     # in pip's isolation, and mmcv, which it needs, must be compiled against the torch
-    # that is already installed. A range that forces another torch on an existing
-    # MMPose would break that mmcv, hence the wide one. Proven is 2.13 only.
-    install_requires=['numpy>=1.22', 'torch>=2.1'],
+    # that is already installed. tools/test_versions.sh runs the tests with the oldest
+    # and the newest versions; mmpose_lite.compat refuses others when it is imported.
+    install_requires=['numpy>=1.22', 'torch>=2.6'],
     extras_require={
         # All that MMPose's 2D path needs and plain pip can install. What remains:
         # mmcv (--no-build-isolation) and mmdet, mmpose, openmim (--no-deps).

@@ -23,17 +23,26 @@ def _installed(package: str) -> bool:
         return False
 
 
+def _tell(what: str, error: Exception) -> None:
+    # The environment report shall say what is broken (argv[0] is '-m' while
+    # `python -m` looks for what to run); everybody else shall stop at it.
+    if sys.argv[:1] != ['-m']:
+        raise error
+    compat.RECORD[what] = f'BROKEN: {type(error).__name__}: {error}'
+
+
+try:
+    compat.check_versions()
+except ImportError as error:
+    _tell('versions', error)
 compat.mend()
 register_config_scope()
-# An absent MMPose is allowed; a broken one shall raise its own error here, except in
-# the environment report (argv[0] is '-m' while `python -m` looks for what to run).
+# An absent MMPose is allowed; a broken one raises its own error.
 if _installed('mmpose'):
     try:
         from . import engine, models  # noqa: F401  (imported for their registrations)
     except Exception as error:
-        if sys.argv[:1] != ['-m']:
-            raise
-        compat.RECORD['models'] = f'BROKEN: {type(error).__name__}: {error}'
+        _tell('models', error)
 
 
 def __getattr__(name: str) -> Any:

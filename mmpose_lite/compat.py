@@ -7,21 +7,24 @@ for the environment report:
 - ``torchvision ops``: a torchvision whose compiled part does not load (its build is not
   torch's partner) dies while it is imported and takes mmengine's Runner and MMPose
   along. Neither calls the missing ops; declaring their schemas is enough.
-- ``checkpoints``: since torch 2.6 ``torch.load`` refuses classes it does not know, and
+- ``checkpoints``: ``torch.load`` refuses classes it does not know, and
   mmengine writes its log history and numpy arrays into every checkpoint. The safe
   loader stays on and learns exactly these.
 - ``process group``: mmengine calls ``torch.cuda.set_device`` also where there is no
   CUDA, so that distributed training on CPU does not start.
+
+:func:`check_versions` refuses what none of them can mend.
 """
 
 from __future__ import annotations
 
 import functools
-import io
 import pickle
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -38,6 +41,43 @@ _KEPT = '_mmpose_lite_schemas'
 # The native number types; object, string and structured types are never let in.
 _DTYPE_CODES = ('b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8')
 _HISTORY_METHODS = ('min', 'max', 'mean', 'current')
+
+
+RANGES = {
+    'torch': ('2.6', ''),
+    'mmengine': ('0.7.1', '1'),
+    'mmcv': ('2.1', '2.2'),
+    'mmpose': ('1.3', '2'),
+}
+"""Package → the oldest version that works, and the first that does not, if known."""
+
+
+def check_versions() -> None:
+    """Refuse packages of versions outside of :data:`RANGES`.
+
+    A package that is absent, or says no version, is let through.
+
+    Raises:
+        ImportError: If a version is out of range (the message names all of them).
+    """
+    wrong = []
+    for package, (oldest, beyond) in RANGES.items():
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            continue
+        too_new = beyond and _numbers(found) >= _numbers(beyond)
+        if _numbers(found) < _numbers(oldest) or too_new:
+            allowed = f'{package}>={oldest}' + (f',<{beyond}' if beyond else '')
+            wrong.append(f'{allowed}, but {found} is installed')
+    if wrong:
+        raise ImportError(f'mmpose_lite needs {"; ".join(wrong)}')
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The release of a version: ``'2.13.0+cpu'`` is ``(2, 13, 0)``."""
+    release = re.match(r'\d+(\.\d+)*', version)
+    return tuple(map(int, release[0].split('.'))) if release else ()
 
 
 def mend() -> dict[str, str]:
@@ -96,33 +136,11 @@ def _mend_checkpoints() -> str:
 
     if find_spec('mmengine') is None:
         return 'not needed: mmengine is not installed'
-    if not _loader_takes_names():
-        return (
-            f'left alone: torch {torch.__version__} cannot be given stand-ins by name '
-            '(needed only where torch.load refuses checkpoints of mmengine)'
-        )
     known = torch.serialization.get_safe_globals()
     names = {entry[1] for entry in known if isinstance(entry, tuple)}
     new = [entry for entry in _checkpoint_globals() if entry[1] not in names]
     torch.serialization.add_safe_globals([*new])
     return "mended: the safe loader knows mmengine's log history and numeric arrays"
-
-
-def _loader_takes_names() -> bool:
-    """Whether ``add_safe_globals`` takes ``(object, name)`` pairs (torch >= 2.6)."""
-    import torch
-
-    if not hasattr(torch.serialization, 'safe_globals'):
-        return False
-    buffer = io.BytesIO()
-    torch.save({}, buffer)
-    buffer.seek(0)
-    try:
-        with torch.serialization.safe_globals([(_loader_takes_names, 'mmpose_lite.x')]):
-            torch.load(buffer, weights_only=True)
-    except Exception:
-        return False
-    return True
 
 
 def _checkpoint_globals() -> list[tuple[Any, str]]:
@@ -138,6 +156,7 @@ def _checkpoint_globals() -> list[tuple[Any, str]]:
     return [
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
         (_history_method, 'builtins.getattr'),
+        (_no_bytes, 'builtins.bytes'),
         (np.ndarray, 'numpy.ndarray'),
         (_plain_dtype, 'numpy.dtype'),
         *((cls, f'numpy.dtypes.{cls.__name__}') for cls in dtypes),
@@ -162,6 +181,15 @@ def _history_method(owner: object, name: object) -> Callable[..., Any]:
             f'only, but this one asks for {name!r} of {owner!r}'
         )
     return getattr(HistoryBuffer, str(name))
+
+
+def _no_bytes(*values: object) -> bytes:
+    """Stand in for ``bytes``: the content of an array of length 0, and nothing else."""
+    if values:
+        raise pickle.UnpicklingError(
+            f'a checkpoint may use bytes for empty arrays only, not for {values!r}'
+        )
+    return b''
 
 
 def _plain_dtype(code: object, align: bool = False, copy: bool = False) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 from conftest import ROOT
 
@@ -17,6 +21,35 @@ GLOO = dict(
     model_wrapper_cfg__device_ids='None',
 )
 """What the README tells owners of a machine without a GPU to add."""
+
+
+def run_tool(name: str, *words: object) -> str:
+    """Run a program of ``tools/`` in this process, which imports MMPose only once.
+
+    Args:
+        name: Of the program, without its suffix.
+        *words: Its arguments.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        RuntimeError: If it ended with an exit code other than 0.
+    """
+    path = ROOT / 'tools' / f'{name}.py'
+    told = io.StringIO()
+    with (
+        mock.patch.object(sys, 'argv', [str(path), *map(str, words)]),
+        mock.patch.object(sys, 'path', [str(path.parent), *sys.path]),
+        redirect_stdout(told),
+        redirect_stderr(io.StringIO()),
+    ):
+        try:
+            runpy.run_path(str(path), run_name='__main__')
+        except SystemExit as end:
+            if end.code:
+                raise RuntimeError(f'{name} ended with {end.code}') from end
+    return told.getvalue()
 
 
 def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from test_report import run_report
 
 import mmpose_lite
 from mmpose_lite import compat
@@ -179,6 +180,7 @@ def test_what_mmengine_writes_survives(tmp_path):
         code: np.arange(3).astype(code) for code in compat._DTYPE_CODES if code != 'b1'
     }
     arrays['2d'] = np.arange(6.0).reshape(2, 3)
+    arrays['empty'] = np.array([])  # colours of a skeleton without links
     written = {
         'arrays': arrays,
         'flag': np.array([True, False]),
@@ -265,6 +267,7 @@ REFUSED = {
     'structured array': np.zeros(1, [('a', 'f8')]),
     'structured scalar': np.zeros(1, [('a', 'f8')])[0],
     'memory map': Call(np.memmap, __file__),
+    'bytes by number': Call(bytes, 10**9),
     'array subclass': np.ma.masked_array([1.0]),
 }
 
@@ -385,3 +388,46 @@ for name in {idle}:
 """
     status, _, stderr = run(code, tmp_path)
     assert status == 0, stderr
+
+
+# --- Versions ----------------------------------------------------------------------
+
+
+def test_declared_versions_are_those_that_are_tested():
+    declared = (ROOT / 'setup.py').read_text()
+    sets = {
+        name: dict(
+            line.split('==')
+            for line in (ROOT / f'tests/versions/{name}.txt').read_text().splitlines()
+            if '==' in line
+        )
+        for name in ('oldest', 'newest')
+    }
+    for package in ('torch', 'mmengine', 'mmcv'):
+        oldest, beyond = compat.RANGES[package]
+        lowest, newest = (sets[name][package] for name in ('oldest', 'newest'))
+        assert lowest in (oldest, f'{oldest}.0')
+        assert not beyond or compat._numbers(newest) < compat._numbers(beyond)
+        if package != 'mmcv':  # which pip alone cannot install
+            assert f"'{package}>={oldest}" in declared
+
+
+@pytest.mark.parametrize(
+    ('package', 'found', 'said'),
+    [
+        ('torch', '2.5.1+cu118', 'torch>=2.6, but 2.5.1+cu118 is installed'),
+        ('mmengine', '0.7.0', 'mmengine>=0.7.1,<1, but 0.7.0 is installed'),
+        ('mmcv', '2.2.0', 'mmcv>=2.1,<2.2, but 2.2.0 is installed'),
+        ('mmpose', '0.29.0', 'mmpose>=1.3,<2, but 0.29.0 is installed'),
+    ],
+)
+def test_other_versions_are_refused(tmp_path, package, found, said):
+    info = tmp_path / f'{package}-{found}.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text(f'Name: {package}\nVersion: {found}\n')
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    code, _, told = run('import mmpose_lite', tmp_path, PYTHONPATH=path)
+    assert code == 1
+    assert f'ImportError: mmpose_lite needs {said}' in told
+    told = run_report(tmp_path, tmp_path)['versions']
+    assert told == f'BROKEN: ImportError: mmpose_lite needs {said}'

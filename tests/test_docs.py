@@ -17,6 +17,7 @@ import cv2
 import documents
 import pytest
 import yaml
+from command_line import run_tool
 from conftest import ROOT, SHARED
 from documents import NAMES, PAGES
 
@@ -133,18 +134,9 @@ def test_files_that_are_named_exist(page):
 @cache
 def help_of(tool: str) -> str:
     """What a tool says about itself."""
-    return subprocess.run(
-        [sys.executable, '-W', 'ignore', f'tools/{tool}.py', '--help'],
-        cwd=ROOT,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    ).stdout
+    return run_tool(tool, '--help')
 
 
-@pytest.mark.slow
 def test_tools_know_the_options_that_documents_give():
     """Of every command anywhere, also of those that are not run."""
     wrong, seen = [], 0

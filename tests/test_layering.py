@@ -42,7 +42,10 @@ ALLOWED = {
         (*HOUSE, 'cv2', 'matplotlib', 'xtcocotools'),
     ),
     'inference': (
-        ('checkpoints', 'deploy', 'files', 'models', 'paths', 'visualization'),
+        (
+            *('checkpoints', 'datasets', 'deploy', 'files', 'models', 'paths'),
+            'visualization',
+        ),
         (*HOUSE, 'cv2', 'mmdet'),
     ),
     'registry': ((), ('mmengine.registry', 'mmpose.registry')),

@@ -14,14 +14,20 @@
 #   TORCH_SPEC       your own torch and its partner instead of the proven ones, such as
 #                    'torch==2.12.1 torchvision==0.27.1'
 #   MAX_JOBS         compilers at a time, if mmcv must be compiled
-set -euo pipefail
+#   MMPOSE_LITE_VENV      another folder than .venv
+#   MMPOSE_LITE_VERSIONS  file with pins that go before those of requirements.txt, such
+#                         as tests/versions/oldest.txt
+set -Eeuo pipefail
+# A command that nobody expected to fail shall not end the set-up without a word.
+trap 'printf "\nset-up failed: %s, line %d: %s\n" "$0" "$LINENO" "$BASH_COMMAND" >&2' ERR
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-VENV=$ROOT/.venv
+VENV=$(realpath -m "${MMPOSE_LITE_VENV:-$ROOT/.venv}")
 PY=$VENV/bin/python
 LOG=$VENV/setup.log
 TORCH_BUILD=${TORCH_BUILD:-default}
 TORCH_SPEC=${TORCH_SPEC:-}
+VERSIONS=${MMPOSE_LITE_VERSIONS:+$(realpath -m "$MMPOSE_LITE_VERSIONS")}
 TORCH_INDEX_URL=${TORCH_INDEX_URL:-}
 DEV=no
 CHILD=
@@ -37,7 +43,7 @@ die() {
     (($# == 0)) || printf '  %s\n' "$@" >&2
     exit 1
 }
-usage() { sed -n '2,/^set -euo/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,/^set -E/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; }
 
 for argument in "$@"; do
     case $argument in
@@ -46,6 +52,10 @@ for argument in "$@"; do
         *) die "unknown argument '$argument'" 'allowed: --dev, --help' ;;
     esac
 done
+[[ -z $VERSIONS || -f $VERSIONS ]] || die "MMPOSE_LITE_VERSIONS=$VERSIONS is no file"
+# Another torch needs other libraries than the pins around the proven one.
+[[ -z $VERSIONS || -n $TORCH_SPEC ]] ||
+    TORCH_SPEC=$(grep -E '^torch(vision)?==' "$VERSIONS" | xargs)
 case $TORCH_BUILD in
     default | cpu) ;;
     *) die "TORCH_BUILD is '$TORCH_BUILD'" "allowed: 'default', 'cpu'" ;;
@@ -56,7 +66,8 @@ esac
 # What the environment was made from: when any of it changes, the stages run again.
 fingerprint() {
     {
-        cat "$ROOT/tools/setup.sh" "$ROOT/requirements.txt" "$ROOT/setup.py"
+        cat "$ROOT/tools/setup.sh" "$ROOT/requirements.txt" "$ROOT/setup.py" \
+            ${VERSIONS:+"$VERSIONS"}
         printf '%s\n' "$ROOT" "$TORCH_BUILD" "$TORCH_SPEC"
         grep '^version' "$VENV/pyvenv.cfg" 2>/dev/null || true
     } | sha256sum | cut -d' ' -f1
@@ -116,7 +127,7 @@ make_venv() {
         fi
     fi
     python=$(find_python) || exit 1
-    [[ ! -e $VENV ]] || say "rebuilding .venv: it is incomplete or of another Python"
+    [[ ! -e $VENV/pyvenv.cfg ]] || say "rebuilding $VENV: it is incomplete or of another Python"
     # The log lies inside, so it starts after this.
     "$python" -m venv --clear "$VENV" || die "$python could not make $VENV"
 }
@@ -177,7 +188,7 @@ failed() {
             "${TMPDIR:-/tmp} $(free_mb "${TMPDIR:-/tmp}") MB;"
             'a roomier folder for temporary files can be named in TMPDIR')
     fi
-    hints+=('' 'the same command tries again; after "rm -r .venv" it starts afresh')
+    hints+=('' "the same command tries again; after 'rm -r $VENV' it starts afresh")
     die "stage '$1'" "${hints[@]}"
 }
 
@@ -197,22 +208,25 @@ bare() { "$PY" -m pip install --no-deps -c "$CONSTRAINTS" "$@"; }
 
 free_mb() { df -Pm "$1" | awk 'NR == 2 { print $4 }'; }
 
-# The proven versions; without torch's where the user brings their own.
+# The proven versions, but those that VERSIONS or TORCH_SPEC give others for.
 write_constraints() {
+    local names=
     CONSTRAINTS=$VENV/constraints.txt
-    if [[ -n $TORCH_SPEC ]]; then
-        grep -vE '^(torch|torchvision)==' "$ROOT/requirements.txt" >"$CONSTRAINTS"
-    else
-        cp "$ROOT/requirements.txt" "$CONSTRAINTS"
-    fi
+    [[ -z $VERSIONS ]] || names=$(grep -oE '^[A-Za-z][A-Za-z0-9_-]*' "$VERSIONS" | xargs)
+    [[ -z $TORCH_SPEC ]] || names+=' torch torchvision'
+    grep -vE "^(${names// /|})==" "$ROOT/requirements.txt" >"$CONSTRAINTS"
+    [[ -z $VERSIONS ]] ||
+        grep -vE '^torch(vision)?==' "$VERSIONS" >>"$CONSTRAINTS"
 }
-pin() { grep -E "^$1==" "$ROOT/requirements.txt"; }
+pin() { grep -E "^$1==" "$CONSTRAINTS"; }
 
 # The arguments that make pip choose torch as wished.
 torch_arguments() {
-    TORCH=($(pin torch)) TORCHVISION=($(pin torchvision)) FROM=()
-    [[ $TORCH_BUILD == default ]] || TORCH=("$(pin torch)+cpu")
-    if [[ -n $TORCH_SPEC ]]; then
+    FROM=()
+    if [[ -z $TORCH_SPEC ]]; then
+        TORCH=("$(pin torch)") TORCHVISION=("$(pin torchvision)")
+        [[ $TORCH_BUILD == default ]] || TORCH=("$(pin torch)+cpu")
+    else
         TORCH=() TORCHVISION=()
         local spec
         for spec in $TORCH_SPEC; do
@@ -370,7 +384,8 @@ main() {
     ! done_already || return 0
     # Two set-ups at a time would spoil each other's work.
     if command -v flock >/dev/null; then
-        exec 9<"$ROOT/tools/setup.sh"
+        mkdir -p "$VENV"
+        exec 9<"$VENV"
         flock -n 9 || { say 'waiting for another set-up to end ...' && flock 9; }
         ! done_already || return 0
     fi

@@ -626,8 +626,7 @@ def test_deepcopy(searched):
 # Whether two maps differ in size becomes a constant in a trace, as it should.
 @pytest.mark.filterwarnings('ignore:Converting a tensor to a Python boolean')
 def test_traces(searched):
-    with pytest.warns(DeprecationWarning, match='torch.jit.trace'):
-        traced = torch.jit.trace(searched, (picture(),), check_trace=False)
+    traced = torch.jit.trace(searched, (picture(),), check_trace=False)
     other = picture().flip(-1)
     torch.testing.assert_close(traced(other)[0], run(searched, other))
 

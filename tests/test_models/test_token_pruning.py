@@ -351,8 +351,7 @@ def test_exports_with_static_shapes(mode):
         buffer.seek(0)
         found = torch.export.load(buffer).module()(other)
         torch.testing.assert_close(found, expected)
-        with pytest.warns(DeprecationWarning, match='torch.jit.trace'):
-            traced = torch.jit.trace(head, ((feature_map(),),), check_trace=False)
+        traced = torch.jit.trace(head, ((feature_map(),),), check_trace=False)
         torch.testing.assert_close(traced(other), expected)
 
 
