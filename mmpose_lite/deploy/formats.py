@@ -29,6 +29,8 @@ NEEDED = {
     'native': (),
 }
 """Format to the packages that writing and running it takes."""
+ENGINES = {'onnx': 'onnxruntime', 'openvino': 'openvino'}
+"""Format to the engine that networks are rewritten for."""
 
 
 def check_packages(form: str, precision: str) -> dict[str, str]:
@@ -67,7 +69,8 @@ def write(
     width, height = contract.input_size
     network = estimator
     if contract.optimized:
-        network = optimize(estimator, image_size=(height, width))
+        target = ENGINES[contract.format]
+        network = optimize(estimator, target, image_size=(height, width))
     outputs = (OUTPUT,) if axis_split(contract) is None else VECTORS
     data = to_onnx(
         EstimatorGraph(network),

@@ -16,6 +16,8 @@ from mmpose_lite.deploy.rewriting import (
     relative_difference,
 )
 from mmpose_lite.deploy.rewriting.attention import AxisAttention
+from mmpose_lite.deploy.rewriting.blocks import BlockedStage, BlockedStem
+from mmpose_lite.deploy.rewriting.convolving import ConvolvedAttention
 from mmpose_lite.deploy.rewriting.eager import FusedConv
 from mmpose_lite.deploy.rewriting.spans import Reorder, entry_order, shuffled
 from mmpose_lite.models.backbones import LiteHRNet, XHRNet
@@ -208,7 +210,7 @@ class TestShuffles:
             changed = (labels >= width // 2).int()
             assert changed.sum() == width // 2
             assert (changed.diff() != 0).sum() <= 2
-            labels = shuffled(labels, width // 2)
+            labels = shuffled(labels)
 
     def test_order_matters(self):
         """The comparison would see a permutation that was carried wrongly."""
@@ -218,6 +220,73 @@ class TestShuffles:
             conv.weight.copy_(conv.weight[:, torch.arange(24).roll(1)])
             found, expected = after(image()), before(image())
         assert relative_difference(found, expected) > 1e-4
+
+
+class TestBlocks:
+    """What ONNX Runtime gets."""
+
+    @pytest.mark.parametrize('blocks', [1, 2, 3])
+    @pytest.mark.parametrize('with_head', [True, False])
+    def test_weightings(self, blocks, with_head):
+        # 24 channels are one block and a half, 10 hidden ones none.
+        arch = dict(unit='ccw', num_modules=(1, 2), channels=((16,), (16, 24)))
+        net = LiteHRNet(
+            dict(arch, stem_channels=16, num_blocks=blocks), with_head=with_head
+        )
+        fill_from(net, own_fill)
+        net.double().eval()
+        before, after = before_and_after(net, 'stay in blocks', target='onnxruntime')
+        assert_same(before, after, image())
+        assert_same(net, after, image())
+        assert count(after, BlockedStage) == 3
+        assert count(after, BlockedStem) == 1
+        maps = [m for m in after.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+        widths = {m.out_channels for m in maps if m.stride == (1, 1)}
+        assert {16, 32} <= widths
+        names = calls(after, image())
+        assert not {'split', 'split_with_sizes', 'slice'} & {*names}
+
+    @pytest.mark.parametrize('layout', ['runs', 'full'])
+    def test_other_layouts_stay(self, layout):
+        net = tiny(LiteHRNet, 'ccw', channels=((24, 24), (24, 24, 24)))
+        options = dict(target='onnxruntime', layout=layout)
+        _, after = before_and_after(net, 'stay in blocks', **options)
+        assert count(after, BlockedStage, BlockedStem) == 0
+
+    def test_other_units_stay(self):
+        net = tiny(XHRNet, 'sequential')
+        _, after = before_and_after(net, 'stay in blocks', target='onnxruntime')
+        assert count(after, BlockedStage, BlockedStem) == 0
+
+
+class TestConvolving:
+    """What OpenVINO gets."""
+
+    @pytest.mark.parametrize('axis', ['h', 'w'])
+    def test_attention(self, axis):
+        layer = AxisAttention(fold_norms(TestAttention().layer(axis)), 8)
+        shape = (2, 6, 8, 7) if axis == 'h' else (2, 6, 7, 8)
+        x = torch.randn(shape, dtype=torch.float64)
+        assert_same(layer, ConvolvedAttention(layer), x)
+
+    @pytest.mark.parametrize('unit', ['sequential', 'parallel'])
+    def test_in_a_network(self, unit):
+        net = tiny(XHRNet, unit, num_modules=(2, 2))
+        options = dict(target='openvino', image_size=(64, 96))
+        before, after = before_and_after(net, 'convolve attention', **options)
+        assert count(before, AxisAttention) == count(after, ConvolvedAttention) > 0
+        assert_same(before, after, image())
+        before, after = before_and_after(net, 'convolve reorders', **options)
+        assert count(before, Reorder) > 0
+        assert count(after, Reorder) == 0
+        assert_same(before, after, image())
+        assert 'index_select' not in calls(after, image())
+
+    def test_axes_of_unknown_length_stay(self):
+        net = tiny(XHRNet, 'sequential')
+        _, after = before_and_after(net, 'convolve attention', target='openvino')
+        assert count(after, ConvolvedAttention) == 0
+        assert_same(net, after, image())
 
 
 class TestEager:

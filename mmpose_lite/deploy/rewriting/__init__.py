@@ -1,6 +1,8 @@
 """Exact rewriting: the same outputs from fewer operators and bytes."""
 
 from .attention import fold_attention
+from .blocks import stay_in_blocks
+from .convolving import convolve_attention, convolve_reorders
 from .eager import fuse_for_eager
 from .exchange import fold_doubling, nest_upsampling
 from .norms import fold_norms
@@ -22,6 +24,8 @@ __all__ = [
     'TARGETS',
     'Gain',
     'absorb_shuffles',
+    'convolve_attention',
+    'convolve_reorders',
     'fold_attention',
     'fold_doubling',
     'fold_norms',
@@ -34,4 +38,5 @@ __all__ = [
     'order_for_eager',
     'relative_difference',
     'rewrites',
+    'stay_in_blocks',
 ]

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ...analysis import Traffic, count_traffic
 from .attention import AxisAttention, fold_attention
+from .blocks import stay_in_blocks
+from .convolving import convolve_attention, convolve_reorders
 from .eager import fuse_for_eager
 from .exchange import fold_doubling, nest_upsampling
 from .norms import fold_norms
@@ -20,7 +22,13 @@ from .shuffles import absorb_shuffles
 from .tokens import fold_positions
 from .weighting import merge_weightings
 
-TARGETS = ('graph', 'eager')
+TARGETS = {
+    'graph': 'runs',
+    'eager': 'runs',
+    'onnxruntime': 'blocks',
+    'openvino': 'full',
+}
+"""What networks are rewritten for, and the layout that suits it best."""
 
 Rewrite = Callable[[nn.Module], nn.Module]
 
@@ -41,7 +49,7 @@ def order_for_eager(model: nn.Module) -> nn.Module:
 
 def rewrites(
     target: str = 'graph',
-    layout: str = 'runs',
+    layout: str | None = None,
     image_size: tuple[int, int] | None = None,
 ) -> dict[str, Rewrite]:
     """The rewrites of :func:`optimize`, by name, in the order that they need.
@@ -55,7 +63,8 @@ def rewrites(
         ValueError: If ``target`` is unknown.
     """
     if target not in TARGETS:
-        raise ValueError(f'target must be one of {TARGETS}, got {target!r}')
+        raise ValueError(f'target must be one of {tuple(TARGETS)}, got {target!r}')
+    layout = TARGETS[target] if layout is None else layout
     steps: dict[str, Rewrite] = {
         'fold norms': fold_norms,
         'fold positions': fold_positions,
@@ -68,6 +77,11 @@ def rewrites(
     if target == 'eager':
         steps['fuse for eager'] = fuse_for_eager
         steps['order for eager'] = order_for_eager
+    elif target == 'onnxruntime':
+        steps['stay in blocks'] = stay_in_blocks
+    elif target == 'openvino':
+        steps['convolve attention'] = convolve_attention
+        steps['convolve reorders'] = convolve_reorders
     return steps
 
 
@@ -92,7 +106,7 @@ def _steps(model: nn.Module, **options: Any) -> Iterator[tuple[str, nn.Module]]:
 def optimize(
     model: nn.Module,
     target: str = 'graph',
-    layout: str = 'runs',
+    layout: str | None = None,
     image_size: tuple[int, int] | None = None,
 ) -> nn.Module:
     """A network that computes the same with fewer operators and less memory traffic.
@@ -102,10 +116,12 @@ def optimize(
 
     Args:
         model: A backbone, a head, or a pose estimator of MMPose; left as it is.
-        target: ``'graph'`` for tracing and export; ``'eager'`` for running it in
-            PyTorch, where work in place and fused operators replace what the engines of
-            exported graphs do by themselves.
-        layout: How shuffles are absorbed, see :func:`absorb_shuffles`.
+        target: ``'graph'`` for tracing and export to any engine; ``'onnxruntime'`` and
+            ``'openvino'`` for export to these, in the form that they are fastest with;
+            ``'eager'`` for running it in PyTorch, where work in place and fused
+            operators replace what engines do by themselves.
+        layout: How shuffles are absorbed, see :func:`absorb_shuffles`; None is what
+            suits the target best.
         image_size: Height and width of every image to come, if known; images of another
             size may then fail.
 

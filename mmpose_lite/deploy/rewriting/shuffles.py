@@ -18,12 +18,14 @@ from torch.nn import functional as F
 from ...models.backbones.hr_base import HRBackbone, IterativeHead, Stem
 from ...models.layers import PerBranch, ShuffleUnit
 from .exchange import NestedExchange
-from .spans import PerMap, entry_order, place_on_spans, reorder
+from .spans import PerMap, entry_order, place_on_spans, reorder, width
 from .tree import rewrite
 from .weighting import MergedWeighting, OnHalves
-from .weights import depthwise_order, read_order, split_activation, write_order
+from .weights import PASS, depthwise_order, read_order, split_activation, write_order
 
-LAYOUTS = ('runs', 'full')
+LAYOUTS = ('runs', 'full', 'blocks')
+BLOCK = 16
+"""Channels of a block: what engines hold in one register of AVX-512."""
 
 
 class HighResolutionNet(nn.Module):
@@ -113,13 +115,6 @@ def _transforms(layers: nn.Module) -> list[MergedWeighting | PerMap]:
     return [block.transform for block in layers]
 
 
-def _needs_runs(transform: nn.Module) -> bool:
-    """Whether a transform mixes channels, so that none can pass through it."""
-    return isinstance(transform, PerMap) and any(
-        isinstance(step, nn.Sequential) for step in transform.chains[0]
-    )
-
-
 def _absorb_blocks(
     layers: nn.Module, labels: list[Tensor], runs: bool
 ) -> tuple[nn.Sequential, list[Tensor]]:
@@ -134,7 +129,7 @@ def _absorb_blocks(
             if any(not isinstance(move, nn.Identity) for move in moves):
                 steps.append(PerBranch(moves))
             labels = wanted
-        step, labels = place_on_spans(transform, labels)
+        step, labels = place_on_spans(transform, labels, whole=not runs)
         steps.append(step)
     return nn.Sequential(*steps), labels
 
@@ -145,7 +140,10 @@ def _absorb_exchange(
     """Let an exchange read maps with ``labels`` and write them as ``wanted``."""
     offsets = list(accumulate(exchange.widths, initial=0))
     for k, conv in enumerate(exchange.lifts, 1):
-        targets = [w + o for w, o in zip(wanted[:k], offsets[:k], strict=True)]
+        targets = [
+            torch.where(order == PASS, PASS, order + offset)
+            for order, offset in zip(wanted[:k], offsets[:k], strict=True)
+        ]
         placed = write_order(read_order(conv, labels[k]), torch.cat(targets))
         exchange.lifts[k - 1] = placed
     # The paths from the highest resolution read its sum, not its map.
@@ -153,6 +151,7 @@ def _absorb_exchange(
     for i, paths in enumerate(exchange.downs, 1):
         for j, path in enumerate(paths):
             paths[j] = carry(path, sources[j], wanted[i])
+    exchange.widths = [len(order) for order in wanted]
     moves = zip(labels, wanted, strict=True)
     exchange.reorders = nn.ModuleList(reorder(*move) for move in moves)
 
@@ -181,7 +180,7 @@ class StaticHead(nn.Module):
 
 def _absorb_head(head: IterativeHead, labels: list[Tensor]) -> StaticHead:
     """The head on maps with ``labels``; its output is in the published order."""
-    orders = [*reversed(labels), torch.arange(len(labels[0]))]
+    orders = [*reversed(labels), torch.arange(width(labels[0]))]
     projects = []
     for q, project in enumerate(head.projects):
         steps = nn.Sequential(project.depthwise_conv, project.pointwise_conv)
@@ -230,19 +229,27 @@ def _absorb_stage(
     return labels
 
 
+def _filled(order: Tensor, layout: str) -> Tensor:
+    """An order with empty slots up to whole blocks, if the layout has such."""
+    empty = -len(order) % BLOCK if layout == 'blocks' else 0
+    return torch.cat((order, order.new_full((empty,), PASS)))
+
+
 def _absorb(net: HRBackbone, layout: str) -> HighResolutionNet:
     """The whole skeleton, from the stem on."""
-    width, blocks = net.arch.stem_channels, min(2, net.arch.num_blocks)
-    labels = [torch.cat((torch.arange(0, width, 2), torch.arange(1, width, 2)))]
+    channels, blocks = net.arch.stem_channels, min(2, net.arch.num_blocks)
+    labels = [torch.cat((torch.arange(0, channels, 2), torch.arange(1, channels, 2)))]
     transitions, stages = [], []
     for t, widths in enumerate(net.arch.channels):
         modules = net.get_submodule(f'stage{t}')
         natural = [torch.arange(w) for w in widths]
         entry = None
-        if layout == 'runs' or _needs_runs(_transforms(modules[0].layers)[0]):
+        if layout == 'runs' or isinstance(_transforms(modules[0].layers)[0], PerMap):
             entry = [entry_order(w, blocks) for w in widths]
         transition, labels = _absorb_transition(
-            net.get_submodule(f'transition{t}'), labels, entry or natural
+            net.get_submodule(f'transition{t}'),
+            labels,
+            entry or [_filled(order, layout) for order in natural],
         )
         leave = entry
         if t == len(net.arch.channels) - 1:
@@ -252,7 +259,7 @@ def _absorb(net: HRBackbone, layout: str) -> HighResolutionNet:
         stages.append(modules)
     head = None if net.head_layer is None else _absorb_head(net.head_layer, labels)
     if head is None:  # a last stage of one resolution has no exchange to restore it
-        restore = [reorder(order, order.sort().values) for order in labels]
+        restore = [reorder(order, torch.arange(width(order))) for order in labels]
         if any(not isinstance(move, nn.Identity) for move in restore):
             stages[-1].append(PerBranch(restore))
     return HighResolutionNet(ConcatenatedStem(net.stem), transitions, stages, head)
@@ -267,8 +274,10 @@ def absorb_shuffles(model: nn.Module, layout: str = 'runs') -> nn.Module:
         layout: ``'runs'`` brings the channels that a block changes next to each other,
             by one copy of each map per exchange; ``'full'`` never moves any: the
             convolutions and gates of a block cover all channels, with identity kernels
-            and gates of one where a channel passes. Naive units, which mix channels,
-            take ``'runs'`` in any case.
+            and gates of one where a channel passes; ``'blocks'`` also fills maps with
+            empty channels up to multiples of 16. Transforms that are no weightings
+            take ``'runs'`` in any case: some mix channels, and the products of
+            attention would be twice as many.
 
     Raises:
         ValueError: If ``layout`` is unknown.

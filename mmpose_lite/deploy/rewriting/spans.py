@@ -1,7 +1,8 @@
 """Blocks that change a run of channels where it lies, and shuffle nothing.
 
 A shuffle is a fixed permutation. Instead of moving channels, their numbers are moved:
-``labels`` gives for every slot of a map the number of the channel that lies in it.
+``labels`` gives for every slot of a map the number of the channel that lies in it, or
+``PASS`` where the slot is empty: always zero, there to fill a block of an engine's.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ from .weights import PASS, depthwise_order, read_order, write_order
 
 
 class Reorder(nn.Module):
-    """Channels in another order; slot p gets slot ``index[p]`` of the input."""
+    """Channels in another order; slot p gets slot ``index[p]`` of the input.
 
-    def __init__(self, index: Tensor) -> None:
+    Args:
+        index: Slots of the input.
+        width: How many that has.
+    """
+
+    def __init__(self, index: Tensor, width: int) -> None:
         super().__init__()
         self.register_buffer('index', index)
+        self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
         """Copy the channels."""
@@ -33,26 +40,33 @@ def reorder(labels: Tensor, wanted: Tensor) -> nn.Module:
     """What turns a map with ``labels`` into one with ``wanted`` ones."""
     if torch.equal(labels, wanted):
         return nn.Identity()
-    return Reorder(labels.argsort()[wanted])
+    slots = torch.empty_like(labels)
+    slots[labels[labels != PASS]] = (labels != PASS).nonzero().flatten()
+    return Reorder(slots[wanted], len(labels))
 
 
-def shuffled(labels: Tensor, half: int) -> Tensor:
+def width(labels: Tensor) -> int:
+    """Channels of a map, empty slots not counted."""
+    return int((labels != PASS).sum())
+
+
+def shuffled(labels: Tensor) -> Tensor:
     """Labels after channels of two halves were laid alternately: 0, half, 1, …."""
-    return torch.where(labels < half, 2 * labels, 2 * (labels - half) + 1)
+    half = width(labels) // 2
+    moved = torch.where(labels < half, 2 * labels, 2 * (labels - half) + 1)
+    return torch.where(labels == PASS, PASS, moved)
 
 
-def entry_order(width: int, blocks: int) -> Tensor:
+def entry_order(channels: int, blocks: int) -> Tensor:
     """Labels with which the next blocks, two at most, each change a run of slots.
 
     Channels are sorted by what happens to them: nothing, only the second block, both,
     only the first.
     """
-    labels = torch.arange(width)
-    first = labels >= width // 2
+    labels = torch.arange(channels)
+    first = labels >= channels // 2
     second = (
-        shuffled(labels, width // 2) >= width // 2
-        if blocks > 1
-        else torch.zeros_like(first)
+        shuffled(labels) >= channels // 2 if blocks > 1 else torch.zeros_like(first)
     )
     rank = torch.where(first, 3 - second.long(), second.long())
     return rank.argsort(stable=True)
@@ -60,13 +74,13 @@ def entry_order(width: int, blocks: int) -> Tensor:
 
 def changed_span(labels: Tensor) -> tuple[int, int]:
     """First slot that a block changes, and the one after the last."""
-    slots = (labels >= len(labels) // 2).nonzero().flatten()
+    slots = (labels >= width(labels) // 2).nonzero().flatten()
     return int(slots[0]), int(slots[-1]) + 1
 
 
 def changed_channels(labels: Tensor, span: tuple[int, int]) -> Tensor:
     """For every slot of a span the channel within the changed half, or -1."""
-    local = labels[slice(*span)] - len(labels) // 2
+    local = labels[slice(*span)] - width(labels) // 2
     return torch.where(local < 0, PASS, local)
 
 
@@ -101,7 +115,10 @@ class OnSpans(nn.Module):
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """Change the runs."""
-        runs = [x[:, a:b] for x, (a, b) in zip(feats, self.spans, strict=True)]
+        runs = [
+            x if b - a == x.shape[1] else x[:, a:b]
+            for x, (a, b) in zip(feats, self.spans, strict=True)
+        ]
         return [
             put(x, product, span, self.in_place)
             for x, product, span in zip(
@@ -139,7 +156,7 @@ class CrossAttention(nn.Module):
         second = channels >= half
         self.rows.place(torch.where(first, channels, PASS))
         self.columns.place(torch.where(second, channels - half, PASS))
-        return torch.where(channels < 0, PASS, shuffled(channels, half))
+        return shuffled(channels)
 
 
 def place_step(step: nn.Module, channels: Tensor) -> tuple[nn.Module, Tensor]:
@@ -199,16 +216,22 @@ class PerMap(nn.Module):
 
 
 def place_on_spans(
-    transform: MergedWeighting | PerMap, labels: Sequence[Tensor]
+    transform: MergedWeighting | PerMap, labels: Sequence[Tensor], whole: bool
 ) -> tuple[OnSpans, list[Tensor]]:
-    """A transform of the changed halves where they lie, and the labels after it."""
-    spans = [changed_span(order) for order in labels]
+    """A transform of the changed halves where they lie, and the labels after it.
+
+    Args:
+        transform: Of the changed halves, changed in place.
+        labels: Channels of every map.
+        whole: Whether it shall cover all slots, those of other channels unchanged.
+    """
+    spans = [(0, len(order)) if whole else changed_span(order) for order in labels]
     runs = zip(labels, spans, strict=True)
     left = transform.place([changed_channels(*run) for run in runs])
     after = []
     for order, (start, stop), now in zip(labels, spans, left, strict=True):
         order = order.clone()
         run = order[start:stop]
-        run[now >= 0] = now[now >= 0] + len(order) // 2
-        after.append(shuffled(order, len(order) // 2))
+        run[now >= 0] = now[now >= 0] + width(order) // 2
+        after.append(shuffled(order))
     return OnSpans(transform, spans), after

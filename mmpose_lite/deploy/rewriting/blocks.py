@@ -1,0 +1,238 @@
+"""For ONNX Runtime: a network of which every large map stays in blocks of channels.
+
+Its fast convolutions want channels in blocks of 16 (or 8), and so do its sums, products
+of maps of the same size, pooling and nearest up-sampling. Splits, products with
+broadcasting and convolutions of other widths take maps out of the blocks and back. So
+gates become maps, whatever is split is computed apart, and widths are filled up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .exchange import NestedExchange, Stage
+from .shuffles import BLOCK, ConcatenatedStem, HighResolutionNet
+from .spans import OnSpans
+from .tree import rewrite
+from .weighting import MergedWeighting
+from .weights import PASS, convolution, read_order, split_activation, write_order
+
+
+def _parts(conv: nn.Conv2d, widths: Sequence[int]) -> nn.ModuleList:
+    """A dense convolution for each run of a convolution's outputs."""
+    ends = accumulate(widths, initial=0)
+    return nn.ModuleList(
+        write_order(conv, torch.arange(*span)) for span in pairwise(ends)
+    )
+
+
+def _filled(first: nn.Conv2d, second: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """Two convolutions with a whole number of blocks of channels between them."""
+    channels = torch.arange(first.out_channels)
+    order = F.pad(channels, (0, -len(channels) % BLOCK), value=PASS)
+    return write_order(first, order), read_order(second, order)
+
+
+def _pointwise(linear: nn.Linear) -> nn.Conv2d:
+    """A linear layer as a convolution of maps of one pixel."""
+    like = nn.Conv2d(linear.in_features, linear.out_features, 1, device='meta')
+    return convolution(like, linear.weight.data[..., None, None], linear.bias.data)
+
+
+def stretched(gates: Sequence[Tensor], maps: Sequence[Tensor]) -> list[Tensor]:
+    """Gates of one pixel as maps of the given ones' sizes."""
+    return [
+        F.interpolate(gate, scale_factor=tuple(map(float, x.shape[2:])), mode='nearest')
+        for gate, x in zip(gates, maps, strict=True)
+    ]
+
+
+class BlockedWeighting(nn.Module):
+    """A merged weighting whose gates come apart, one convolution for each map.
+
+    Args:
+        weighting: On all channels of its maps.
+
+    Shape:
+        - Input: list of ``(B, C_i, H / 2^i, W / 2^i)``, and, if they are still to be
+          multiplied with gates, those, in the size of the last map.
+        - Output: maps of the same shapes, and gates ``(B, C_i, 1, 1)`` yet to be
+          multiplied.
+    """
+
+    def __init__(self, weighting: MergedWeighting) -> None:
+        super().__init__()
+        reduce, _ = split_activation(weighting.reduce)
+        expand, _ = split_activation(weighting.expand)
+        self.reduce, expand = _filled(reduce, expand)
+        self.expand = _parts(expand, weighting.widths)
+        self.filters = weighting.filters
+        layers = (_pointwise(weighting.squeeze), _pointwise(weighting.excite))
+        self.squeeze, excite = _filled(*layers)
+        self.excite = _parts(excite, weighting.widths)
+
+    def forward(
+        self, feats: Sequence[Tensor], pending: Sequence[Tensor] | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Weight by position and filter; the gates of the means are returned."""
+        last = len(feats) - 1
+        pooled = [F.avg_pool2d(x, 2 ** (last - i)) for i, x in enumerate(feats[:-1])]
+        pooled.append(feats[-1])
+        # A gate per channel may as well be applied to the small maps as to the large.
+        if pending is not None:
+            pooled = [x * gate for x, gate in zip(pooled, pending, strict=True)]
+        reduced = self.reduce(torch.cat(pooled, 1)).relu()
+        gates = [expand(reduced).sigmoid() for expand in self.expand]
+        if pending is not None:
+            gates = [a * b for a, b in zip(gates, pending, strict=True)]
+        filtered = []
+        for i, (feat, gate) in enumerate(zip(feats, gates, strict=True)):
+            if i < last:
+                scale = float(2 ** (last - i))
+                gate = F.interpolate(gate, scale_factor=scale, mode='nearest')
+            filtered.append(self.filters[i](feat * gate))
+        means = torch.cat([F.adaptive_avg_pool2d(x, 1) for x in filtered], 1)
+        squeezed = self.squeeze(means).relu()
+        return filtered, [excite(squeezed).sigmoid() for excite in self.excite]
+
+    def double_first(self) -> None:
+        """Let the first map be twice what it was, its gate the same."""
+        self.filters[0].weight.data *= 2
+        self.filters[0].bias.data *= 2
+        self.squeeze.weight.data[:, : self.filters[0].out_channels] /= 2
+
+
+class BlockedExchange(nn.Module):
+    """The nested exchange with a convolution and an up-sampling per pair of maps.
+
+    Args:
+        exchange: What it computes, but that the map of the highest resolution comes
+            doubled.
+
+    Shape:
+        - Input, output: list of maps, as of the exchange.
+    """
+
+    def __init__(self, exchange: NestedExchange) -> None:
+        super().__init__()
+        self.lifts = nn.ModuleList(
+            _parts(conv, exchange.widths[: k + 1])
+            for k, conv in enumerate(exchange.lifts)
+        )
+        self.downs = exchange.downs
+        self.reorders = exchange.reorders
+
+    def arrivals(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """What each resolution but the lowest receives from all below it."""
+        arrived: list[Tensor] = []
+        passing: list[Tensor] = []
+        for lifts, feat in zip(self.lifts[::-1], feats[:0:-1], strict=True):
+            lifted = [lift(feat) for lift in lifts]
+            if passing:
+                lifted = [a + b for a, b in zip(lifted, passing, strict=True)]
+            *passing, here = (
+                F.interpolate(x, scale_factor=2.0, mode='nearest') for x in lifted
+            )
+            arrived.insert(0, here)
+        return arrived
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """All sums of the exchange."""
+        arrived = self.arrivals(feats)
+        own = [order(feat) for order, feat in zip(self.reorders, feats, strict=True)]
+        top = arrived[0] + own[0]
+        sources, fused = [top, *feats[1:]], [top]
+        for i, paths in enumerate(self.downs, 1):
+            total = own[i]
+            for part in arrived[i : i + 1]:
+                total = total + part
+            for path, source in zip(paths, sources[:i], strict=True):
+                total = total + path(source)
+            fused.append(total)
+        return [feat.relu() for feat in fused]
+
+
+class BlockedStage(nn.Module):
+    """A module of the skeleton whose gates are multiplied as late as may be.
+
+    Args:
+        stage: The module; its steps must be weightings of all channels.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.weightings = nn.ModuleList(
+            BlockedWeighting(step.transform) for step in stage.layers
+        )
+        self.exchange = stage.exchange
+        if isinstance(stage.exchange, NestedExchange):
+            self.exchange = BlockedExchange(stage.exchange)
+            self.weightings[-1].double_first()
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """Blocks and exchange."""
+        pending = None
+        for weighting in self.weightings:
+            feats, gates = weighting(feats, pending)
+            pending = stretched(gates, [feats[-1]] * len(feats))
+        gates = stretched(gates, feats)
+        feats = [feat * gate for feat, gate in zip(feats, gates, strict=True)]
+        return self.exchange(feats)
+
+
+class BlockedStem(nn.Module):
+    """The stem with a convolution of the image for each of its branches.
+
+    Args:
+        stem: What it computes.
+    """
+
+    def __init__(self, stem: ConcatenatedStem) -> None:
+        super().__init__()
+        conv, activation = split_activation(stem.conv1)
+        first, second = _parts(conv, [stem.half, conv.out_channels - stem.half])
+        self.branch1 = nn.Sequential(first, *activation, stem.branch1)
+        self.branch2 = nn.Sequential(second, *activation, stem.branch2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Image to the stride-4 map."""
+        return torch.cat((self.branch1(x), self.branch2(x)), 1)
+
+
+def _is_whole(stage: nn.Module) -> bool:
+    """Whether a module's steps are weightings of whole blocks of channels."""
+    return isinstance(stage, Stage) and all(
+        isinstance(step, OnSpans)
+        and isinstance(step.transform, MergedWeighting)
+        and all(
+            start == 0 and stop == width and width % BLOCK == 0
+            for (start, stop), width in zip(
+                step.spans, step.transform.widths, strict=True
+            )
+        )
+        for step in stage.layers
+    )
+
+
+def _blocked(net: HighResolutionNet) -> HighResolutionNet:
+    if not all(_is_whole(module) for stage in net.stages for module in stage):
+        return net
+    net.stem = BlockedStem(net.stem)
+    return rewrite(net, {Stage: BlockedStage})
+
+
+def stay_in_blocks(model: nn.Module) -> nn.Module:
+    """Let no operator between large maps take them out of blocks of channels.
+
+    Networks of other layouts than ``'blocks'``, and with other transforms than
+    weightings, stay as they are.
+
+    Args:
+        model: A network after :func:`absorb_shuffles`, rewritten in place.
+    """
+    return rewrite(model, {HighResolutionNet: _blocked})
