@@ -334,7 +334,7 @@ def test_csv_has_a_line_per_row():
         name: costs.Costs(1, 2, 3, operators, 5.0)
         for name, operators in (
             (who.AS_IS, 10), (pose_engines.FOLDED, 9), (who.OPTIMIZED, 5),
-            (pose_engines.GRAPH, 6),
+            (pose_engines.optimized_for('openvino'), 6),
         )
     }  # fmt: skip
     lines = list(csv.DictReader(io.StringIO(pose_files.csv_text(found))))
@@ -394,15 +394,15 @@ def gains():
     )
     return dict(
         titles={'litehrnet-18': 'Mine'},
-        counts={'litehrnet-18': dict(graph=steps, eager=steps)},
+        counts={'litehrnet-18': dict(openvino=steps, eager=steps)},
         timed=timed.as_data(),
     )
 
 
 def test_gain_table_joins_counts_and_times():
     found = results(extras=dict(gains=gains()))
-    graph, eager = gain_table(found).split('for eager')
-    assert cells(graph, 'fold norms') == [
+    openvino, eager = gain_table(found).split('for eager')
+    assert cells(openvino, 'fold norms') == [
         '6', '60', '0', '0', '8.80 (8.40–9.20)', '1.50 (1.50–1.50)',
     ]  # fmt: skip
     assert cells(eager, 'fold norms') == ['6', '60', '0', '0']
@@ -435,7 +435,7 @@ def test_documents_are_changed_between_their_markers_only(tmp_path):
     pose_files.update_document(page, results(extras=dict(gains=gains())))
     head = text.split('between')[0]
     assert page.read_text().startswith(head)
-    assert '### Gain per rewrite: Mine, for graph' in page.read_text()
+    assert '### Gain per rewrite: Mine, for openvino' in page.read_text()
     assert 'old gains' not in page.read_text()
     page.write_text(before.replace('gains', 'tables'))
     pose_files.update_document(page, measured())
@@ -550,7 +550,7 @@ def test_compiled_contestants_compute_what_pytorch_computes(name, tmp_path):
     setting = Setting(image_size=(64, 64))
     shop = pose_engines.Workshop(one, setting)
     reference = shop.reference(1)
-    shop.export(who.OPTIMIZED, 1, tmp_path / 'network.so')
+    shop.export(who.OPTIMIZED, 'graph', 1, tmp_path / 'network.so')
     entry = Entry(name, who.OPTIMIZED, 'native', 'f32', 1)
     images = pose_engines.random_images(1, (64, 64))
     outputs = pose_engines.load(tmp_path / 'network.so', images, entry, 1)()
@@ -722,7 +722,8 @@ def test_run_goes_on_when_a_contestant_fails(tmp_path):
     assert sorted(kept) == [
         'litehrnet-18.json', 'litehrnet-18_1.npz', 'litehrnet-18_2.npz',
         'litehrnet-18_as-is_1.onnx', 'litehrnet-18_as-is_2.onnx',
-        'litehrnet-18_optimized_1.onnx', 'litehrnet-18_optimized_2.onnx',
+        'litehrnet-18_optimized_openvino_1.onnx',
+        'litehrnet-18_optimized_openvino_2.onnx',
     ]  # fmt: skip
     mine = found.costs['litehrnet-18']
     assert mine[who.OPTIMIZED].operators < mine[pose_engines.FOLDED].operators
@@ -750,13 +751,15 @@ def test_gains_training_step_and_bound_alone(tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = Results.from_data(json.loads((tmp_path / 'results.json').read_text()))
     assert not found.rows
-    first, *_, last = found.extras['gains']['counts']['naive-litehrnet-18']['graph']
+    first, *_, last = found.extras['gains']['counts']['naive-litehrnet-18'][
+        'onnxruntime'
+    ]
     assert last['operators'] < first['operators']
     assert last['difference'] < 1e-10
     forms = [r.entry.form for r in found.gain_rows]
     assert forms[0] == who.AS_IS
-    assert forms[1:] == list(rewrites())
-    assert 'Gain per rewrite: Naive Lite-HRNet-18, for graph' in done.stdout
+    assert forms[1:] == list(rewrites('onnxruntime'))
+    assert 'Gain per rewrite: Naive Lite-HRNet-18, for onnxruntime' in done.stdout
     training = found.extras['training']
     assert training['ratio']['low'] > 0
     assert set(training['networks']) == {'mmpose-litehrnet-18', 'litehrnet-18'}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mmpose_lite.analysis import stopwatch
-from mmpose_lite.deploy import EstimatorGraph, optimize, rewrites, to_onnx
+from mmpose_lite.deploy import TARGETS, EstimatorGraph, optimize, rewrites, to_onnx
 from mmpose_lite.deploy.native import NativeNetwork, compile_network
 from mmpose_lite.files import write_atomically
 
@@ -26,11 +26,16 @@ from .pose_costs import Costs, count_costs, rewritten
 from .pose_memory import Memory
 from .pose_plan import Entry, Setting
 
-FOLDED, GRAPH = 'norms folded', 'optimized for export'
+FOLDED = 'norms folded'
 # Seconds; before shorter calls the caches are filled again, as other processes ran.
 SHORT = 0.03
 # Calls of a turn: so many, unless they take longer than this many seconds together.
 CALLS, TURN = 3, 0.06
+
+
+def optimized_for(target: str) -> str:
+    """Name of the form that is optimized for a target of ``deploy.optimize``."""
+    return OPTIMIZED if target == 'eager' else f'{OPTIMIZED} for {target}'
 
 
 def random_images(batch: int, image_size: tuple[int, int]) -> Tensor:
@@ -134,15 +139,16 @@ class Workshop:
         self.estimator = settle(build(contestant), self.size)
 
     def costs(self, forms: tuple[str, ...]) -> dict[str, Costs]:
-        """Costs as is and with norms folded; optimized for PyTorch and for export."""
+        """Costs as is, with norms folded, and optimized for each target."""
         image = random_images(1, self.size)
         found = {
             AS_IS: self.estimator,
             FOLDED: rewritten(self.estimator, 1),
         }
         if OPTIMIZED in forms:
-            for name, target in ((OPTIMIZED, 'eager'), (GRAPH, 'graph')):
-                found[name] = in_form(self.estimator, OPTIMIZED, target, self.size)
+            for target in TARGETS:
+                network = in_form(self.estimator, OPTIMIZED, target, self.size)
+                found[optimized_for(target)] = network
         return {name: count_costs(model, image) for name, model in found.items()}
 
     @torch.inference_mode()
@@ -151,12 +157,12 @@ class Workshop:
         images = random_images(batch, self.size)
         return as_arrays(self.estimator(images, None, mode='tensor'))
 
-    def export(self, form: str, batch: int, path: Path) -> None:
+    def export(self, form: str, target: str, batch: int, path: Path) -> None:
         """Write a form as ONNX, for LiteRT or compiled, as the suffix says."""
         if path.suffix == '.so':
             compile_network(EstimatorGraph(self.estimator), self.size, path, batch)
             return
-        network = in_form(self.estimator, form, 'graph', self.size)
+        network = in_form(self.estimator, form, target, self.size)
         graph, images = EstimatorGraph(network).eval(), random_images(batch, self.size)
         if path.suffix == '.tflite':
             data = litert.convert(graph, images)

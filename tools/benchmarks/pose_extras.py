@@ -6,7 +6,7 @@ from mmpose_lite.analysis import Spread
 
 from .contestants import AS_IS
 from .pose_cells import NONE, middle_half
-from .pose_plan import exported
+from .pose_plan import target_of
 from .pose_results import Results, Row, fastest
 from .tables import markdown_table
 
@@ -33,7 +33,7 @@ def _gains_of(name: str, target: str, steps: list[dict], timed: list[Row]) -> st
         if (
             row.seconds
             and entry.contestant == name
-            and exported(entry.engine) == (target == 'graph')
+            and target_of(entry.engine) == target
         ):
             rows.setdefault((entry.engine, entry.precision), {})[entry.form] = row
     header = (

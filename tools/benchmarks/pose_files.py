@@ -11,8 +11,8 @@ from pathlib import Path
 from mmpose_lite.files import write_atomically
 
 from .contestants import AS_IS, OPTIMIZED
-from .pose_engines import FOLDED, GRAPH
-from .pose_plan import Entry, exported
+from .pose_engines import FOLDED, optimized_for
+from .pose_plan import Entry, exported, target_of
 from .pose_plot import plot_pareto
 from .pose_report import full_report, sections
 from .pose_results import Results, Row
@@ -61,8 +61,9 @@ def _csv_row(results: Results, row: Row) -> dict:
     )
     # Engines of exported networks fold norms themselves.
     eager = not exported(entry.engine)
-    form = OPTIMIZED if eager else GRAPH
-    form = (AS_IS if eager else FOLDED) if entry.form != OPTIMIZED else form
+    form = AS_IS if eager else FOLDED
+    if entry.form == OPTIMIZED:
+        form = optimized_for(target_of(entry.engine))
     costs = results.costs.get(entry.contestant, {}).get(form)
     if costs is not None:
         line |= dict(

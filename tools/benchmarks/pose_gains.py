@@ -14,7 +14,7 @@ from mmpose_lite.deploy import gains
 
 from .contestants import Contestant, build, choose, settle
 from .pose_engines import random_images
-from .pose_plan import Plan, Setting, exported
+from .pose_plan import Plan, Setting, target_of
 from .pose_run import Report, run
 
 
@@ -50,7 +50,9 @@ def count_gains(plan: Plan, report: Report) -> dict[str, dict[str, list[dict]]]:
     Returns:
         Name to target of ``deploy.optimize`` to a row per rewrite.
     """
-    targets = dict.fromkeys('graph' if exported(e) else 'eager' for e in plan.engines)
+    # What is compiled has no steps to be timed.
+    engines = [engine for engine in plan.engines if engine != 'native'] or plan.engines
+    targets = dict.fromkeys(map(target_of, engines))
     found: dict[str, dict[str, list[dict]]] = {}
     begun, total = time.monotonic(), len(plan.contestants) * len(targets)
     for contestant in plan.contestants:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from mmpose_lite.analysis import Isolated
-from mmpose_lite.deploy import rewrites
+from mmpose_lite.deploy import TARGETS, rewrites
 from mmpose_lite.deploy.native.building import compiler
 
 from . import engines, litert
@@ -149,10 +149,8 @@ class Plan:
         if engine == 'native':
             # It always rewrites, and knows no other network's operators.
             return (OPTIMIZED,) if contestant.compiles and not self.steps else ()
-        inside_torch = not exported(engine)
         if self.steps and contestant.ours:
-            target = 'eager' if inside_torch else 'graph'
-            return (AS_IS, *rewrites(target=target))
+            return (AS_IS, *rewrites(target=target_of(engine)))
         # What is not exported as ONNX has no such form.
         plain = FORMATS.get(engine) == '.onnx'
         return tuple(f for f in contestant.forms if plain or f != STRAIGHTFORWARD)
@@ -173,6 +171,13 @@ class Plan:
 def exported(engine: str) -> bool:
     """Whether an engine takes exported networks."""
     return engine in FORMATS
+
+
+def target_of(engine: str) -> str:
+    """What networks are rewritten for, of ``deploy.optimize``, to run on an engine."""
+    if not exported(engine):
+        return 'eager'
+    return engine if engine in TARGETS else 'graph'
 
 
 def check_available(engine: str, device: str = 'cpu') -> None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from mmpose_lite.analysis import Isolated, interleave
 
-from .contestants import AP_SIZE, Contestant, published
+from .contestants import AP_SIZE, AS_IS, STRAIGHTFORWARD, Contestant, published
 from .pose_engines import Runner, Workshop, difference
-from .pose_plan import FORMATS, Entry, Plan, describe, exported, groups
+from .pose_plan import FORMATS, Entry, Plan, describe, exported, groups, target_of
 from .pose_prepared import Costing, References, find, keep, place
 from .pose_results import Results, Row
 
@@ -103,8 +103,9 @@ class Kit:
         """Where an exported network lies; None if the engine takes none."""
         if not exported(entry.engine):
             return None
-        form = entry.form.replace(' ', '-')
-        suffix = FORMATS[entry.engine]
+        form, suffix = entry.form.replace(' ', '-'), FORMATS[entry.engine]
+        if entry.form not in (AS_IS, STRAIGHTFORWARD):
+            form += f'_{target_of(entry.engine)}'
         return self.folder / f'{entry.contestant}_{form}_{entry.batch}{suffix}'
 
     def prepare(self, report: Report) -> None:
@@ -122,7 +123,7 @@ class Kit:
     def _prepare(self, contestant: Contestant) -> None:
         plan, name = self.plan, contestant.name
         paths = {
-            path: (e.form, batch)
+            path: (e.form, target_of(e.engine), batch)
             for batch in plan.batches
             for e in plan.entries(batch)
             if e.contestant == name and (path := self.path(e)) is not None
@@ -136,17 +137,17 @@ class Kit:
             self.references[name, batch] = outputs
 
     def _make(
-        self, contestant: Contestant, paths: dict[Path, tuple[str, int]]
+        self, contestant: Contestant, paths: dict[Path, tuple[str, str, int]]
     ) -> tuple[Costing, References]:
         """Count, run and export a network."""
         with Isolated(Workshop, contestant, self.plan.setting, method='fork') as shop:
             costs = shop.ask('costs', contestant.forms)
             references = {b: shop.ask('reference', b) for b in self.plan.batches}
-            for path, (form, batch) in paths.items():
+            for path, export in paths.items():
                 if path.is_file():
                     continue
                 try:
-                    shop.ask('export', form, batch, path)
+                    shop.ask('export', *export, path)
                 except Failure as error:
                     self.faults[path] = last_line(error)
         return costs, references
