@@ -129,7 +129,7 @@ class TestRefused:
         self.refused(tmp_path, small, f'{name} is .*at most -1', tolerance=limit)
 
     def test_network_that_changed(self, small, tmp_path, monkeypatch):
-        def broken(network, **_):
+        def broken(network, *_, **__):
             changed = copy.deepcopy(network)
             changed.head.final_layer.weight.data[0] += 1
             return changed
