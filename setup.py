@@ -81,7 +81,7 @@ setup(
         'pose': [
             'json-tricks',
             'matplotlib',
-            'mmengine>=0.7.1,<1',
+            'mmengine>=0.10.1,<1',
             'munkres',
             # xtcocotools' wheels are compiled against numpy 1.
             'numpy<2',

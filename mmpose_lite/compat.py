@@ -45,7 +45,7 @@ _HISTORY_METHODS = ('min', 'max', 'mean', 'current')
 
 RANGES = {
     'torch': ('2.6', ''),
-    'mmengine': ('0.7.1', '1'),
+    'mmengine': ('0.10.1', '1'),
     'mmcv': ('2.1', '2.2'),
     'mmpose': ('1.3', '2'),
 }

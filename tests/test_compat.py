@@ -416,7 +416,7 @@ def test_declared_versions_are_those_that_are_tested():
     ('package', 'found', 'said'),
     [
         ('torch', '2.5.1+cu118', 'torch>=2.6, but 2.5.1+cu118 is installed'),
-        ('mmengine', '0.7.0', 'mmengine>=0.7.1,<1, but 0.7.0 is installed'),
+        ('mmengine', '0.10.0', 'mmengine>=0.10.1,<1, but 0.10.0 is installed'),
         ('mmcv', '2.2.0', 'mmcv>=2.1,<2.2, but 2.2.0 is installed'),
         ('mmpose', '0.29.0', 'mmpose>=1.3,<2, but 0.29.0 is installed'),
     ],

@@ -2,17 +2,17 @@
 
 Patterns, as of the shell, of names of nodes in rewritten networks. They were found by
 computing groups of convolutions in int8 with real weights and looking at how far the
-keypoints moved. What moves them far stays out: convolutions near the image and in the
-exchange of the last stage, whose inputs have the widest ranges; depthwise ones, whose
-channels have ranges of their own; the highest resolution; and the last ones, which
-write the heatmap itself.
+keypoints moved. What moves them far stays out: convolutions near the image and in
+exchanges, whose inputs have the widest ranges; depthwise ones, whose channels have
+ranges of their own; the high resolutions; the early stages, whose errors everything
+after them repeats; and the last ones, which write the heatmap itself.
 """
 
 from __future__ import annotations
 
 INT8_NODES: dict[str, tuple[str, ...]] = {
-    # Pointwise convolutions of naive units, below the highest resolution.
-    'LiteHRNet': ('*/stages.[12]/*/transform/chains.[123].[02]/*',),
+    # Pointwise convolutions of naive units, last stage, a quarter of the resolution.
+    'LiteHRNet': ('*/stages.2/*/transform/chains.2.[02]/*',),
 }
 """Class of the backbone to patterns; measured for the wider naive Lite-HRNet-18."""
 

@@ -181,7 +181,7 @@ KERNELS = {
                 conv(42, 42, 3, 2, 42),
                 conv(42, 42),
                 conv(42, 42),
-                Reorder(torch.arange(42) * 5 % 42),
+                Reorder(torch.arange(42) * 5 % 42, 42),
             )
         ),
         (12, 10),

@@ -47,9 +47,10 @@ def test_every_variant_is_exact_and_cheaper(cls, arch, target):
     rows = gains(build(cls, arch), picture, target=target, image_size=(128, 96))
     assert_exact(rows)
     folded, last = rows[1].traffic, rows[-1].traffic
-    # For engines, what counts is which operators there are.
+    # For a single engine, what counts is which operators there are.
     if target in ('graph', 'eager'):
         assert last.operators < folded.operators
+    if target == 'eager':
         assert last.bytes < folded.bytes
 
 

@@ -330,10 +330,9 @@ class TokenPoseHead(HeatmapHead):
         for encoder in self.encoders:
             for depth, layer in enumerate(encoder):
                 if depth and stream.position is not None:
-                    tokens = stream.tokens + stream.position
-                    stream = stream._replace(tokens=tokens)
+                    stream = stream.with_tokens(stream.tokens + stream.position)
                 if self.pruning is None:
-                    stream = stream._replace(tokens=layer(stream.tokens))
+                    stream = stream.with_tokens(layer(stream.tokens))
                 else:
                     stream = self.pruning(layer, stream, index)
                 index += 1

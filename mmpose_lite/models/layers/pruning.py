@@ -45,6 +45,11 @@ class Stream(NamedTuple):
     position: Tensor | None = None
     kept: Tensor | None = None
 
+    def with_tokens(self, tokens: Tensor) -> Stream:
+        """The stream with other tokens."""
+        # Not _replace, which torch.export of 2.6 cannot look into.
+        return Stream(tokens, self.position, self.kept)
+
 
 _FIELDS = dict(
     mode=TEXT,
@@ -216,7 +221,7 @@ class Pruning(nn.Module):
             scores = self.scores(query, key, kept, attention.scale)
             kept = self.selectors[name](scores)
         tokens = layer.feed(stream.tokens + attention.merge(heads))
-        return stream._replace(tokens=tokens, kept=kept)
+        return Stream(tokens, stream.position, kept)
 
     def attend(
         self,
@@ -361,7 +366,7 @@ class TokenPruning(Pruning):
         """One layer; a pruning layer chooses first, and computes the kept rows only."""
         name, attention = str(index), layer.attention
         if name not in self.selectors:
-            return stream._replace(tokens=layer(stream.tokens))
+            return stream.with_tokens(layer(stream.tokens))
         tokens, position = stream.tokens, stream.position
         query, key, value = attention.project(layer.attention_norm(tokens))
         kept = self.selectors[name](self.scores(query, key, None, attention.scale))
