@@ -137,6 +137,10 @@ CONTESTANTS = (
         compiles=True,
     ),
     Contestant(
+        'hrnas-mini-searched', 'HR-NAS, searched for 20 MMACs at 128x96',
+        'hrnas/searched/td-hm_hrnas-mini-searched_1xb32-8e_lspet-128x96',
+    ),
+    Contestant(
         'simcc-litehrnet-18', 'Lite-HRNet-18 with SimCC',
         'simcc/simcc_litehrnet-18_8xb64-210e_coco-256x192',
     ),
