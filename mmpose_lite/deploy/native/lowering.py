@@ -418,6 +418,8 @@ def lower(network: nn.Module, image_size: tuple[int, int], batch: int = 1) -> Gr
     with torch.no_grad(), warnings.catch_warnings():
         # Of torch's own making, when it copies what it has traced.
         warnings.filterwarnings('ignore', '.*LeafSpec.*', FutureWarning)
-        program = torch.export.export(mark_attention(network), (example,))
+        # Not strict, which newer versions of torch are by themselves: the strict form
+        # keeps a few networks of a class in its cache and refuses more.
+        program = torch.export.export(mark_attention(network), (example,), strict=False)
         program = program.run_decompositions({})
     return _run(Lowering(program), program)
