@@ -19,7 +19,7 @@ from .exchange import NestedExchange, Stage
 from .shuffles import BLOCK, ConcatenatedStem, HighResolutionNet
 from .spans import OnSpans
 from .tree import rewrite
-from .weighting import MergedWeighting
+from .weighting import MergedWeighting, gated
 from .weights import PASS, convolution, read_order, split_activation, write_order
 
 
@@ -90,12 +90,7 @@ class BlockedWeighting(nn.Module):
         gates = [expand(reduced).sigmoid() for expand in self.expand]
         if pending is not None:
             gates = [a * b for a, b in zip(gates, pending, strict=True)]
-        filtered = []
-        for i, (feat, gate) in enumerate(zip(feats, gates, strict=True)):
-            if i < last:
-                scale = float(2 ** (last - i))
-                gate = F.interpolate(gate, scale_factor=scale, mode='nearest')
-            filtered.append(self.filters[i](feat * gate))
+        filtered = gated(feats, gates, self.filters)
         means = torch.cat([F.adaptive_avg_pool2d(x, 1) for x in filtered], 1)
         squeezed = self.squeeze(means).relu()
         return filtered, [excite(squeezed).sigmoid() for excite in self.excite]

@@ -25,6 +25,25 @@ Product = tuple[Tensor, Tensor | None]
 """A map and what it is still to be multiplied with, if anything."""
 
 
+def gated(
+    feats: Sequence[Tensor], gates: Sequence[Tensor], filters: nn.ModuleList
+) -> list[Tensor]:
+    """Maps multiplied with gates of the last map's size, and filtered.
+
+    Args:
+        feats: Maps, each half as large as the one before.
+        gates: For each a map of as many channels.
+        filters: For each what follows.
+    """
+    last, filtered = len(feats) - 1, []
+    for i, (feat, gate) in enumerate(zip(feats, gates, strict=True)):
+        if i < last:
+            scale = float(2 ** (last - i))
+            gate = F.interpolate(gate, scale_factor=scale, mode='nearest')
+        filtered.append(filters[i](feat * gate))
+    return filtered
+
+
 class MergedWeighting(nn.Module):
     """The weighting of the changed channels of all resolutions.
 
@@ -58,12 +77,7 @@ class MergedWeighting(nn.Module):
         pooled = [F.avg_pool2d(x, 2 ** (last - i)) for i, x in enumerate(feats[:-1])]
         crossed = self.expand(self.reduce(torch.cat([*pooled, feats[-1]], 1)))
         gates = crossed.split(self.widths, 1)
-        filtered = []
-        for i, (feat, gate) in enumerate(zip(feats, gates, strict=True)):
-            if i < last:
-                scale = float(2 ** (last - i))
-                gate = F.interpolate(gate, scale_factor=scale, mode='nearest')
-            filtered.append(self.filters[i](feat * gate))
+        filtered = gated(feats, gates, self.filters)
         means = torch.cat([feat.mean((2, 3)) for feat in filtered], 1)
         excited = self.excite(self.squeeze(means).relu_()).sigmoid_()
         gates = excited[:, :, None, None].split(self.widths, 1)
