@@ -66,6 +66,7 @@ setup(
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     package_data={f'{PACKAGE}.deploy.native': ['*.hpp']},
     cmdclass={'build_py': BuildWithConfigs},
+    entry_points={'console_scripts': ['mmpose-lite=mmpose_lite.cli:main']},
     zip_safe=False,
     # 3.11 is what everything was run with; nothing newer than 3.10 is used.
     python_requires='>=3.10',

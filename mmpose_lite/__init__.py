@@ -40,7 +40,7 @@ register_config_scope()
 # An absent MMPose is allowed; a broken one raises its own error.
 if _installed('mmpose'):
     try:
-        from . import engine, models  # noqa: F401  (imported for their registrations)
+        from . import models, training  # noqa: F401  (imported for their registrations)
     except Exception as error:
         _tell('models', error)
 

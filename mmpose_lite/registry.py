@@ -32,7 +32,7 @@ def _child(name: str, parent: Registry, location: str) -> Registry:
 
 
 MODELS: Registry = _child('model', MMENGINE_MODELS, 'mmpose_lite.models')
-HOOKS: Registry = _child('hook', MMENGINE_HOOKS, 'mmpose_lite.engine')
+HOOKS: Registry = _child('hook', MMENGINE_HOOKS, 'mmpose_lite.training')
 
 
 def _register(cls: T, own: Registry, theirs: Registry) -> T:

@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from safetensors.torch import save_file
 
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 
 sys.path.insert(0, str(ROOT / 'tools'))
 import check_published

@@ -23,7 +23,7 @@ from comparing.curves import Line, draw_curves, read_curve, short_names
 from comparing.recipe import MANNER, departures, prepare, refusals
 from comparing.report import END, START, Row, as_json, markdown, put_into
 
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 
 LSPET = sorted(
     path

@@ -69,7 +69,13 @@ def test_blocks_run(page, scratch, request):
     script = scratch / 'steps.json'
     script.write_text(json.dumps(steps))
     log = scratch / 'log.txt'
-    command = [sys.executable, '-W', 'ignore', ROOT / 'tests/run_document.py', script]
+    command = [
+        sys.executable,
+        '-W',
+        'ignore',
+        ROOT / 'tests/_lib/run_document.py',
+        script,
+    ]
     variables = {
         'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
         'PYTHONPATH': str(ROOT),
@@ -273,7 +279,7 @@ def test_collector_sees_blocks_comments_and_figures(tmp_path, monkeypatch):
 def test_a_failing_block_is_noticed(tmp_path, code, message):
     (tmp_path / 'steps.json').write_text(json.dumps([dict(where='page:7', **code)]))
     done = subprocess.run(
-        [sys.executable, ROOT / 'tests/run_document.py', 'steps.json'],
+        [sys.executable, ROOT / 'tests/_lib/run_document.py', 'steps.json'],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mmpose_lite.files import atomic_file, part_name, remove_parts, write_atomically
+from mmpose_lite.io.files import atomic_file, part_name, remove_parts, write_atomically
 
 
 @pytest.mark.parametrize('sync', [False, True])

@@ -25,7 +25,8 @@ for scope in ('mmpose', 'mmdet', 'mmengine', 'mmpose_lite'):
     for registry in (HOOKS, ROOT_HOOKS):
         for name in ('mmpose_lite.EpochSeedHook', 'mmpose.EpochSeedHook'):
             cls = registry.get(name)
-            assert cls.__module__ == 'mmpose_lite.engine.hooks.epoch_seed', (scope, cls)
+            module = 'mmpose_lite.training.hooks.epoch_seed'
+            assert cls.__module__ == module, (scope, cls)
         assert registry.get('CheckpointHook').__module__.startswith('mmengine.')
 init_default_scope('mmpose')
 assert type(HOOKS.build(dict(type='EpochSeedHook'))).__name__ == 'EpochSeedHook'

@@ -17,7 +17,7 @@ import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 from benchmarks import tokenpose as bench
 from benchmarks import tokenpose_report as report
 
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 
 def parse_args() -> argparse.Namespace:

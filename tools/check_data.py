@@ -19,8 +19,8 @@ from rich.progress import TimeRemainingColumn as TimeLeft
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmpose_lite import datasets
-from mmpose_lite.files import write_atomically
+from mmpose_lite import data
+from mmpose_lite.io.files import write_atomically
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,21 +39,21 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def run(args: argparse.Namespace) -> list[datasets.Finding]:
+def run(args: argparse.Namespace) -> list[data.Finding]:
     """All findings, printed as they come."""
     columns = (
         TextColumn('images'), BarColumn(), MofNCompleteColumn(),
         TextColumn('{task.fields[rate]:.0f} images/s'), TimeLeft(),
     )  # fmt: skip
     with Progress(*columns) as bar:
-        found = datasets.check_annotations(args.annotations, args.keypoints)
-        images = datasets.image_list(found)
+        found = data.check_annotations(args.annotations, args.keypoints)
+        images = data.image_list(found)
         task = bar.add_task('', total=len(images), rate=0.0)
 
         def advance() -> None:
             bar.update(task, advance=1, rate=bar.tasks[0].speed or 0.0)
 
-        def tell(finding: datasets.Finding) -> None:
+        def tell(finding: data.Finding) -> None:
             text = f'{finding.grade:7} {finding}'
             bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> list[datasets.Finding]:
             tell(finding)
         if not args.images.is_dir():
             raise NotADirectoryError(f'IMAGES must be a folder: {args.images}')
-        for finding in datasets.check_images(
+        for finding in data.check_images(
             images, args.images, decode=args.decode, workers=args.workers,
             advance=advance,
         ):  # fmt: skip

@@ -30,7 +30,7 @@ from published.found import Found, assign, weight_files
 from published.running import run, settings
 from zoo.metafiles import ROOT, families
 
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 
 def parse_args() -> argparse.Namespace:

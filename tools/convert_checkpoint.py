@@ -28,7 +28,7 @@ from mmpose_lite.checkpoints import (
     read_checkpoint,
     translate,
 )
-from mmpose_lite.files import remove_parts, write_atomically
+from mmpose_lite.io.files import remove_parts, write_atomically
 
 
 def build(config: str) -> nn.Module:

@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import set_random_seed
 from mmpose.apis import init_model
 
-from mmpose_lite import visualization as vis
+from mmpose_lite import explain as vis
 from mmpose_lite.analysis import complexity
 
 

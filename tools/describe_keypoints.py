@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmpose_lite.datasets import describe_keypoints
-from mmpose_lite.files import write_atomically
+from mmpose_lite.data import describe_keypoints
+from mmpose_lite.io.files import write_atomically
 
 
 def main() -> None:

@@ -20,10 +20,10 @@ from mmengine.config import Config
 
 from mmpose_lite.analysis import complexity
 from mmpose_lite.checkpoints import read_checkpoint
+from mmpose_lite.explain import draw_architecture, save_image
 from mmpose_lite.models.backbones import HRNASNet
 from mmpose_lite.models.backbones.hrnas_arch import read_arch
 from mmpose_lite.search.result import search_result
-from mmpose_lite.visualization import draw_architecture, save_image
 
 
 def read(source: Path, config: str | None) -> tuple[HRNASNet, tuple[int, int] | None]:

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from figures import choosing, hrnas, litehrnet, psa, tokenpose, xhrnet
 
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 IMAGES = Path(__file__).resolve().parents[1] / 'docs' / 'images'
 FIGURES = {

@@ -23,9 +23,9 @@ from mmengine.config import DictAction
 from mmpose.apis import init_model
 from xtcocotools.coco import COCO
 
-from mmpose_lite import visualization as vis
-from mmpose_lite.datasets import render_toy_image
-from mmpose_lite.datasets.image_files import read_image
+from mmpose_lite import explain as vis
+from mmpose_lite.data import render_toy_image
+from mmpose_lite.io.images import read_image
 
 
 def parse_args() -> argparse.Namespace:

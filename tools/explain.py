@@ -18,10 +18,10 @@ import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 import torch
 from mmengine.logging import MMLogger
 
+from mmpose_lite.explain import save_image
+from mmpose_lite.explain.explain import explain, families
+from mmpose_lite.explain.explain_figure import draw_explanation
 from mmpose_lite.inference import PoseInferencer, find_model, open_source
-from mmpose_lite.visualization import save_image
-from mmpose_lite.visualization.explain import explain, families
-from mmpose_lite.visualization.explain_figure import draw_explanation
 
 
 def parse_args() -> argparse.Namespace:

@@ -20,11 +20,11 @@ import torch
 from mmengine.config import Config
 
 from mmpose_lite.checkpoints import read_checkpoint
+from mmpose_lite.explain import format_table
 from mmpose_lite.search import export_check as check
 from mmpose_lite.search import export_report as report
 from mmpose_lite.search.export import Export, exported
 from mmpose_lite.search.result import SearchResult, search_result
-from mmpose_lite.visualization import format_table
 
 
 def compare(result: SearchResult, files: Export, searched: torch.nn.Module) -> None:

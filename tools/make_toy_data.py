@@ -11,7 +11,7 @@ from rich.progress import TimeRemainingColumn as TimeLeft
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 
 
 def parse_args() -> argparse.Namespace:

@@ -25,7 +25,7 @@ from benchmarks.latency import measure_table
 from benchmarks.latency_check import verify
 from benchmarks.latency_plan import describe, make_plan
 
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 from mmpose_lite.models.backbones.hrnas_arch import TRANSFORMERS
 from mmpose_lite.search import LatencyCost
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from zoo.metafiles import ROOT, families
 from zoo.pages import HEADS, family_page, with_table
 
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 
 def pages() -> dict[Path, str]:

@@ -29,8 +29,8 @@ from comparing.steps import (
 )
 from mmengine.config import Config
 
-from mmpose_lite.datasets import generate_toy_coco
-from mmpose_lite.files import write_atomically
+from mmpose_lite.data import generate_toy_coco
+from mmpose_lite.io.files import write_atomically
 from mmpose_lite.models.backbones.hrnas_arch import (
     dump_arch,
     parse_arch,

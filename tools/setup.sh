@@ -377,7 +377,7 @@ self_check() {
     must 'self-check' "$PY" -c 'if True:
         import mmpose_lite, mmpose.apis, mmdet, mim, xtcocotools.coco
         from mmcv.ops import nms'
-    "$PY" -m mmpose_lite >>"$LOG" 2>&1 || failed 'environment report'
+    "$PY" -m mmpose_lite env >>"$LOG" 2>&1 || failed 'environment report'
 }
 
 main() {
@@ -406,6 +406,6 @@ main() {
     self_check
     fingerprint >"$VENV/.setup-runtime"
     [[ $DEV == no ]] || fingerprint >"$VENV/.setup-dev"
-    say "set up in $((SECONDS - STARTED)) s; details: $LOG, '$PY -m mmpose_lite'"
+    say "set up in $((SECONDS - STARTED)) s; details: $LOG, '$VENV/bin/mmpose-lite env'"
 }
 main "$@"

@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from .. import __version__
-from ..files import atomic_file, remove_parts
+from ..io.files import atomic_file, remove_parts
 from .description import describe
 from .estimator import load_estimator, read_config
 from .formats import Files, check_packages, write

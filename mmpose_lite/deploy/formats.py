@@ -16,7 +16,7 @@ from torch import nn
 
 from .native import compile_network
 from .onnx_export import INPUT, OUTPUT, VECTORS, EstimatorGraph, to_onnx
-from .rewriting import optimize
+from .passes import optimize
 from .runtime import Contract, digests, extra
 from .runtime.codecs import axis_split
 from .runtime.contract import METADATA_KEY

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import render_toy_image
-from ..datasets.image_files import read_image
+from ..data import render_toy_image
+from ..io.images import read_image
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
 

@@ -10,8 +10,8 @@ import numpy as np
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 
-from ..files import part_name
-from ..visualization import save_image
+from ..explain import save_image
+from ..io.files import part_name
 from .sources import Frame, Source
 
 _FINE = 180  # px of an image's smaller side for each px of a joint's radius

@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
-from ..files import write_atomically
+from ..io.files import write_atomically
 from .boxes import PERSON
 
 _SURE = 0.2  # keypoints above it count in a person's score, as in MMPose's CocoMetric

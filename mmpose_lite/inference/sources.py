@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..datasets.image_files import read_image
+from ..io.images import read_image
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 _PATIENCE = 30  # frames in a row that may be unreadable before a stream is given up

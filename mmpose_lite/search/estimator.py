@@ -39,7 +39,7 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
     """MMPose's top-down estimator with a penalty on resources among its losses.
 
     The penalty appears in the log as ``loss_resource``; its weight is set by
-    :class:`~mmpose_lite.engine.PenaltyHook` and is 0 without it.
+    :class:`~mmpose_lite.training.PenaltyHook` and is 0 without it.
 
     Args:
         resource: What to economise: ``input_size`` (W, H); ``cost``, ``'macs'`` (if

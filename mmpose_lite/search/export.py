@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from ..files import part_name, write_atomically
+from ..io.files import part_name, write_atomically
 from .config_text import without_scope
 from .result import SearchResult
 from .retraining import (

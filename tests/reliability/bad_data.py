@@ -24,7 +24,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from small_run import QuickRunner
 
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 
 NAN, INF = math.nan, math.inf
 SIZE = (160, 120)

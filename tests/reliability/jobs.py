@@ -16,7 +16,7 @@ from command_line import run_tool
 from deploy_cases import Files, export_small, write_estimator
 from killing import CHECKPOINTS, STATE, assert_same
 
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy import PoseRuntime
 
 

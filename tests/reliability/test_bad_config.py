@@ -23,8 +23,8 @@ from mmpose.models.backbones import HRNet, ResNet
 from search_run import model_cfg, runner
 
 import mmpose_lite.registry as package_registries
-from mmpose_lite.engine.hooks import CheckFitHook
 from mmpose_lite.models.backbones.borrowed import HRNET, RESNET
+from mmpose_lite.training.hooks import CheckFitHook
 
 from .config_cases import BAD, GOOD
 from .frame import cases

@@ -22,7 +22,7 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS, MODELS, TRANSFORMS
 from torch import nn
 
-from mmpose_lite.datasets import generate_toy_coco, render_toy_image
+from mmpose_lite.data import generate_toy_coco, render_toy_image
 from mmpose_lite.inference import ExportedPoser, as_boxes, inferencer, open_source
 from mmpose_lite.inference.run import process
 

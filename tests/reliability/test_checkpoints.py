@@ -54,7 +54,9 @@ def read_all(names, folder):
             cwd=folder,
             env={
                 **os.environ,
-                'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT / 'tests')]),
+                'PYTHONPATH': os.pathsep.join(
+                    map(str, (ROOT, ROOT / 'tests', ROOT / 'tests/_lib'))
+                ),
                 'PYTHONWARNINGS': 'ignore',
                 'OMP_NUM_THREADS': '1',
             },

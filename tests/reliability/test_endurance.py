@@ -18,7 +18,7 @@ from mmpose.apis import inference_topdown
 
 from mmpose_lite.deploy import PoseRuntime
 from mmpose_lite.deploy.estimator import load_estimator, read_config
-from mmpose_lite.visualization.explain import explain
+from mmpose_lite.explain.explain import explain
 from reliability.frame import SHARE
 
 pytestmark = pytest.mark.slow

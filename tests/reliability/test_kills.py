@@ -15,7 +15,7 @@ import pytest
 import torch
 from killing import live
 
-from mmpose_lite import files
+from mmpose_lite.io import files
 from reliability.frame import cases
 from reliability.jobs import JOBS
 
@@ -165,7 +165,9 @@ def test_small_disk(tmp_path):
     if mount is None or run('64k', 'true').returncode:
         pytest.skip('this system lets no one mount a file system of their own')
     tests = Path(__file__).parents[1]
-    program = SMALL_DISK.format(path=[str(tests), str(tests.parent)])
+    program = SMALL_DISK.format(
+        path=[str(tests), str(tests / '_lib'), str(tests.parent)]
+    )
     keep = tmp_path / 'kept'
     script = (
         f'{sys.executable} -W ignore -c "$0" {folder}/run; code=$?; '

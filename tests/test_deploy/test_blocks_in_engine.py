@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from rewriting_cases import build, image
+from passes_cases import build, image
 
 from mmpose_lite.deploy import optimize, to_onnx
 from mmpose_lite.models.backbones import LiteHRNet

@@ -9,11 +9,11 @@ import torch
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from parity import fill_from, own_fill
-from rewriting_cases import TOLERANCE, build, calls, image
+from passes_cases import TOLERANCE, build, calls, image
 from rows import TINY, TINY_IDS, TINY_ROWS
 
 from mmpose_lite.deploy import gains, optimize
-from mmpose_lite.deploy.rewriting import TARGETS, fold_positions, relative_difference
+from mmpose_lite.deploy.passes import TARGETS, fold_positions, relative_difference
 from mmpose_lite.models.heads import TokenPoseHead
 
 SPARSE = dict(keep_ratio=0.5, layers=(0,))

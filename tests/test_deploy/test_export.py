@@ -14,8 +14,7 @@ import torch
 from conftest import ROOT
 from deploy_cases import Files, contract, export_small, write_estimator, write_weights
 
-from mmpose_lite import files
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy import Contract, PoseRuntime, exporting
 from mmpose_lite.deploy.formats import halve_weights
 from mmpose_lite.deploy.images import (
@@ -28,6 +27,7 @@ from mmpose_lite.deploy.images import (
 from mmpose_lite.deploy.outputs import Outputs
 from mmpose_lite.deploy.parity import Difference, Tolerance
 from mmpose_lite.deploy.runtime import contract_path
+from mmpose_lite.io import files
 
 LOOSE = dict(heatmap=1.0, median=1e3, p95=1e3, max=1e3)
 

@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from rewriting_cases import build, image
+from passes_cases import build, image
 from rows import TINY_IDS, TINY_ROWS
 from torch import nn
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from deploy_cases import contract, export_small, write_estimator
 
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy.evaluation import Evaluated, cost
 from mmpose_lite.deploy.images import coco_scenes
 from mmpose_lite.deploy.int8_nodes import INT8_NODES, patterns_of

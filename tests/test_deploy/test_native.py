@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from rewriting_cases import build, image
+from passes_cases import build, image
 from rows import TINY_IDS, TINY_ROWS
 from torch import nn
 from torch.nn import functional as F
@@ -16,7 +16,7 @@ from mmpose_lite.deploy.native.elementwise import permutation
 from mmpose_lite.deploy.native.graph import Graph, Node, Term, Value
 from mmpose_lite.deploy.native.packing import blocks
 from mmpose_lite.deploy.native.planning import Planner
-from mmpose_lite.deploy.rewriting.spans import Reorder
+from mmpose_lite.deploy.passes.spans import Reorder
 from mmpose_lite.models.backbones import LiteHRNet
 
 TOLERANCE = 1e-5

@@ -6,13 +6,13 @@ import pytest
 import torch
 from mmcv.cnn import fuse_conv_bn
 from mmpose.models.backbones import LiteHRNet as Published
-from rewriting_cases import TOLERANCE, TOLERANCE_F32, build, image
+from passes_cases import TOLERANCE, TOLERANCE_F32, build, image
 from rows import IDS, ROWS, TINY_IDS, TINY_ROWS
 from torch import nn
 
 from mmpose_lite.analysis import Traffic, count_traffic
 from mmpose_lite.deploy import gains, optimize, rewrites
-from mmpose_lite.deploy.rewriting import TARGETS
+from mmpose_lite.deploy.passes import TARGETS
 from mmpose_lite.models.backbones import LiteHRNet
 
 # Targets with layouts, None being their own.

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmpose_lite.datasets import render_toy_image
+from mmpose_lite.data import render_toy_image
 from mmpose_lite.inference import open_source, sources
 
 SIZE = (160, 120)

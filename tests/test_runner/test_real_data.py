@@ -4,7 +4,7 @@ import pytest
 from command_line import dataset_options, mim, scalars
 from conftest import ROOT
 
-from mmpose_lite.visualization import last_metric
+from mmpose_lite.explain import last_metric
 
 CONFIGS = ROOT / 'configs' / 'litehrnet'
 UDP = 'td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-{}.py'

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
-from mmpose_lite.visualization import last_metric
+from mmpose_lite.explain import last_metric
 
 CONFIGS = ROOT / 'configs' / 'tokenpose'
 MPII = 'td-hm_tokenpose-s-v1{}_udp-5xb16-300e_mpii-256x256.py'

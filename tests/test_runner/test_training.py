@@ -9,7 +9,7 @@ import torch
 from command_line import GLOO, TWO, mim, scalars
 from conftest import ROOT
 
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from mmpose.apis import init_model
 from mmpose.registry import MODELS
 
 from mmpose_lite.checkpoints import read_checkpoint
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.models.backbones.hrnas_arch import (
     BlockArch,
     dump_arch,

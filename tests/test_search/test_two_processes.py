@@ -8,7 +8,7 @@ import pytest
 from command_line import GLOO, TWO, mim
 from conftest import ROOT
 
-from mmpose_lite.datasets import generate_toy_coco
+from mmpose_lite.data import generate_toy_coco
 
 pytestmark = pytest.mark.slow
 

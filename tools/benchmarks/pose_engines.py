@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mmpose_lite.analysis import stopwatch
 from mmpose_lite.deploy import TARGETS, EstimatorGraph, optimize, rewrites, to_onnx
 from mmpose_lite.deploy.native import NativeNetwork, compile_network
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 from . import engines, litert
 from .contestants import AS_IS, OPTIMIZED, STRAIGHTFORWARD, Contestant, build, settle

@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 from .contestants import AS_IS, OPTIMIZED
 from .pose_engines import FOLDED, optimized_for

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import mmpose_lite
-from mmpose_lite.files import atomic_file, write_atomically
+from mmpose_lite.io.files import atomic_file, write_atomically
 from mmpose_lite.paths import config_root
 
 from .pose_costs import Costs

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 
 from mmpose_lite.analysis import Spread
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 from .tables import markdown_table
 from .tokenpose import Plan, Run

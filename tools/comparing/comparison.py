@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from mmpose_lite.analysis import complexity
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 from .curves import Line, draw_curves, read_curve, short_names
 from .recipe import BUDGET, MANNER, departures, prepare, refusals

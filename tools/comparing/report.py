@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.tables import markdown_table
 
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 START, END = '<!-- results: tools/compare_models.py -->', '<!-- end of results -->'
 HEADER = ('config', 'params', 'MACs', 'data', 'steps', 'seeds')

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from mmpose_lite.files import write_atomically
+from mmpose_lite.io.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT_EVERY = 60.0

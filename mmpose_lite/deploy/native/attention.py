@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ..rewriting.attention import AxisAttention
+from ..passes.attention import AxisAttention
 
 
 @torch.library.custom_op('mmpose_lite::axis_gate', mutates_args=())

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ...files import atomic_file
+from ...io.files import atomic_file
 from .emit import Program
 
 COMPILERS = ('c++', 'g++', 'clang++')

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ..rewriting import optimize
+from ..passes import optimize
 from .building import build, lanes_of
 from .emit import emit
 from .fusing import fuse

@@ -1,0 +1,191 @@
+"""Report versions and builds of everything that matters here, for a bug report.
+
+Every line is found out on its own, so that what is missing or broken shows as such.
+
+  mmpose-lite env
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from .. import __version__, compat
+from ..paths import PACKAGE, config_root
+
+# Module → the distributions that may bring it.
+_PACKAGES = {
+    'torchvision': ('torchvision',),
+    'mmcv': ('mmcv', 'mmcv-lite'),
+    'mmengine': ('mmengine', 'mmengine-lite'),
+    'mmdet': ('mmdet',),
+    'mmpose': ('mmpose',),
+    'mim': ('openmim',),
+    'numpy': ('numpy',),
+    'cv2': ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python'),
+    'xtcocotools': ('xtcocotools',),
+}
+_ENGINES = {
+    'onnx': ('onnx',),
+    'onnxruntime': ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-openvino'),
+    'openvino': ('openvino',),
+    'ai_edge_litert': ('ai-edge-litert',),
+    'tensorflow': ('tensorflow', 'tensorflow-cpu'),
+    'ncnn': ('ncnn',),
+    'MNN': ('MNN',),
+    'tensorrt': ('tensorrt',),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None: everything is reported."""
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the report."""
+    print(report())
+
+
+def report() -> str:
+    """The whole report.
+
+    Returns:
+        One line per fact, in sections.
+    """
+    sections: dict[str, dict[str, Callable[[], str]]] = {
+        'mmpose_lite': {
+            'version': lambda: f'{__version__} in {PACKAGE}',
+            'configs': _configs,
+            'models': _models,
+        },
+        'machine': {
+            'python': lambda: f'{platform.python_version()}, {sys.executable}',
+            'system': platform.platform,
+            'cpu': _cpu,
+        },
+        'packages': {
+            'torch': _torch,
+            **{name: _package(name, names) for name, names in _PACKAGES.items()},
+            'torchvision ops': _torchvision_ops,
+            'mmcv ops': _mmcv_ops,
+        },
+        'inference engines': {
+            name: _package(name, names) for name, names in _ENGINES.items()
+        },
+        'mended': {
+            name: partial(str, text)
+            for name, text in compat.RECORD.items()
+            if name != 'models'
+        },
+    }
+    lines = []
+    for title, facts in sections.items():
+        lines.append(f'{title}:')
+        lines += [f'  {name:<16} {_ask(fact)}' for name, fact in facts.items()]
+    return '\n'.join(lines)
+
+
+def _ask(fact: Callable[[], str]) -> str:
+    """What ``fact`` answers, or the first line of how it failed; nothing else shown."""
+    try:
+        # Extensions that fail to load write tracebacks of their own.
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter('ignore')
+            return fact()
+    except Exception as error:
+        first = (str(error).splitlines() or [''])[0]
+        return f'BROKEN: {type(error).__name__}: {first}'
+
+
+def _package(module: str, distributions: tuple[str, ...]) -> Callable[[], str]:
+    """A fact: version of a package after really importing it."""
+
+    def fact() -> str:
+        if find_spec(module) is None:
+            return 'not installed'
+        imported = import_module(module)
+        for name in distributions:
+            with contextlib.suppress(PackageNotFoundError):
+                return version(name) + ('' if name == module else f' ({name})')
+        return str(getattr(imported, '__version__', 'installed, version unknown'))
+
+    return fact
+
+
+def _configs() -> str:
+    root = config_root()
+    count = sum(
+        1 for path in root.rglob('*.py') if not path.parent.name.startswith('_')
+    )
+    return f'{count} in {root}'
+
+
+def _models() -> str:
+    if 'models' in compat.RECORD:
+        return compat.RECORD['models']
+    if find_spec('mmpose') is None:
+        return 'not registered: MMPose is not installed'
+    from ..registry import MODELS
+
+    return ', '.join(sorted(MODELS.module_dict)) or 'none registered'
+
+
+def _cpu() -> str:
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines():
+            if line.startswith('model name'):
+                name = line.partition(':')[2].strip()
+                break
+    threads = os.environ.get('OMP_NUM_THREADS', 'not set')
+    return f'{name}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}'
+
+
+def _torch() -> str:
+    if find_spec('torch') is None:
+        return 'not installed'
+    import torch
+
+    build = 'CPU build'
+    if torch.version.cuda is not None:
+        build = f'built for CUDA {torch.version.cuda}'
+    elif getattr(torch.version, 'hip', None) is not None:
+        build = f'built for ROCm {torch.version.hip}'
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    seen = ', '.join(devices) or 'no GPU seen'
+    return f'{torch.__version__}, {build}, {seen}, {torch.get_num_threads()} threads'
+
+
+def _torchvision_ops() -> str:
+    if find_spec('torchvision') is None:
+        return 'not installed'
+    from torchvision.extension import _has_ops
+
+    if _has_ops():
+        return 'work'
+    return 'do not load (not needed here; its build is not the partner of torch)'
+
+
+def _mmcv_ops() -> str:
+    if find_spec('mmcv') is None:
+        return 'not installed'
+    from mmcv.ops import get_compiler_version, get_compiling_cuda_version
+
+    cuda = get_compiling_cuda_version()
+    return f'compiled with {get_compiler_version()}, CUDA {cuda}'
+

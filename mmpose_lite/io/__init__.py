@@ -1,0 +1,1 @@
+"""What knows nothing of networks: files written whole, images read upright."""

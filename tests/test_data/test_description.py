@@ -1,0 +1,98 @@
+"""Descriptions of key points, and the tool that writes them for MMPose."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from mmengine.config import Config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+from mmpose_lite.data import describe_keypoints
+from mmpose_lite.data.description import mirrored, sigma_of
+
+
+def coco(names, skeleton=(), people=()):
+    category = dict(id=1, name='person', keypoints=names, skeleton=skeleton)
+    return dict(categories=[category], annotations=list(people))
+
+
+@pytest.mark.parametrize(
+    ('name', 'other'),
+    [
+        ('left_knee', 'right_knee'),
+        ('RightAnkle', 'LeftAnkle'),
+        ('kneeLeft', 'kneeRight'),
+        ('l_eye', 'r_eye'),
+        ('toe.R', 'toe.L'),
+        ('LEFT_EAR', 'RIGHT_EAR'),
+        ('tail', 'tail'),
+        ('skull', 'skull'),
+    ],
+)
+def test_mirrored_names(name, other):
+    assert mirrored(name) == other
+    assert mirrored(other) == name
+
+
+def test_agrees_with_mmpose_on_coco():
+    """What is guessed from COCO's names is what MMPose's own file says."""
+    path = 'configs/_base_/datasets/coco.py'
+    known = parse_pose_metainfo(dict(from_file=path))
+    names = [known['keypoint_id2name'][i] for i in range(17)]
+    links = [[a + 1, b + 1] for a, b in known['skeleton_links']]
+    found = parse_pose_metainfo(describe_keypoints(coco(names, links), 'coco'))
+    for key in ('flip_indices', 'upper_body_ids', 'lower_body_ids', 'skeleton_links'):
+        assert list(found[key]) == list(known[key]), key
+    assert found['sigmas'] == pytest.approx(known['sigmas'])
+
+
+def test_parts_that_coco_lacks():
+    assert sigma_of('head_top') == sigma_of('tail') == 0.067
+    assert sigma_of('left_inner_elbow') == 0.072
+    info = describe_keypoints(coco(['left_ear', 'tail', 'left_toe']), 'cat')
+    points = info['keypoint_info']
+    assert [points[i]['swap'] for i in range(3)] == ['', '', '']
+    assert [points[i]['type'] for i in range(3)] == ['upper', 'upper', 'lower']
+
+
+@pytest.mark.parametrize(
+    ('annotations', 'message'),
+    [
+        (dict(categories=[]), 'one category'),
+        (dict(categories=coco(['a'])['categories'] * 2), 'one category'),
+        (coco(['a', 'b', 'a']), "twice: \\['a'\\]"),
+        (coco(['a'], people=[dict(id=7, keypoints=[0, 0])]), 'annotation 7 .* 3 x 1'),
+        (coco(['a'], skeleton=[[1, 2]]), 'key points 1 to 1'),
+    ],
+)
+def test_refuses(annotations, message):
+    with pytest.raises(ValueError, match=message):
+        describe_keypoints(annotations, 'x')
+
+
+def test_tool_writes_what_mmpose_reads(tmp_path):
+    source, target = tmp_path / 'a.json', tmp_path / 'cats.py'
+
+    def call():
+        command = [sys.executable, '-W', 'ignore', 'tools/describe_keypoints.py']
+        return subprocess.run(
+            [*command, source, target],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    source.write_text(json.dumps(coco(['left_eye', 'right_eye', 'tail'], [[1, 3]])))
+    assert 'left_eye: upper body, mirrored right_eye, sigma=0.025' in call().stdout
+    info = parse_pose_metainfo(dict(from_file=str(target)))
+    assert info['dataset_name'] == 'cats'
+    assert info['flip_indices'] == [1, 0, 2]
+    assert info['skeleton_links'] == [(0, 2)]
+    assert Config.fromfile(target).dataset_info.sigmas == [0.025, 0.025, 0.067]
+    source.write_text('{}')
+    done = call()
+    assert done.returncode == 1
+    assert 'one category' in done.stderr
