@@ -18,7 +18,7 @@ custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 # 0.4 % of a keypoint's height above or below the middle: at most 0.36 px of the image
 # for a person of 90 x 180 px, 0.10 px for one of 24 x 48 px, 0.41 px of the input for
 # either, and nothing in x. Weights trained here lose nothing. All of it is recomputed
-# in tests/test_tokenpose_geometry.py.
+# in tests/test_models/test_tokenpose_geometry.py.
 train_cfg = dict(max_epochs=300)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [

@@ -752,7 +752,7 @@ MODELS.register_module(name='ConverterStandIn', module=Network)
 
 def tool(folder, *arguments):
     """Run the tool as a user does, with the stand-in importable."""
-    paths = [str(folder), str(ROOT / 'tests')]
+    paths = [str(folder), str(ROOT / 'tests'), os.path.dirname(__file__)]
     return subprocess.run(
         [sys.executable, ROOT / 'tools/convert_checkpoint.py', *map(str, arguments)],
         cwd=folder,
