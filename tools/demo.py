@@ -17,6 +17,7 @@ from mmpose.apis import init_model
 
 from mmpose_lite import explain as vis
 from mmpose_lite.analysis import complexity
+from mmpose_lite.io.logs import last_metric, seconds_per_step
 
 
 def init(config: str, out: str) -> None:
@@ -44,9 +45,9 @@ def report(config: str, checkpoint: str, data: str, work_dir: str) -> None:
     rows = {
         'parameters': f'{cost.params:,}',
         f'MACs at {height}x{width}': f'{cost.macs / 1e6:.1f} M',
-        'AP before training': f'{vis.last_metric(work / "before", "coco/AP"):.3f}',
-        'AP after training': f'{vis.last_metric(work / "after", "coco/AP"):.3f}',
-        'seconds per step': f'{vis.seconds_per_step(work / "train"):.3f}',
+        'AP before training': f'{last_metric(work / "before", "coco/AP"):.3f}',
+        'AP after training': f'{last_metric(work / "after", "coco/AP"):.3f}',
+        'seconds per step': f'{seconds_per_step(work / "train"):.3f}',
     }
     print(vis.format_table(rows))
 

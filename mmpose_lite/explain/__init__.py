@@ -4,7 +4,7 @@ from .architecture import draw_architecture
 from .attention import PruningTrace, trace_pruning
 from .attention_figure import draw_pruning
 from .grid import PosedImage, draw_pose_grid, predict_posed_images, save_image
-from .runs import format_table, last_metric, seconds_per_step
+from .runs import format_table
 
 __all__ = [
     'PosedImage',
@@ -13,9 +13,7 @@ __all__ = [
     'draw_pose_grid',
     'draw_pruning',
     'format_table',
-    'last_metric',
     'predict_posed_images',
     'save_image',
-    'seconds_per_step',
     'trace_pruning',
 ]

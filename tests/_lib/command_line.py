@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import runpy
 import subprocess
@@ -82,14 +81,6 @@ def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options)
     own = result.stdout.partition('Traceback (most recent call last)')
     assert result.returncode == 0, own[1] + own[2][:5000]
     return result.stdout
-
-
-def scalars(work_dir: Path) -> list[dict[str, float]]:
-    """Every line that training logged, over all runs into ``work_dir``, in order."""
-    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    return [
-        json.loads(line) for file in files for line in file.read_text().splitlines()
-    ]
 
 
 def dataset_options(folder: str, root: Path, **values) -> dict[str, str]:

@@ -36,7 +36,7 @@ from mmpose_lite.checkpoints import (
 from mmpose_lite.checkpoints import safetensors as safetensors_files
 from mmpose_lite.checkpoints.convert import apply
 from mmpose_lite.checkpoints.position import is_sine_table
-from mmpose_lite.explain import last_metric
+from mmpose_lite.io.logs import last_metric
 
 NAMES = sorted(
     path.stem for path in (SHARED / 'reference/layouts').glob('tokenpose-*.json')

@@ -1,10 +1,10 @@
 """Published weights and real images through ``mim test``."""
 
 import pytest
-from command_line import dataset_options, mim, scalars
+from command_line import dataset_options, mim
 from conftest import ROOT
 
-from mmpose_lite.explain import last_metric
+from mmpose_lite.io.logs import last_metric, read_scalars
 
 CONFIGS = ROOT / 'configs' / 'litehrnet'
 UDP = 'td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-{}.py'
@@ -102,7 +102,7 @@ def test_mpii(shared, tmp_path):
         train_cfg__max_epochs=1,
         train_cfg__val_interval=1,
     )
-    results = [line for line in scalars(tmp_path) if 'PCK' in line]
+    results = [line for line in read_scalars(tmp_path) if 'PCK' in line]
     assert len(results) == 1
     assert 0 <= results[0]['PCK'] <= 100
 
@@ -125,7 +125,7 @@ def test_polarized_self_attention(shared, tmp_path):
         train_cfg__max_epochs=1,
         train_cfg__val_interval=1,
     )
-    logged = scalars(tmp_path)
+    logged = read_scalars(tmp_path)
     losses = [line['loss'] for line in logged if 'loss' in line]
     assert len(losses) >= 2
     assert all(0 < loss < 1 for loss in losses)

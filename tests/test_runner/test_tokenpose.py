@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from command_line import dataset_options, mim, scalars
+from command_line import dataset_options, mim
 from conftest import ROOT
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
-from mmpose_lite.explain import last_metric
+from mmpose_lite.io.logs import last_metric, read_scalars
 
 CONFIGS = ROOT / 'configs' / 'tokenpose'
 MPII = 'td-hm_tokenpose-s-v1{}_udp-5xb16-300e_mpii-256x256.py'
@@ -84,7 +84,7 @@ def test_sparse_training_resumes(shared, tmp_path):
     mim('train', config, tmp_path, **options, train_cfg__max_epochs=1)
     log = mim('train', config, tmp_path, '--resume', **options, train_cfg__max_epochs=2)
     assert 'resumed epoch: 1, iter: 3' in log
-    logged = scalars(tmp_path)
+    logged = read_scalars(tmp_path)
     losses = {line['step']: line['loss'] for line in logged if 'loss' in line}
     assert list(losses) == [1, 2, 3, 4, 5, 6]
     assert all(0 < loss < 1 for loss in losses.values())

@@ -6,10 +6,11 @@ import json
 
 import pytest
 import torch
-from command_line import GLOO, TWO, mim, scalars
+from command_line import GLOO, TWO, mim
 from conftest import ROOT
 
 from mmpose_lite.data import generate_toy_coco
+from mmpose_lite.io.logs import read_scalars
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +108,7 @@ def test_resume_goes_on_from_the_same_iteration(prepare):
     log = mim('train', config, out_dir, '--resume')
     assert f'resumed epoch: 2, iter: {steps}' in log
     assert len(losses(out_dir)) == steps
-    logged = [line['iter'] for line in scalars(out_dir) if 'loss' in line]
+    logged = [line['iter'] for line in read_scalars(out_dir) if 'loss' in line]
     assert logged == list(range(1, 2 * steps + 1))
 
 
