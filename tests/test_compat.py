@@ -429,7 +429,7 @@ def test_other_versions_are_refused(tmp_path, package, found, said):
     assert code == 1
     assert f'ImportError: mmpose_lite needs {said}' in told
     _, told, _ = run(
-        f'import runpy, sys; sys.argv[1:] = ["env"]\n'
+        'import runpy, sys; sys.argv[1:] = ["env"]\n'
         'runpy.run_module("mmpose_lite", run_name="__main__")',
         tmp_path,
         PYTHONPATH=path,
