@@ -35,7 +35,7 @@ ALLOWED = {
     'checkpoints': ((), ('torch',)),
     'analysis': ((), ('torch',)),
     'checks': ((), ()),
-    'io': ((), ('numpy', 'cv2', 'PIL')),
+    'io': ((), ('numpy', 'cv2')),
     'data': (('io',), ('numpy', 'cv2')),
     'explain': (
         ('data', 'io', 'models'),

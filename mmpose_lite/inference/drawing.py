@@ -11,7 +11,7 @@ from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 
 from ..explain import save_image
-from ..io.files import part_name
+from ..io.files import part_name, remove_parts
 from .sources import Frame, Source
 
 _FINE = 180  # px of an image's smaller side for each px of a joint's radius
@@ -110,6 +110,7 @@ class Film:
         """
         if self._writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            remove_parts(self.path.parent)  # of runs that were killed
             self._size = (drawn.shape[1], drawn.shape[0])
             code = cv2.VideoWriter.fourcc(*'mp4v')
             self._writer = cv2.VideoWriter(str(self._part), code, self.fps, self._size)

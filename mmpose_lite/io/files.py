@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
-_PART = re.compile(r'\..+\.(\d+)\.part')
+# A writer may need a suffix that tells the format: '.NAME.HOST.PID.START.part.mp4'.
+_PART = re.compile(r'\..+\.([\w-]+)\.(\d+)\.(\d+)\.part(\.\w+)?')
+_UNTOUCHED = 24 * 3600.0  # seconds after which another machine's part is dead
 
 
 def part_name(path: str | os.PathLike[str]) -> str:
@@ -20,10 +25,13 @@ def part_name(path: str | os.PathLike[str]) -> str:
         path: What will be written.
 
     Returns:
-        ``.NAME.PID.part`` in the same folder, so that a rename makes it ``path``.
+        ``.NAME.HOST.PID.START.part`` in the same folder, so that a rename makes it
+        ``path``. The host and the time at which the process started tell it from one
+        of the same number elsewhere or later.
     """
     folder, name = os.path.split(os.fspath(path))
-    return os.path.join(folder, f'.{name}.{os.getpid()}.part')
+    pid = os.getpid()
+    return os.path.join(folder, f'.{name}.{_host()}.{pid}.{_start(pid)}.part')
 
 
 @contextmanager
@@ -79,8 +87,9 @@ def write_atomically(
 def remove_parts(folder: str | os.PathLike[str]) -> list[str]:
     """Remove what killed processes left half-written in a folder.
 
-    Only names that :func:`part_name` makes are touched, and not those of another
-    process that still runs on this machine.
+    Only names that :func:`part_name` makes are touched, a suffix after them included.
+    Parts of a process that still runs stay. Of another machine's processes nothing is
+    known here: their parts go once nothing has been written to them for a day.
 
     Args:
         folder: The folder; its sub-folders are left alone.
@@ -89,30 +98,57 @@ def remove_parts(folder: str | os.PathLike[str]) -> list[str]:
         Names of what was removed.
     """
     removed = []
-    for entry in sorted(os.listdir(folder)):
-        found = _PART.fullmatch(entry)
-        if found is None or _runs(int(found[1])):
+    for path in sorted(Path(folder).iterdir()):
+        found = _PART.fullmatch(path.name)
+        if found is None:
             continue
-        path = os.path.join(folder, entry)
-        if os.path.isdir(path):
+        host, pid, start = found[1], int(found[2]), found[3]
+        if host == _host():
+            in_use = _runs(pid) and _start(pid) == start
+        else:
+            in_use = time.time() - _last_change(path) < _UNTOUCHED
+        if in_use:
+            continue
+        if path.is_dir():
             shutil.rmtree(path)
         else:
-            os.unlink(path)
-        removed.append(entry)
+            path.unlink(missing_ok=True)
+        removed.append(path.name)
     return removed
 
 
+def _host() -> str:
+    """Name of this machine, in letters that a part's name may have."""
+    return re.sub(r'[^\w-]', '-', platform.node()) or 'localhost'
+
+
+def _start(pid: int) -> str:
+    """When a process started, in a unit of the system; '0' where it cannot be read."""
+    try:
+        stat = Path(f'/proc/{pid}/stat').read_text()
+    except OSError:
+        return '0'
+    # Field 22; field 2, the name in brackets, may have spaces.
+    return stat.rpartition(')')[2].split()[19]
+
+
 def _runs(pid: int) -> bool:
-    """Whether another process of that number runs here."""
-    if pid == os.getpid():
-        return False
+    """Whether a process of that number runs here."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
+        pass
     return True
+
+
+def _last_change(path: Path) -> float:
+    """When a file, or anything in a folder, was written to."""
+    try:
+        return max(p.stat().st_mtime for p in (path, *path.rglob('*')))
+    except FileNotFoundError:  # it was just renamed: its process lives
+        return time.time()
 
 
 def _sync_folder(folder: str) -> None:
@@ -123,7 +159,7 @@ def _sync_folder(folder: str) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems know no such thing
+        if error.errno != errno.EINVAL:  # not supported by some network file systems
             raise
     finally:
         os.close(handle)

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
+from mmpose_lite.io import files
 from mmpose_lite.io.files import atomic_file, part_name, remove_parts, write_atomically
 
 
@@ -66,22 +68,47 @@ def test_content_is_on_the_disk_before_its_name(tmp_path, monkeypatch):
     assert calls == [os.path.basename(part_name(path)), 'rename', tmp_path.name]
 
 
+def part_of(name, pid, start=None, host=None, suffix=''):
+    host = files._host() if host is None else host
+    start = files._start(pid) if start is None else start
+    return f'.{name}.{host}.{pid}.{start}.part{suffix}'
+
+
 def test_leftovers_of_the_dead_go_and_nothing_else(tmp_path):
     dead = subprocess.Popen([sys.executable, '-c', ''])
     dead.wait()
-    left = f'.a.pth.{dead.pid}.part', f'.b.{os.getpid()}.part'
+    left = (
+        part_of('a.pth', dead.pid),
+        part_of('clip.mp4', dead.pid, suffix='.mp4'),  # as a video writer needs it
+        part_of('b', os.getppid(), start=1),  # a number that was given again
+    )
     stay = (
-        f'.a.pth.{os.getppid()}.part',  # another process that writes just now
-        f'a.pth.{dead.pid}.part',
-        f'.a.pth.{dead.pid}.partial',
+        part_of('a.pth', os.getppid()),  # another process that writes just now
+        os.path.basename(part_name('mine')),  # so does this one, in another thread
+        part_of('a.pth', dead.pid)[1:],
+        part_of('a.pth', dead.pid) + 'ial',
+        f'.a.pth.{dead.pid}.part',
         '.a.pth.part',
-        f'.{dead.pid}.part',
         'a.pth',
     )
     for name in (*left, *stay):
         (tmp_path / name).write_bytes(b'')
-    folder = f'.c.{dead.pid}.part'
+    folder = part_of('c', dead.pid)
     (tmp_path / folder).mkdir()
     (tmp_path / folder / 'draft').write_bytes(b'')
     assert remove_parts(tmp_path) == sorted((*left, folder))
     assert sorted(os.listdir(tmp_path)) == sorted(stay)
+
+
+def test_parts_of_another_machine_stay_for_a_day(tmp_path):
+    """A process of that number is no sign: the folder is shared, its host is not."""
+    fresh, old, busy = (part_of(n, os.getppid(), host='other') for n in 'abc')
+    for name in (fresh, old):
+        (tmp_path / name).write_bytes(b'')
+    (tmp_path / busy).mkdir()
+    long_ago = time.time() - 25 * 3600
+    for name in (old, busy):
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    (tmp_path / busy / 'draft').write_bytes(b'')
+    os.utime(tmp_path / busy, (long_ago, long_ago))
+    assert remove_parts(tmp_path) == [old]

@@ -1,0 +1,1 @@
+"""The drawings of the documents; tools/draw_figures.py writes them."""
