@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / 'tools'))
 from comparing import steps
 from comparing.curves import Line, draw_curves, read_curve, short_names
 from comparing.recipe import MANNER, departures, prepare, refusals
-from comparing.report import END, START, Row, as_json, markdown, put_into
+from comparing.report import Row, as_json, markdown, put_into
 
 from mmpose_lite.data import generate_toy_coco
 
@@ -221,14 +221,15 @@ def test_table_names_spread_notes_and_failures():
 
 def test_table_is_put_between_the_marks_of_a_page(tmp_path):
     page = tmp_path / 'page.md'
-    page.write_text(f'a\n{START}\nold\n{END}\nb\n')
+    begin, end = '<!-- begin comparison -->', '<!-- end comparison -->'
+    page.write_text(f'a\n{begin}\nold\n{end}\nb\n')
     for text in ('one\n', 'two\n'):
         put_into(page, text)
-        assert page.read_text() == f'a\n{START}\n\n{text}\n{END}\nb\n'
-    page.write_text(f'{START}\n')
-    with pytest.raises(ValueError, match='must have the lines'):
+        assert page.read_text() == f'a\n{begin}\n\n{text}\n{end}\nb\n'
+    page.write_text(f'{begin}\n')
+    with pytest.raises(ValueError, match=r'page\.md: the text must have'):
         put_into(page, 'three')
-    assert page.read_text() == f'{START}\n'
+    assert page.read_text() == f'{begin}\n'
 
 
 def test_time_left_is_told_from_the_pace(capsys, monkeypatch):

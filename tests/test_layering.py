@@ -35,7 +35,7 @@ ALLOWED = {
     'checkpoints': ((), ('torch',)),
     'analysis': ((), ('torch',)),
     'checks': ((), ()),
-    'io': ((), ('numpy', 'cv2')),
+    'io': ((), ('numpy', 'cv2', 'PIL')),
     'data': (('io',), ('numpy', 'cv2')),
     'explain': (
         ('data', 'io', 'models'),

@@ -22,7 +22,7 @@ from mmpose_lite.deploy import PoseRuntime
 from mmpose_lite.deploy.evaluation import Cost, cost
 from mmpose_lite.deploy.images import Scenes, coco_scenes
 from mmpose_lite.deploy.outputs import Outputs, merged, runtime_outputs
-from mmpose_lite.explain import format_table
+from mmpose_lite.io.markdown import format_table
 
 
 def run(file: str, parts: list[Scenes], bar: Progress) -> Outputs:

@@ -18,6 +18,7 @@ from mmpose.apis import init_model
 from mmpose_lite import explain as vis
 from mmpose_lite.analysis import complexity
 from mmpose_lite.io.logs import last_metric, seconds_per_step
+from mmpose_lite.io.markdown import format_table
 
 
 def init(config: str, out: str) -> None:
@@ -49,7 +50,7 @@ def report(config: str, checkpoint: str, data: str, work_dir: str) -> None:
         'AP after training': f'{last_metric(work / "after", "coco/AP"):.3f}',
         'seconds per step': f'{seconds_per_step(work / "train"):.3f}',
     }
-    print(vis.format_table(rows))
+    print(format_table(rows))
 
 
 if __name__ == '__main__':

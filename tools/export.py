@@ -18,7 +18,7 @@ import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 # isort: split
 from mmpose_lite.deploy.exporting import Exported, Request, export
 from mmpose_lite.deploy.runtime.contract import FORMATS, PRECISIONS
-from mmpose_lite.explain import format_table
+from mmpose_lite.io.markdown import format_table
 
 
 def batch(text: str) -> int | None:

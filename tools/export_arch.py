@@ -20,7 +20,7 @@ import torch
 from mmengine.config import Config
 
 from mmpose_lite.checkpoints import read_checkpoint
-from mmpose_lite.explain import format_table
+from mmpose_lite.io.markdown import format_table
 from mmpose_lite.search import export_check as check
 from mmpose_lite.search import export_report as report
 from mmpose_lite.search.export import Export, exported

@@ -1,7 +1,7 @@
 """Toy people with exact annotations; anyone's annotations described and checked."""
 
 from .checking import Finding, check_annotations, check_images, image_list
-from .description import describe_keypoints
+from .keypoints import describe_keypoints
 from .toy_coco import ToyCoco, generate_toy_coco, render_toy_image
 from .toy_scene import ToyPerson, ToyScene
 

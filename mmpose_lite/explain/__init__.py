@@ -4,7 +4,6 @@ from .architecture import draw_architecture
 from .attention import PruningTrace, trace_pruning
 from .attention_figure import draw_pruning
 from .grid import PosedImage, draw_pose_grid, predict_posed_images, save_image
-from .runs import format_table
 
 __all__ = [
     'PosedImage',
@@ -12,7 +11,6 @@ __all__ = [
     'draw_architecture',
     'draw_pose_grid',
     'draw_pruning',
-    'format_table',
     'predict_posed_images',
     'save_image',
     'trace_pruning',

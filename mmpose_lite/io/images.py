@@ -1,32 +1,45 @@
-"""What an image file holds, told from its first and last bytes where that is enough.
+"""The one reader of image files, as MMPose sees them, and the one writer.
 
 MMPose reads with OpenCV, which turns images as their EXIF data say, makes three
 channels of eight bits of everything, and returns half an image of some files that are
-cut off. What is told here is what MMPose will see.
+cut off. Pillow reads what a file says of itself; OpenCV decodes it, once.
 """
 
 from __future__ import annotations
 
+import io
 import os
-import re
-import struct
 from dataclasses import dataclass, replace
-from typing import BinaryIO, cast
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from .files import write_atomically
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+"""Of file names that are taken for images."""
 
 ORIENTATION = 0x0112
 """The tag of EXIF that says how an image must be turned, 1 (as it is) to 8."""
 
-_PNG = b'\x89PNG\r\n\x1a\n'
-_PNG_END = re.compile(rb'IEND.{4}', re.DOTALL)
-_TAIL = 64  # bytes at the end of a file among which its end is looked for
-# Markers of JPEG that begin a frame, whose head tells the size.
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_JPEG_KINDS = {1: 'grey', 3: 'colour', 4: 'CMYK'}
-_PNG_KINDS = {0: 'grey', 2: 'colour', 3: 'colour', 4: 'grey', 6: 'colour'}
+# First bytes of a file to what reads its head, and to the mark at its end. (Image.open
+# refuses images of more than 179 megapixels, which OpenCV reads.)
+_FORMATS: dict[bytes, tuple[type[Any], bytes]] = {
+    b'\xff\xd8': (JpegImageFile, b'\xff\xd9'),
+    b'\x89PNG': (PngImageFile, b'IEND\xaeB`\x82'),
+    b'BM': (BmpImageFile, b''),
+    b'II*\0': (TiffImageFile, b''),
+    b'MM\0*': (TiffImageFile, b''),
+}
+_TAIL = 64  # bytes at the end of a file among which its mark is looked for
 
 
 @dataclass(frozen=True)
@@ -53,11 +66,11 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class _Head:
-    """Facts, the place behind them, and whether there is no need to decode."""
+    """What a file says of itself, where its image data begin, and what ends them."""
 
     facts: ImageFacts
     place: int
-    sure: bool
+    mark: bytes
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -74,13 +87,9 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         ValueError: If it is cut off, damaged or no image (the message names it).
     """
     try:
-        image_facts(path)  # OpenCV makes half an image of some files that are cut off
+        return _decode(Path(path).read_bytes())[0]
     except ValueError as error:
         raise ValueError(f'{os.fspath(path)}: {error}') from None
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f'{os.fspath(path)}: it is damaged or no image')
-    return cast('NDArray[np.uint8]', image)
 
 
 def image_facts(path: str | os.PathLike[str], decode: bool = False) -> ImageFacts:
@@ -98,133 +107,109 @@ def image_facts(path: str | os.PathLike[str], decode: bool = False) -> ImageFact
         ValueError: If OpenCV, and so MMPose, cannot make a whole image of it.
     """
     with open(path, 'rb') as file:
-        head = _read_head(file)
-        if head is not None and head.sure and not decode:
-            return head.facts
+        head = None if decode else _read_head(file)
+        # Whether a PNG file is turned depends on the version of OpenCV.
+        turned = head and b'IEND' in head.mark and head.facts.orientation != 1
+        if head is not None and head.mark and not turned:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(head.place, end - _TAIL))
+            if head.mark in file.read():
+                return head.facts
         file.seek(0)
-        data = file.read()
-    return _decoded(data, head)
+        return _decode(file.read())[1]
 
 
 def _read_head(file: BinaryIO) -> _Head | None:
-    """Head of a JPEG or PNG file; None of others and of damaged ones."""
-    start = file.read(len(_PNG))
-    try:
-        if start.startswith(b'\xff\xd8'):
-            return _jpeg_head(file)
-        return _png_head(file) if start == _PNG else None
-    except struct.error:  # the file ends within its head
-        return None
-
-
-def _jpeg_head(file: BinaryIO) -> _Head | None:
-    """Walk the segments before the image data."""
-    file.seek(2)
-    orientation = 0
-    while (marker := _next_marker(file)) is not None:
-        (length,) = struct.unpack('>H', file.read(2))
-        if marker in _FRAMES:
-            bits, height, width, channels = struct.unpack('>BHHB', file.read(6))
-            if not width or not height or channels not in _JPEG_KINDS:
+    """The head of a file; None where Pillow does not understand it."""
+    start = file.read(4)
+    file.seek(0)
+    for prefix, (reader, mark) in _FORMATS.items():
+        if start.startswith(prefix):
+            try:
+                image = reader(file)
+            except Exception:  # Pillow raises nearly anything on damaged heads
                 return None
-            kind = _JPEG_KINDS[channels]
-            facts = ImageFacts((width, height), kind, bits, orientation or 1)
-            place = file.tell()
-            return _Head(facts, place, b'\xff\xd9' in _tail(file, place))
-        if marker == 0xE1 and not orientation:
-            body = file.read(length - 2)
-            if body.startswith(b'Exif\0\0'):
-                orientation = _orientation(body[6:])
-        else:
-            file.seek(length - 2, os.SEEK_CUR)
+            kind = {'C': 'CMYK', **dict.fromkeys('1LIF', 'grey')}
+            facts = ImageFacts(
+                image.size,
+                kind.get(image.mode[0], 'colour'),
+                16 if ';16' in f'{image.mode} {image.tile}' else 8,
+                _orientation(image.info.get('exif', b'')),
+            )
+            return _Head(facts, file.tell(), mark)
     return None
 
 
-def _next_marker(file: BinaryIO) -> int | None:
-    """Code of the next segment that has a length; None where image data begin."""
-    first, code = file.read(1), file.read(1)
-    while code == b'\xff':  # may be repeated
-        code = file.read(1)
-    if first != b'\xff' or not code or code in b'\x00\x01\xd8\xd9\xda':
-        return None
-    return code[0]
-
-
-def _png_head(file: BinaryIO) -> _Head | None:
-    """Walk the chunks before the image data."""
-    facts, orientation = None, 1
-    while True:
-        length, name = struct.unpack('>I4s', file.read(8))
-        if name == b'IHDR' and facts is None:
-            width, height, bits, kind = struct.unpack('>IIBB', file.read(10))
-            if not width or not height or kind not in _PNG_KINDS:
-                return None
-            facts = ImageFacts((width, height), _PNG_KINDS[kind], bits)
-            file.seek(length - 10 + 4, os.SEEK_CUR)
-        elif facts is None or name == b'IEND':
-            return None
-        elif name == b'IDAT':
-            place = file.tell()
-            facts = replace(facts, orientation=orientation)
-            # Whether a PNG file is turned depends on the version of OpenCV.
-            sure = orientation == 1 and _PNG_END.search(_tail(file, place))
-            return _Head(facts, place, bool(sure))
-        elif name == b'eXIf':
-            orientation = _orientation(file.read(length))
-            file.seek(4, os.SEEK_CUR)
-        else:
-            file.seek(length + 4, os.SEEK_CUR)
-
-
-def _tail(file: BinaryIO, place: int) -> bytes:
-    """The last bytes of a file, as far as they lie behind a place."""
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(place, end - _TAIL))
-    return file.read()
-
-
-def _orientation(tiff: bytes) -> int:
-    """Orientation of EXIF data, 1 if they tell none."""
-    order = {b'II': '<', b'MM': '>'}.get(tiff[:2])
-    if order is None:
-        return 1
+def _orientation(exif: bytes) -> int:
+    """Orientation that EXIF data tell; 1 if none."""
+    tags = Image.Exif()
     try:
-        (place,) = struct.unpack_from(f'{order}I', tiff, 4)
-        (count,) = struct.unpack_from(f'{order}H', tiff, place)
-        for index in range(count):
-            entry = place + 2 + 12 * index
-            tag, _, _, value = struct.unpack_from(f'{order}HHIH', tiff, entry)
-            if tag == ORIENTATION:
-                return value if 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1
+        tags.load(exif)
+        value: Any = tags.get(ORIENTATION)
+    except Exception:  # OpenCV passes over damaged ones, too
+        return 1
+    return value if value in range(1, 9) else 1
 
 
-def _decoded(data: bytes, head: _Head | None) -> ImageFacts:
-    """Facts of a file's content, once OpenCV has made an image of it.
+def _decode(data: bytes) -> tuple[NDArray[np.uint8], ImageFacts]:
+    """The image that a file's content holds, and its facts.
 
     Raises:
-        ValueError: If it cannot, or makes one of half a file.
+        ValueError: If OpenCV makes no image of it, or one of half a file.
     """
     if not data:
         raise ValueError('the file is empty')
-    buffer = np.frombuffer(data, np.uint8)
     try:
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ValueError(f'OpenCV refuses it: {error.err}') from None
-    if image is None:
+    if found is None:
         raise ValueError('it is cut off, damaged or no image')
-    if head is not None:
-        mark = b'IEND' if data.startswith(_PNG) else b'\xff\xd9'
-        if data.find(mark, head.place) < 0:
-            raise ValueError('its end is missing: it is cut off or overwritten')
-        upright = image.shape[1::-1] == head.facts.size
-        return head.facts if upright else replace(head.facts, orientation=1)
-    raw = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-    height, width = image.shape[:2]
-    turned = raw.shape[:2] != image.shape[:2]
-    stored = (height, width) if turned else (width, height)
-    kind = 'grey' if raw.ndim == 2 else 'colour'
-    return ImageFacts(stored, kind, 8 * raw.dtype.itemsize, 6 if turned else 1)
+    image = cast('NDArray[np.uint8]', found)
+    size = image.shape[1], image.shape[0]
+    head = _read_head(io.BytesIO(data))
+    if head is None:
+        return image, ImageFacts(size)
+    if data.find(head.mark, head.place) < 0:
+        raise ValueError('its end is missing: it is cut off or overwritten')
+    upright = size == head.facts.size
+    return image, head.facts if upright else replace(
+        head.facts, stored=size, orientation=1
+    )
+
+
+def is_image(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is, by its suffix, that of an image file."""
+    return Path(path).suffix.lower() in SUFFIXES and Path(path).is_file()
+
+
+def images_in(folder: str | os.PathLike[str]) -> list[Path]:
+    """Image files of a folder, in the order of their names; not of its folders.
+
+    Raises:
+        OSError: If there is no such folder.
+        ValueError: If it holds no images.
+    """
+    found = [path for path in sorted(Path(folder).iterdir()) if is_image(path)]
+    if not found:
+        raise ValueError(f'the folder {folder} holds no images ({", ".join(SUFFIXES)})')
+    return found
+
+
+def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """Write an image so that the file exists either whole or not at all.
+
+    Args:
+        path: Where to; the suffix chooses the format. Its folder is made.
+        image: ``(H, W, 3)`` ``uint8`` BGR.
+
+    Raises:
+        OSError: If it cannot be written.
+        ValueError: If the suffix names no image format.
+    """
+    path = Path(path)
+    if not cv2.haveImageWriter(path.name):
+        raise ValueError(f'path must end in an image suffix, got {path.name!r}')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, data = cv2.imencode(path.suffix, image)
+    write_atomically(path, data.tobytes())

@@ -9,11 +9,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.tables import markdown_table
-
 from mmpose_lite.io.files import write_atomically
+from mmpose_lite.io.markdown import fill_marked, markdown_table
 
-START, END = '<!-- results: tools/compare_models.py -->', '<!-- end of results -->'
 HEADER = ('config', 'params', 'MACs', 'data', 'steps', 'seeds')
 
 
@@ -132,15 +130,13 @@ def as_json(
 
 
 def put_into(page: Path, text: str) -> None:
-    """Write a text between the two marks of a page, in the place of what is there.
+    """Write a text between the markers ``comparison`` of a page.
 
     Raises:
-        ValueError: If the page has not both marks.
+        ValueError: If the page does not have both markers.
     """
-    before, start, rest = page.read_text().partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise ValueError(f'{page} must have the lines {START} and {END}')
-    write_atomically(
-        page, f'{before}{START}\n\n{text.strip()}\n\n{END}{after}'.encode()
-    )
+    try:
+        filled = fill_marked(page.read_text(encoding='utf-8'), 'comparison', text)
+    except ValueError as error:
+        raise ValueError(f'{page}: {error}') from None
+    write_atomically(page, filled.encode())

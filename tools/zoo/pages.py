@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+
+from mmpose_lite.io.markdown import fill_marked, markdown_table
 
 from .citation import bibtex, references
 from .metafiles import GROUND_TRUTH, ROOT, Collection, Family, Model, percent
 
-START, END = '<!-- model table: tools/model_table.py -->', '<!-- end of model table -->'
+# Wide tables are for browsers, so that a new model changes no other line.
+table = partial(markdown_table, aligned=False)
 # Heads of the tables in the READMEs at the top, by file.
 HEADS = {
     'README.md': ('config', 'input (H x W)', 'params', 'MACs', 'published'),
@@ -57,12 +61,6 @@ Data: [docs/data.md]({up}docs/data.md). Which files load:
 CHECK = 'python tools/check_published.py --{data} data/{data} --weights FOLDER\n'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    first, *rest = (f'| {" | ".join(line)} |' for line in (head, *rows))
-    return '\n'.join((first, '|' + '---|' * len(head), *rest))
-
-
 def size_of(model: Model) -> tuple[str, str, str]:
     """Input size, parameters and MACs in words."""
     return model.size, f'{model.params / 1e6:.3f} M', f'{model.macs / 1e6:.1f} M'
@@ -76,13 +74,12 @@ def with_table(text: str, head: Sequence[str], zoo: Sequence[Family]) -> str:
         head: Names of the columns.
         zoo: All families.
     """
-    before, rest = text.split(START)
     rows = (
         (f'[{model.name}]({model.config})', *size_of(model), model.published)
         for family in zoo
         for model in family.models
     )
-    return f'{before}{START}\n\n{table(head, rows)}\n\n{END}{rest.split(END)[1]}'
+    return fill_marked(text, 'model table', table(head, rows))
 
 
 def family_page(family: Family) -> str:

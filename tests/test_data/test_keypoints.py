@@ -10,7 +10,14 @@ from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
 from mmpose_lite.data import describe_keypoints
-from mmpose_lite.data.description import mirrored, sigma_of
+from mmpose_lite.data.keypoints import (
+    COCO_KEYPOINTS,
+    COCO_LINKS,
+    COLOURS,
+    dataset_info,
+    mirrored,
+    sigma_of,
+)
 
 
 def coco(names, skeleton=(), people=()):
@@ -46,6 +53,21 @@ def test_agrees_with_mmpose_on_coco():
     for key in ('flip_indices', 'upper_body_ids', 'lower_body_ids', 'skeleton_links'):
         assert list(found[key]) == list(known[key]), key
     assert found['sigmas'] == pytest.approx(known['sigmas'])
+    assert tuple(names) == COCO_KEYPOINTS
+    assert {frozenset(link) for link in known['skeleton_links']} == {
+        frozenset(link) for link in COCO_LINKS
+    }
+
+
+@pytest.mark.parametrize('names', [('l_knee', 'r_knee'), ('left_knee', 'right_knee')])
+def test_sides_have_colours_however_they_are_written(names):
+    info = dataset_info([*names, 'nose', 'l_hip'], [(0, 1), (0, 0)], 'x')
+    colours = [tuple(point['color']) for point in info['keypoint_info'].values()]
+    # A hip without its twin has no side to change.
+    expected = ('left', 'right', 'middle', 'middle')
+    assert colours == [COLOURS[side] for side in expected]
+    links = [tuple(link['color']) for link in info['skeleton_info'].values()]
+    assert links == [COLOURS['middle'], COLOURS['left']]
 
 
 def test_parts_that_coco_lacks():
@@ -64,7 +86,7 @@ def test_parts_that_coco_lacks():
         (dict(categories=coco(['a'])['categories'] * 2), 'one category'),
         (coco(['a', 'b', 'a']), "twice: \\['a'\\]"),
         (coco(['a'], people=[dict(id=7, keypoints=[0, 0])]), 'annotation 7 .* 3 x 1'),
-        (coco(['a'], skeleton=[[1, 2]]), 'key points 1 to 1'),
+        (coco(['a'], skeleton=[[1, 2]]), 'keypoints 1 to 1'),
     ],
 )
 def test_refuses(annotations, message):

@@ -1,1 +1,0 @@
-"""The drawings of the documents; tools/draw_figures.py writes them."""
