@@ -1,0 +1,160 @@
+"""The one reader of COCO annotations: images with the people in them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERSON = 1
+"""COCO's category of people."""
+
+AREA_OF_BOX = 0.53
+"""Part of a box that its person covers, where no area is annotated; as in MMPose."""
+
+Box = tuple[float, float, float, float]
+
+
+def corners(box: Sequence[float]) -> Box:
+    """COCO's left, top, width, height as left, top, right, bottom; px.
+
+    Raises:
+        ValueError: If the box is not 4 finite numbers.
+    """
+    try:
+        values = np.asarray(box, np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    if values.shape != (4,) or not np.isfinite(values).all():
+        raise ValueError(f'bbox must be 4 finite numbers, got {box!r}')
+    x, y, width, height = values.tolist()
+    return x, y, x + width, y + height
+
+
+@dataclass(frozen=True)
+class CocoPerson:
+    """An annotated person.
+
+    Attributes:
+        record: As it stands in the file.
+        box: Left, top, right, bottom, px.
+        keypoints: ``(K, 3)``: x, y in px and visibility; K is 0 without any.
+    """
+
+    record: Mapping[str, Any]
+    box: Box
+    keypoints: NDArray[np.float64]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any keypoint is labelled."""
+        return bool((self.keypoints[:, 2] > 0).any())
+
+    @property
+    def area(self) -> float:
+        """Annotated area, or MMPose's estimate from the box, px²."""
+        left, top, right, bottom = self.box
+        rough = AREA_OF_BOX * (right - left) * (bottom - top)
+        return float(self.record.get('area', rough))
+
+
+@dataclass(frozen=True)
+class CocoImage:
+    """An image of a COCO file.
+
+    Attributes:
+        id: Its number.
+        name: ``file_name``, relative to the folder of images.
+        people: In the order of the file.
+    """
+
+    id: int
+    name: str
+    people: tuple[CocoPerson, ...]
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Content of a json file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is cut off, damaged or no json (the message names it).
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except (ValueError, RecursionError) as error:  # also text that is no UTF-8
+        what = f'it is no json, cut off or damaged ({error})'
+        raise ValueError(f'{os.fspath(path)}: {what}') from None
+
+
+def read_coco(path: str | os.PathLike[str]) -> list[CocoImage]:
+    """Images of a COCO file with the people that MMPose would take.
+
+    Crowds, empty boxes, and everything that is not a person are left out: a person is
+    of a category with keypoints or, where no category has any, of category 1.
+
+    Args:
+        path: Of annotations; of keypoints or of boxes only.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no such file, or a person's box or keypoints are none (the
+            message names the file and the annotation).
+    """
+    return images_of(read_json(path), os.fspath(path))
+
+
+def images_of(content: Any, path: str) -> list[CocoImage]:
+    """As :func:`read_coco`, of a json's content.
+
+    Args:
+        content: Of the json.
+        path: What messages call it.
+    """
+    if not isinstance(content, Mapping) or not {'images', 'annotations'} <= set(
+        content
+    ):
+        raise ValueError(f'{path} is no COCO json with images and annotations')
+    people: dict[Any, list[CocoPerson]] = {}
+    try:
+        records = {record['id']: record['file_name'] for record in content['images']}
+        for number, person in _people(content):
+            people.setdefault(number, []).append(person)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{path} lacks {error} in an image or annotation') from None
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
+    unknown = set(people) - set(records)
+    if unknown:
+        raise ValueError(f'{path} has people of images that it lacks: {unknown}')
+    return [
+        CocoImage(number, name, tuple(people.get(number, ())))
+        for number, name in records.items()
+    ]
+
+
+def _people(content: Mapping[str, Any]) -> Iterator[tuple[Any, CocoPerson]]:
+    """Image id and person of every annotation that is taken."""
+    wanted = person_categories(content.get('categories') or ())
+    for record in content['annotations']:
+        if record.get('iscrowd') or record.get('category_id', PERSON) not in wanted:
+            continue
+        try:
+            box = corners(record.get('bbox'))
+            points = np.asarray(record.get('keypoints') or (), np.float64)
+            points = points.reshape(-1, 3)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'annotation {record.get("id")}: {error}') from None
+        if box[2] > box[0] and box[3] > box[1]:
+            yield record['image_id'], CocoPerson(record, box, points)
+
+
+def person_categories(categories: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Ids of the categories of people: those with keypoints, else COCO's own."""
+    return {c['id'] for c in categories if c.get('keypoints')} or {PERSON}

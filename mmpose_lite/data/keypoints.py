@@ -1,0 +1,140 @@
+"""The one description of keypoints: names, sides, links, colours and sigmas.
+
+Names tell which keypoints change places in a mirrored image (``left_knee`` and
+``right_knee``, ``l_knee`` and ``r_knee``, ``kneeLeft`` and ``kneeRight``), which belong
+to the lower body, how they are coloured, and which deviation COCO's metric allows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COCO_KEYPOINTS = (
+    'nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder',
+    'right_shoulder', 'left_elbow', 'right_elbow', 'left_wrist', 'right_wrist',
+    'left_hip', 'right_hip', 'left_knee', 'right_knee', 'left_ankle', 'right_ankle',
+)  # fmt: skip
+COCO_LINKS = (
+    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7),
+    (6, 8), (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+)  # fmt: skip
+"""Pairs of indices from 0, with a line between."""
+
+# COCO's own, per part; twice the deviation between annotators, relative to the root of
+# the person's area.
+SIGMAS = {
+    'nose': 0.026, 'eye': 0.025, 'ear': 0.035, 'shoulder': 0.079, 'elbow': 0.072,
+    'wrist': 0.062, 'hip': 0.107, 'knee': 0.087, 'ankle': 0.089,
+}  # fmt: skip
+OTHER_SIGMA = 0.067
+"""Of parts that COCO does not have: the mean of its 17 keypoints."""
+
+COLOURS = {'left': (0, 255, 0), 'right': (255, 128, 0), 'middle': (51, 153, 255)}
+"""RGB of keypoints and links by side, MMPose's own."""
+
+_LOWER = ('hip', 'knee', 'ankle', 'heel', 'toe', 'foot', 'leg')
+_SIDES = dict(left='right', right='left', l='r', r='l')
+_SIDE = re.compile(r'(?<![a-z])(left|right|l|r)(?![a-z])|(left|right)', re.IGNORECASE)
+
+
+def mirrored(name: str) -> str:
+    """A keypoint's name on the other side; the same name if it tells no side."""
+
+    def other(match: re.Match[str]) -> str:
+        text = match[0]
+        swapped = _SIDES[text.lower()]
+        if text.isupper():
+            return swapped.upper()
+        return swapped.capitalize() if text[0].isupper() else swapped
+
+    return _SIDE.sub(other, name, count=1)
+
+
+def side_of(name: str) -> str:
+    """``'left'``, ``'right'`` or ``'middle'``, as a keypoint's name tells."""
+    found = _SIDE.search(name)
+    return 'middle' if not found else 'left' if found[0][0] in 'lL' else 'right'
+
+
+def sigma_of(name: str) -> float:
+    """COCO's sigma of the part that a name ends in or contains."""
+    parts = [part for part in SIGMAS if re.search(rf'{part}(?![a-z])', name.lower())]
+    return SIGMAS[parts[0]] if parts else OTHER_SIGMA
+
+
+def dataset_info(
+    names: Sequence[str], links: Sequence[tuple[int, int]], name: str
+) -> dict[str, Any]:
+    """The ``dataset_info`` that MMPose's data sets, configs and drawing take.
+
+    Args:
+        names: Of the keypoints, all different.
+        links: Pairs of their indices, from 0.
+        name: Of the data set.
+    """
+    twins = {n: mirrored(n) for n in names}
+    twins = {
+        n: twin if twin in names and twin != n else '' for n, twin in twins.items()
+    }
+    sides = [side_of(n) if twins[n] else 'middle' for n in names]
+    return dict(
+        dataset_name=name,
+        paper_info={},
+        keypoint_info={
+            i: dict(
+                name=n,
+                id=i,
+                color=list(COLOURS[sides[i]]),
+                type='lower' if any(part in n.lower() for part in _LOWER) else 'upper',
+                swap=twins[n],
+            )
+            for i, n in enumerate(names)
+        },
+        skeleton_info={
+            i: dict(
+                link=(names[a], names[b]),
+                id=i,
+                color=list(COLOURS[sides[a] if sides[a] == sides[b] else 'middle']),
+            )
+            for i, (a, b) in enumerate(links)
+        },
+        joint_weights=[1.0] * len(names),
+        sigmas=[sigma_of(n) for n in names],
+    )
+
+
+def describe_keypoints(annotations: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The ``dataset_info`` of COCO annotations, guessed from their keypoints' names.
+
+    Args:
+        annotations: Content of a COCO keypoint file.
+        name: Name of the data set.
+
+    Raises:
+        ValueError: If there is not one category with keypoints, a name occurs twice,
+            or an annotation has another number of keypoints.
+    """
+    categories = [c for c in annotations.get('categories', []) if c.get('keypoints')]
+    if len(categories) != 1:
+        raise ValueError(
+            "annotations must have one category with 'keypoints', got "
+            f'{[c.get("name") for c in categories]}'
+        )
+    names: Sequence[str] = categories[0]['keypoints']
+    repeated = sorted({n for n in names if list(names).count(n) > 1})
+    if repeated:
+        raise ValueError(f'keypoints must have different names, got twice: {repeated}')
+    for person in annotations.get('annotations', []):
+        count = len(person.get('keypoints') or ())
+        if count not in (0, 3 * len(names)):
+            raise ValueError(
+                f'annotation {person.get("id")} must have 3 x {len(names)} numbers in '
+                f'keypoints, got {count}'
+            )
+    links = [(a - 1, b - 1) for a, b in categories[0].get('skeleton', [])]
+    wrong = [link for link in links if not all(0 <= i < len(names) for i in link)]
+    if wrong:
+        raise ValueError(f'skeleton must link keypoints 1 to {len(names)}: {wrong}')
+    return dataset_info(names, links, name)
