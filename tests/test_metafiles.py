@@ -19,7 +19,7 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
 from mmpose_lite.analysis import complexity
-from mmpose_lite.inference import find_model
+from mmpose_lite.zoo import find_model
 
 sys.path.insert(0, str(ROOT / 'tools'))
 from zoo import metafiles

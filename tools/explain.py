@@ -21,7 +21,8 @@ from mmengine.logging import MMLogger
 from mmpose_lite.explain import save_image
 from mmpose_lite.explain.explain import explain, families
 from mmpose_lite.explain.explain_figure import draw_explanation
-from mmpose_lite.inference import PoseInferencer, find_model, open_source
+from mmpose_lite.inference import PoseInferencer, open_source
+from mmpose_lite.zoo import find_model
 
 
 def parse_args() -> argparse.Namespace:

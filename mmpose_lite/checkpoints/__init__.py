@@ -2,7 +2,7 @@
 
 from .convert import LAYOUTS, Conversion, convert, translate
 from .layout import Drop, Dropped, Layout, Rename
-from .read import read_checkpoint
+from .read import fetch, read_checkpoint
 from .write import encode_checkpoint
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     'Rename',
     'convert',
     'encode_checkpoint',
+    'fetch',
     'read_checkpoint',
     'translate',
 ]

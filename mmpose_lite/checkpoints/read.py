@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 
@@ -33,6 +35,7 @@ def read_checkpoint(
 
     Raises:
         ImportError: If it holds safetensors and their package is missing.
+        MemoryError: If it does not fit into the memory of this machine.
         OSError: If the file cannot be opened.
         ValueError: If loading it needs code of its own (the message names what), or if
             it is damaged or no checkpoint, or if a tensor holds NaN (the message names
@@ -50,6 +53,11 @@ def read_checkpoint(
         # Without a file's name it is a place outside of the file that was asked for.
         if isinstance(error, OSError) and error.filename is not None:
             raise
+        if _lacks_memory(error, os.path.getsize(path)):
+            raise MemoryError(
+                f'{path} ({os.path.getsize(path)} bytes) does not fit into the memory '
+                'of this machine'
+            ) from error
         refused = _CODE.search(str(error))
         if refused:
             raise ValueError(
@@ -59,6 +67,27 @@ def read_checkpoint(
         raise ValueError(
             f'{path} is damaged or no checkpoint ({_reason(error)})'
         ) from error
+
+
+def fetch(where: str | os.PathLike[str]) -> str:
+    """Path of a checkpoint, which is downloaded if an address is given.
+
+    Args:
+        where: Path, or an ``http`` address. What was downloaded once, by MMEngine too,
+            stays in torch's cache.
+
+    Raises:
+        OSError: If it cannot be downloaded.
+    """
+    where = os.fspath(where)
+    address = urlparse(where)
+    if address.scheme not in ('http', 'https'):
+        return where
+    path = Path(torch.hub.get_dir()) / 'checkpoints' / Path(address.path).name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(where, str(path))
+    return str(path)
 
 
 def _load(path: str | os.PathLike[str]) -> Any:
@@ -74,6 +103,25 @@ def _load(path: str | os.PathLike[str]) -> Any:
     # Opened here: torch would go by the suffix.
     with open(path, 'rb') as file:
         return torch.load(file, map_location='cpu', weights_only=True)
+
+
+def _lacks_memory(error: Exception, size: int) -> bool:
+    """Whether memory ran out for a file's own bytes, not for what a damaged one claims.
+
+    Args:
+        error: What a loader raised.
+        size: Bytes of the file.
+    """
+    asked = re.search(r"can't allocate memory: .*?(\d+) bytes", str(error))
+    if asked is not None:  # torch's RuntimeError
+        return int(asked[1]) <= size
+    if not isinstance(error, MemoryError):
+        return False
+    try:
+        bytearray(size)
+    except MemoryError:
+        return True
+    return False
 
 
 def _reason(error: Exception) -> str:

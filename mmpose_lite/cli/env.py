@@ -188,4 +188,3 @@ def _mmcv_ops() -> str:
 
     cuda = get_compiling_cuda_version()
     return f'compiled with {get_compiler_version()}, CUDA {cuda}'
-

@@ -8,7 +8,6 @@ from .inferencer import EXPORTED, PoseInferencer, inferencer
 from .results import coco_results, write_results
 from .run import Done, process
 from .sources import Frame, Source, open_source
-from .zoo import ZooModel, find_model, zoo_models
 
 __all__ = [
     'EXPORTED',
@@ -22,14 +21,11 @@ __all__ = [
     'Painter',
     'PoseInferencer',
     'Source',
-    'ZooModel',
     'as_boxes',
     'coco_results',
-    'find_model',
     'inferencer',
     'open_source',
     'process',
     'read_boxes',
     'write_results',
-    'zoo_models',
 ]

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import mmcv
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmpose.apis.inferencers import Pose2DInferencer
 from mmpose.structures import PoseDataSample
 from torch import nn
 
-from ..checkpoints import read_checkpoint
-from ..deploy.estimator import find_dataset_meta
 from ..deploy.runtime.contract import FORMATS
+from ..loading import load_model, public_weights, read_config
+from ..zoo import find_model
 from .boxes import as_boxes, whole_image
 from .detector import Detector
 from .results import as_sample
-from .zoo import find_model
 
-_SHOWN = 3  # keys that a message names
 EXPORTED = tuple(suffixes[0] for suffixes in FORMATS.values())
 
 
@@ -64,9 +61,7 @@ class PoseInferencer(Pose2DInferencer):
         scope: str = 'mmpose',
         show_progress: bool = False,
     ) -> None:
-        if weights is not None and os.path.exists(weights):
-            read_checkpoint(weights)  # says what is wrong with a file that is refused
-        cfg = Config.fromfile(model) if isinstance(model, str) else model
+        cfg = read_config(model)
         if 'data_mode' not in cfg:
             # Only MMPose's own configs say it outside of their data sets.
             whole = cfg.model.type.rpartition('.')[2] != 'BottomupPoseEstimator'
@@ -94,15 +89,8 @@ class PoseInferencer(Pose2DInferencer):
             categories = 0 if det_cat_ids is None else det_cat_ids
             self.detector = Detector(det_model, det_weights, device, categories)
 
-    def _load_weights_to_model(
-        self, model: nn.Module, checkpoint: Mapping[str, Any] | None, cfg: Config
-    ) -> None:
-        if checkpoint is not None:
-            _load(model, checkpoint.get('state_dict', checkpoint))
-        super()._load_weights_to_model(model, checkpoint, cfg)
-        # MMPose's own looks into the checkpoint and the training data only.
-        found: Any = model
-        found.dataset_meta = find_dataset_meta(checkpoint or {}, cfg)
+    def _init_model(self, cfg: Config, weights: Any, device: str = 'cpu') -> nn.Module:
+        return load_model(cfg, weights, device=device)
 
     def preprocess(
         self,
@@ -177,33 +165,6 @@ def _check_count(bboxes: Sequence[Any], inputs: Sequence[Any]) -> None:
         )
 
 
-def _load(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Load all of a model's weights.
-
-    Raises:
-        ValueError: If a weight is missing, unknown or of another shape.
-    """
-    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    problems = []
-    try:
-        missing, unknown = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        problems = [line.strip() for line in str(error).splitlines()[1:]]
-    else:
-        # Counters that nothing reads; some codebases do not save them.
-        missing = [key for key in missing if not key.endswith('num_batches_tracked')]
-        for what, keys in (('missing', missing), ('unknown to the model', unknown)):
-            if keys:
-                names = ', '.join(keys[:_SHOWN]) + ', …' * (len(keys) > _SHOWN)
-                problems.append(f'{len(keys)} {what} ({names})')
-    if problems:
-        raise ValueError(
-            f'the weights do not fit the model: {"; ".join(problems[:_SHOWN])}. Is it '
-            'the model they were trained with? tools/convert_checkpoint.py converts '
-            'those of the research codebases'
-        )
-
-
 def inferencer(
     name: str,
     weights: str | os.PathLike[str] | None = None,
@@ -239,15 +200,9 @@ def inferencer(
         raise ValueError(
             f'{name} is an exported file: mmpose_lite.deploy.PoseRuntime runs it'
         )
-    model = find_model(name)
-    weights = model.weights if weights is None else os.fspath(weights)
-    if weights is None:
-        raise ValueError(
-            f'weights must be given: no public ones are known of {model.name}'
-        )
     return PoseInferencer(
-        model.config,
-        weights,
+        find_model(name).config,
+        public_weights(name) if weights is None else os.fspath(weights),
         device,
         detector,
         None if detector_weights is None else os.fspath(detector_weights),

@@ -12,7 +12,8 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 
 from mmpose_lite.data import render_toy_image
-from mmpose_lite.inference import find_model, inferencer
+from mmpose_lite.inference import inferencer
+from mmpose_lite.zoo import find_model
 
 NAME = 'tinypose-128x96'
 SCENE = next(

@@ -8,8 +8,8 @@ import pytest
 import torch
 from conftest import ROOT
 
-from mmpose_lite import __main__ as main
 from mmpose_lite import __version__
+from mmpose_lite.cli import env
 
 
 def lines_of(report):
@@ -40,7 +40,7 @@ def run_report(tmp_path, first_on_path=''):
 
 
 def test_report_of_this_environment():
-    lines = lines_of(main.report())
+    lines = lines_of(env.report())
     assert lines['version'].startswith(f'{__version__} in ')
     assert str(ROOT / 'configs') in lines['configs']
     assert 'XHRNet' in lines['models']
@@ -63,8 +63,8 @@ def test_report_of_this_environment():
 
 
 def test_engines_are_listed_with_version_or_as_missing():
-    lines = lines_of(main.report())
-    for engine in main._ENGINES:
+    lines = lines_of(env.report())
+    for engine in env._ENGINES:
         answer = lines[engine[:16]]
         assert answer == 'not installed' or answer[0].isdigit() or 'BROKEN' in answer
 

@@ -11,8 +11,9 @@ from conftest import ROOT
 from small_pose import BOXES, NAME, SCENE
 
 from mmpose_lite import deploy
-from mmpose_lite.inference import ExportedPoser, find_model, inferencer
+from mmpose_lite.inference import ExportedPoser, inferencer
 from mmpose_lite.inference.exported import keypoint_meta
+from mmpose_lite.zoo import find_model
 
 
 class Runtime:

@@ -13,7 +13,8 @@ from mmpose.evaluation.metrics import CocoMetric
 from small_pose import BOXES, NAME, SCENE, pose, weights
 
 import mmpose_lite
-from mmpose_lite.inference import PoseInferencer, coco_results, find_model
+from mmpose_lite.inference import PoseInferencer, coco_results
+from mmpose_lite.zoo import find_model
 
 # MMPose's visualizer hands a radius over as an array.
 pytestmark = pytest.mark.filterwarnings(

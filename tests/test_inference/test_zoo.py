@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from mmpose_lite.inference import find_model, zoo_models
+from mmpose_lite.zoo import find_model, list_models
 
 
 def test_names_are_unique_and_lead_to_configs():
-    models = zoo_models()
+    models = list_models()
     names = Counter(name for row in models for name in (row.name, *row.aliases))
     assert len(models) > 50
     assert [name for name, count in names.items() if count > 1] == []

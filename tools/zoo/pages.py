@@ -66,6 +66,11 @@ def size_of(model: Model) -> tuple[str, str, str]:
     return model.size, f'{model.params / 1e6:.3f} M', f'{model.macs / 1e6:.1f} M'
 
 
+def _below(path: str) -> Path:
+    """A path as seen from the root of the project."""
+    return Path(path).relative_to(ROOT)
+
+
 def with_table(text: str, head: Sequence[str], zoo: Sequence[Family]) -> str:
     """A README with the table of all models between its markers.
 
@@ -75,7 +80,7 @@ def with_table(text: str, head: Sequence[str], zoo: Sequence[Family]) -> str:
         zoo: All families.
     """
     rows = (
-        (f'[{model.name}]({model.config})', *size_of(model), model.published)
+        (f'[{model.name}]({_below(model.config)})', *size_of(model), model.published)
         for family in zoo
         for model in family.models
     )
@@ -98,7 +103,7 @@ def family_page(family: Family) -> str:
         files=_files(family.models),
         own=_own(family.collections),
         data=first.data,
-        config=first.config,
+        config=_below(first.config),
         check=CHECK.format(data=first.data.lower()) if published else '',
         alias=first.aliases[0],
         up=up,

@@ -1,0 +1,74 @@
+"""What several verbs share: options of a model, progress, silence."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'must be at least 1, got {number}')
+    return number
+
+
+def add_model(parser: argparse.ArgumentParser, more: str = '') -> None:
+    """``--model``, ``--weights`` and ``--device``.
+
+    Args:
+        parser: Of the verb.
+        more: What else ``--model`` may be, beside a name and a config.
+    """
+    add = parser.add_argument
+    add('--model', required=True, help=f'name or alias in the zoo, a config{more}')
+    add('--weights', help='checkpoint; the public one if not given and there is one')
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """``--device``."""
+    parser.add_argument('--device', help='cpu, cuda:0, …; a GPU if there is one')
+
+
+def quiet() -> None:
+    """Let MMEngine log errors only: loading says more than anyone needs."""
+    from mmengine.logging import MMLogger
+
+    MMLogger.get_instance('mmpose_lite').setLevel(logging.ERROR)
+
+
+@contextmanager
+def progress(
+    title: str, total: int | None, unit: str
+) -> Iterator[Callable[[int, float, str], None]]:
+    """A bar with the number done, how many a second, and the time left.
+
+    Args:
+        title: What is worked on.
+        total: How many there are, if that is known.
+        unit: Of which there are so many a second, such as ``'images'``.
+
+    Yields:
+        A function to call after each: with how many are done, how many a second, and a
+        line to print above the bar, or ``''``.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    columns = (
+        TextColumn(title), BarColumn(), MofNCompleteColumn(),
+        TextColumn('{task.fields[rate]:.1f} ' + f'{unit}/s'), TimeLeft(),
+    )  # fmt: skip
+    with Progress(*columns) as bar:
+        task = bar.add_task('', total=total, rate=0.0)
+
+        def advance(done: int, rate: float, line: str = '') -> None:
+            bar.update(task, completed=done, rate=rate)
+            if line:
+                bar.console.print(line, markup=False, highlight=False)
+
+        yield advance
