@@ -1,54 +1,56 @@
 """Light and searched human-pose networks for MMPose 1.x.
 
-Importing the package registers every model and hook; it prints and downloads nothing.
-Where MMPose is absent only what needs no MMPose can be used.
+Importing the package makes every model and hook known to MMPose's registries; it
+prints, downloads and, by itself, imports nothing: neither torch nor MMPose. What MMPose
+and torch need from here is done when they are imported (:mod:`mmpose_lite.compat`), and
+models are imported when a registry is first asked for one. Where MMPose is absent, what
+needs no MMPose can be used.
 """
 
 import sys
-from importlib.util import find_spec
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from . import compat
 from .paths import config_path, register_config_scope
 
 __version__ = '0.1.0'
-__all__ = ['__version__', 'config_path', 'inferencer']
 
+_HOMES = {
+    'inferencer': '.inference',
+}
+"""Public name to the module that holds it, imported when it is first asked for."""
 
-def _installed(package: str) -> bool:
-    # What keeps a package from being imported may refuse to look for it, too.
-    try:
-        return find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-def _tell(what: str, error: Exception) -> None:
-    # The environment report shall say what is broken (argv[0] is '-m' while
-    # `python -m` looks for what to run); everybody else shall stop at it.
-    if sys.argv[:1] != ['-m']:
-        raise error
-    compat.RECORD[what] = f'BROKEN: {type(error).__name__}: {error}'
-
-
-try:
-    compat.check_versions()
-except ImportError as error:
-    _tell('versions', error)
-compat.mend()
-register_config_scope()
-# An absent MMPose is allowed; a broken one raises its own error.
-if _installed('mmpose'):
-    try:
-        from . import models, training  # noqa: F401  (imported for their registrations)
-    except Exception as error:
-        _tell('models', error)
+__all__ = ['__version__', 'config_path', *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    # Inference brings MMPose's inferencers along, which take a while to import.
-    if name == 'inferencer':
-        from .inference import inferencer
-
-        return inferencer
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def _join_registries(execute: Callable[[], None]) -> None:
+    """Let MMPose's registries import this package's classes with their own."""
+    execute()
+    from mmpose import registry
+
+    for theirs, location in (
+        (registry.MODELS, f'{__name__}.models'),
+        (registry.HOOKS, f'{__name__}.training'),
+    ):
+        # What a registry has imported once it does not import again.
+        if theirs._imported:
+            import_module(location)
+        elif location not in theirs._locations:
+            theirs._locations.append(location)
+
+
+# Whoever imports the package through `custom_imports` has mmengine, and learns at once
+# that a version does not fit; all others when they ask for a model.
+if 'mmengine' in sys.modules:
+    compat.check_versions()
+compat.patch()
+compat.when_imported('mmengine', register_config_scope)
+compat.when_imported('mmpose.registry', _join_registries)

@@ -1,8 +1,8 @@
 """What today's torch and torchvision need so that MMPose imports, loads and starts.
 
-Three mendings, all made by :func:`mend` before anything of MMPose is imported. Each
-acts only when it is needed, may be repeated, and leaves a sentence in :data:`RECORD`
-for the environment report:
+Three patches, made by :func:`patch` when the package concerned is imported, so that
+importing mmpose_lite itself imports none of them. Each acts only when it is needed, may
+be repeated, and leaves a sentence in :data:`RECORD` for the environment report:
 
 - ``torchvision ops``: a torchvision whose compiled part does not load (its build is not
   torch's partner) dies while it is imported and takes mmengine's Runner and MMPose
@@ -13,7 +13,7 @@ for the environment report:
 - ``process group``: mmengine calls ``torch.cuda.set_device`` also where there is no
   CUDA, so that distributed training on CPU does not start.
 
-:func:`check_versions` refuses what none of them can mend.
+:func:`check_versions` refuses what none of them can patch.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ import functools
 import pickle
 import re
 import sys
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
+PATCHES = ('torchvision ops', 'checkpoints', 'process group')
 RECORD: dict[str, str] = {}
-"""What :func:`mend` did: name of the mending → sentence ('mended: …' or why not)."""
+"""Name of a patch to a sentence: 'patched: …' or why not; absent until it is due."""
 
 # qnms came with torchvision 0.27; declaring it for an older one harms nothing.
 _SCHEMAS = tuple(
@@ -37,6 +39,7 @@ _SCHEMAS = tuple(
     for name in ('nms', 'qnms')
 )
 _KEPT = '_mmpose_lite_schemas'
+_DECLARED = "patched: torchvision's compiled part does not load; schemas declared"
 
 # The native number types; object, string and structured types are never let in.
 _DTYPE_CODES = ('b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8')
@@ -80,67 +83,133 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, release[0].split('.'))) if release else ()
 
 
-def mend() -> dict[str, str]:
-    """Make every mending that this environment needs; further calls change nothing.
+Around = Callable[[Callable[[], None]], None]
+"""What is done around a module's import; it calls its argument to execute it."""
 
-    A package that is absent or broken is left to raise its own error where it is used.
 
-    Returns:
-        A copy of :data:`RECORD`.
+def when_imported(name: str, around: Around) -> None:
+    """Have ``around`` execute a module that is imported later, or follow an import.
+
+    Args:
+        name: Of the module.
+        around: Gets the function that executes the module and must call it. If the
+            module has been imported already, it is called at once, with a function that
+            does nothing.
     """
-    for name, step in _STEPS.items():
-        try:
-            import_module('torch')
-            RECORD[name] = step()
-        except (ImportError, OSError) as error:
-            RECORD[name] = f'left alone: something needed cannot be imported ({error})'
-    return dict(RECORD)
+    if sys.modules.get(name) is not None:
+        around(lambda: None)
+        return
+    watcher = next((f for f in sys.meta_path if isinstance(f, _ImportWatcher)), None)
+    if watcher is None:
+        watcher = _ImportWatcher()
+        sys.meta_path.insert(0, watcher)
+    watcher.watched.setdefault(name, []).append(around)
 
 
-def _mend_torchvision() -> str:
-    """Declare the schemas torchvision registers fakes for, if they do not exist."""
+class _ImportWatcher(MetaPathFinder):
+    """Finds what the other finders find, and lets the watched modules be followed."""
+
+    def __init__(self) -> None:
+        self.watched: dict[str, list[Around]] = {}
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if fullname not in self.watched:
+            return None
+        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Followed(spec.loader, self.watched)
+        return spec
+
+
+class _Followed(Loader):
+    """The loader of one watched module; leaves the module its real loader."""
+
+    def __init__(self, real: Loader, watched: dict[str, list[Around]]) -> None:
+        self.real = real
+        self.watched = watched
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.real.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self.real
+        execute = functools.partial(self.real.exec_module, module)
+        # Kept until the import has succeeded: a failed one may be tried again.
+        for around in self.watched[module.__name__]:
+            execute = functools.partial(around, execute)
+        execute()
+        del self.watched[module.__name__]
+
+
+def patch() -> None:
+    """Have every patch made as soon as its package is imported; may be repeated."""
+    when_imported('torchvision', _patch_torchvision)
+    when_imported('mmengine', _patch_mmengine)
+
+
+def _patch_torchvision(execute: Callable[[], None]) -> None:
+    """Declare the schemas torchvision registers fakes for, if they do not exist.
+
+    Only torchvision itself knows how its compiled part is found and loaded on this
+    system, so its import is the test.
+    """
+    name = PATCHES[0]
+    try:
+        execute()
+    except Exception as error:
+        if 'operator torchvision::' not in str(error):
+            RECORD[name] = f'left alone: torchvision cannot be imported ({error})'
+            raise
+    else:
+        import torch
+
+        declared = _KEPT in vars(torch.ops.torchvision)
+        RECORD[name] = _DECLARED if declared else "not needed: torchvision's ops load"
+        return
     import torch
 
-    if find_spec('mmengine') is None or find_spec('torchvision') is None:
-        return 'not needed: mmengine or torchvision is not installed'
-    if _KEPT in vars(torch.ops.torchvision):
-        return 'mended: schemas declared earlier in this process'
-    # Only torchvision itself knows how its compiled part is found and loaded on this
-    # system, so the import that mmengine and MMPose make anyway is the test.
-    try:
-        import_module('torchvision')
-    except Exception as error:
-        _forget('torchvision')
-        if 'operator torchvision::' not in str(error):
-            return f'left alone: torchvision cannot be imported ({error})'
-    else:
-        return "not needed: torchvision's compiled part works"
+    # What the failed import left behind would be taken for whole.
+    for module in [m for m in sys.modules if m.startswith('torchvision.')]:
+        del sys.modules[module]
     library = torch.library.Library('torchvision', 'FRAGMENT')
     for schema in _SCHEMAS:
         library.define(schema)
     # The schemas live as long as this object: keep it where torch keeps the ops, so
     # that dropping this module from sys.modules does not take them away.
     setattr(torch.ops.torchvision, _KEPT, library)
-    return "mended: torchvision's compiled part does not load; schemas declared"
+    execute()
+    RECORD[name] = _DECLARED
 
 
-def _forget(package: str) -> None:
-    """Drop what a failed import left behind, so that the next one starts afresh."""
-    for name in [n for n in sys.modules if n.partition('.')[0] == package]:
-        del sys.modules[name]
+def _patch_mmengine(execute: Callable[[], None]) -> None:
+    """Patch what mmengine needs; a foreign version or a broken torch is left alone."""
+    execute()
+    steps = (_patch_checkpoints, _patch_process_group)
+    for name, step in zip(PATCHES[1:], steps, strict=True):
+        try:
+            check_versions()
+            RECORD[name] = step()
+        except (ImportError, OSError) as error:
+            RECORD[name] = f'left alone: {error}'
 
 
-def _mend_checkpoints() -> str:
+def _patch_checkpoints() -> str:
     """Let the safe loader read what mmengine writes, under the names it writes."""
     import torch
 
-    if find_spec('mmengine') is None:
-        return 'not needed: mmengine is not installed'
     known = torch.serialization.get_safe_globals()
     names = {entry[1] for entry in known if isinstance(entry, tuple)}
     new = [entry for entry in _checkpoint_globals() if entry[1] not in names]
     torch.serialization.add_safe_globals([*new])
-    return "mended: the safe loader knows mmengine's log history and numeric arrays"
+    return "patched: the safe loader knows mmengine's log history and numeric arrays"
 
 
 def _checkpoint_globals() -> list[tuple[Any, str]]:
@@ -238,12 +307,12 @@ def _plain_scalar(dtype: object, data: object) -> Any:
     return np.frombuffer(data, dtype)[0]
 
 
-def _mend_process_group() -> str:
+def _patch_process_group() -> str:
     """Let mmengine's PyTorch launcher start where there is no CUDA device."""
     import torch
 
-    if find_spec('mmengine') is None or not torch.distributed.is_available():
-        return 'not needed: mmengine or torch.distributed is not there'
+    if not torch.distributed.is_available():
+        return 'not needed: torch.distributed is not there'
     if torch.cuda.is_available():
         return 'not needed: CUDA is there'
     from mmengine.dist import utils
@@ -251,7 +320,7 @@ def _mend_process_group() -> str:
     original = utils._init_dist_pytorch
     if not hasattr(original, '_mmpose_lite'):
         utils._init_dist_pytorch = _without_set_device(original)
-    return 'mended: mmengine starts process groups without CUDA'
+    return 'patched: mmengine starts process groups without CUDA'
 
 
 def _without_set_device(original: Callable[..., None]) -> Callable[..., None]:
@@ -272,10 +341,3 @@ def _without_set_device(original: Callable[..., None]) -> Callable[..., None]:
 
     init_dist_pytorch._mmpose_lite = True  # type: ignore[attr-defined]
     return init_dist_pytorch
-
-
-_STEPS: dict[str, Callable[[], str]] = {
-    'torchvision ops': _mend_torchvision,
-    'checkpoints': _mend_checkpoints,
-    'process group': _mend_process_group,
-}

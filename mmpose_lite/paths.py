@@ -7,6 +7,7 @@ the package; a wheel carries them in ``mmpose_lite/.mim/configs``, where mim loo
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -78,16 +79,17 @@ def _nearest(wanted: str, known: list[str]) -> list[str]:
     return [path for file in files for path in by_file[file]]
 
 
-def register_config_scope() -> None:
+def register_config_scope(execute: Callable[[], None]) -> None:
     """Let mmengine resolve ``mmpose_lite::…`` in ``_base_``, where it is installed.
 
     mmengine finds such bases through a table from scope to package. It reads ``_base_``
     before ``custom_imports``, hence this works only for configs that are read after the
     package was imported, and only from an installed wheel.
+
+    Args:
+        execute: Imports mmengine (see :func:`mmpose_lite.compat.when_imported`).
     """
-    try:
-        from mmengine.config import utils
-    except ImportError:
-        # Absent: no configs are read. Broken: the models' own imports will say so.
-        return
+    execute()
+    from mmengine.config import utils
+
     utils.MODULE2PACKAGE.setdefault('mmpose_lite', 'mmpose_lite')

@@ -16,6 +16,10 @@ from mmengine.registry import Registry
 from mmpose.registry import HOOKS as MMPOSE_HOOKS
 from mmpose.registry import MODELS as MMPOSE_MODELS
 
+from .compat import check_versions
+
+check_versions()
+
 SCOPE = 'mmpose_lite'
 
 T = TypeVar('T', bound=type)

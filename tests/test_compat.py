@@ -1,7 +1,7 @@
-"""Each mending works, its cause is real, and none opens the safe loader.
+"""Each patch works, its cause is real, and none opens the safe loader.
 
 What changes a process for good (imports, registered ops, process groups) runs in a
-subprocess, once with the mending and once without it.
+subprocess, once with the patch and once without it.
 """
 
 import os
@@ -20,7 +20,7 @@ import mmpose_lite
 from mmpose_lite import compat
 
 ROOT = Path(mmpose_lite.__file__).resolve().parents[1]
-# compat alone: importing the package would import MMPose as well, which takes seconds.
+# compat alone: importing the package makes every patch.
 COMPAT = f"""
 from importlib.util import module_from_spec, spec_from_file_location
 spec = spec_from_file_location('compat', {str(ROOT / 'mmpose_lite' / 'compat.py')!r})
@@ -29,8 +29,10 @@ spec.loader.exec_module(compat)
 """
 
 
-# mmengine's Runner imports torchvision: with the other mending it gets further.
-TORCHVISION = f'{COMPAT}\ncompat._mend_torchvision()\n'
+# mmengine's Runner imports torchvision: with the other patch it gets further.
+TORCHVISION = (
+    f"{COMPAT}\ncompat.when_imported('torchvision', compat._patch_torchvision)\n"
+)
 
 
 def run(code, cwd, **variables):
@@ -57,17 +59,17 @@ def run(code, cwd, **variables):
 
 @pytest.fixture(scope='module')
 def broken_torchvision(tmp_path_factory):
-    """Skip where torchvision loads: there is nothing to mend then."""
+    """Skip where torchvision loads: there is nothing to patch then."""
     status, _, stderr = run('import torchvision', tmp_path_factory.mktemp('plain'))
     if status == 0:
         pytest.skip(
             "this torchvision's compiled part fits this torch, so the failure that "
-            'the mending is for cannot occur here'
+            'the patch is for cannot occur here'
         )
     return stderr
 
 
-def test_mmpose_cannot_be_imported_without_mending(broken_torchvision, tmp_path):
+def test_mmpose_cannot_be_imported_without_patch(broken_torchvision, tmp_path):
     assert 'operator torchvision::nms does not exist' in broken_torchvision
     status, _, stderr = run('import mmpose.apis', tmp_path)
     assert status != 0
@@ -75,10 +77,10 @@ def test_mmpose_cannot_be_imported_without_mending(broken_torchvision, tmp_path)
 
 
 @pytest.mark.usefixtures('broken_torchvision')
-def test_mmpose_can_be_imported_with_mending(tmp_path):
+def test_mmpose_can_be_imported_with_patch(tmp_path):
     code = """
 import mmpose_lite, mmpose.apis, torchvision
-assert mmpose_lite.compat.RECORD['torchvision ops'].startswith('mended')
+assert mmpose_lite.compat.RECORD['torchvision ops'].startswith('patched')
 """
     status, stdout, stderr = run(code, tmp_path)
     assert status == 0, stderr
@@ -95,7 +97,12 @@ FAKES = {
 def test_torchvision_is_left_alone_unless_ops_are_missing(source, expected, tmp_path):
     code = f"""{COMPAT}
 import torch
-record = compat._mend_torchvision()
+compat.patch()
+try:
+    import torchvision
+except RuntimeError as error:
+    assert str(error) == 'no disk'
+record = compat.RECORD['torchvision ops']
 assert record.startswith({expected!r}), record
 assert compat._KEPT not in vars(torch.ops.torchvision)
 """
@@ -156,12 +163,12 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_resume_fails_without_mending(trained):
+def test_resume_fails_without_patch(trained):
     version = tuple(int(part) for part in torch.__version__.split('.')[:2])
     if version < (2, 6):
         pytest.skip(
             f'torch {torch.__version__} loads checkpoints unsafely by default, so the '
-            'refusal that the mending is for cannot occur here'
+            'refusal that the patch is for cannot occur here'
         )
     status, _, stderr = run(TORCHVISION + TRAIN + RESUME, trained)
     assert status != 0
@@ -169,8 +176,8 @@ def test_resume_fails_without_mending(trained):
     assert 'weights_only' in stderr
 
 
-def test_resume_works_with_mending(trained):
-    status, _, stderr = run(f'{COMPAT}\ncompat.mend()\n{TRAIN}{RESUME}', trained)
+def test_resume_works_with_patch(trained):
+    status, _, stderr = run(f'{COMPAT}\ncompat.patch()\n{TRAIN}{RESUME}', trained)
     assert status == 0, stderr
 
 
@@ -311,7 +318,7 @@ def one_rank():
     """The variables a launcher sets, for one process and a free port."""
     if torch.cuda.is_available():
         pytest.skip(
-            'this machine has a CUDA device, so the failure that the mending is for '
+            'this machine has a CUDA device, so the failure that the patch is for '
             'cannot occur here'
         )
     with socket.socket() as probe:
@@ -326,19 +333,19 @@ def one_rank():
     }
 
 
-def test_process_group_fails_without_mending(one_rank, tmp_path):
+def test_process_group_fails_without_patch(one_rank, tmp_path):
     status, _, stderr = run(START, tmp_path, **one_rank)
     assert status != 0
     assert 'set_device' in stderr
 
 
-def test_process_group_starts_with_mending(one_rank, tmp_path):
-    status, _, stderr = run(f'{COMPAT}\ncompat.mend()\n{START}', tmp_path, **one_rank)
+def test_process_group_starts_with_patch(one_rank, tmp_path):
+    status, _, stderr = run(f'{COMPAT}\ncompat.patch()\n{START}', tmp_path, **one_rank)
     assert status == 0, stderr
 
 
 def test_set_device_still_fails_elsewhere(one_rank, tmp_path):
-    code = f'{COMPAT}\ncompat.mend()\nimport torch\ntorch.cuda.set_device(0)'
+    code = f'{COMPAT}\ncompat.patch()\nimport torch\ntorch.cuda.set_device(0)'
     status, _, stderr = run(code, tmp_path)
     assert status != 0
     assert 'set_device' in stderr
@@ -356,7 +363,7 @@ from mmengine.dist import utils
 def state():
     return set(torch.serialization.get_safe_globals()), utils._init_dist_pytorch
 first = state()
-mmpose_lite.compat.mend()
+mmpose_lite.compat.patch()
 for name in [n for n in sys.modules if n.partition('.')[0] == 'mmpose_lite']:
     del sys.modules[name]
 import mmpose_lite, mmpose.apis, torchvision
@@ -372,7 +379,7 @@ assert state() == first
     [
         ('torch', ['torchvision ops', 'checkpoints', 'process group']),
         ('torchvision', ['torchvision ops']),
-        ('mmengine', ['torchvision ops', 'checkpoints', 'process group']),
+        ('mmengine', ['checkpoints', 'process group']),
         ('mmpose', []),
     ],
 )
@@ -380,10 +387,14 @@ def test_absent_package_is_tolerated(absent, idle, tmp_path):
     code = f"""{COMPAT}
 import sys
 sys.modules[{absent!r}] = None
-record = compat.mend()
-assert record.keys() == {{'torchvision ops', 'checkpoints', 'process group'}}
+compat.patch()
+for package in ('torchvision', 'mmengine'):
+    try:
+        __import__(package)
+    except ImportError as error:
+        print(error)
 for name in {idle}:
-    assert not record[name].startswith('mended'), record
+    assert not compat.RECORD.get(name, '').startswith('patched'), compat.RECORD
 """
     status, _, stderr = run(code, tmp_path)
     assert status == 0, stderr
@@ -425,9 +436,10 @@ def test_other_versions_are_refused(tmp_path, package, found, said):
     info.mkdir()
     (info / 'METADATA').write_text(f'Name: {package}\nVersion: {found}\n')
     path = os.pathsep.join((str(tmp_path), str(ROOT)))
-    code, _, told = run('import mmpose_lite', tmp_path, PYTHONPATH=path)
-    assert code == 1
-    assert f'ImportError: mmpose_lite needs {said}' in told
+    for imports in ('import mmengine, mmpose_lite', 'import mmpose_lite.models'):
+        code, _, told = run(imports, tmp_path, PYTHONPATH=path)
+        assert code == 1
+        assert f'ImportError: mmpose_lite needs {said}' in told
     _, told, _ = run(
         'import runpy, sys; sys.argv[1:] = ["env"]\n'
         'runpy.run_module("mmpose_lite", run_name="__main__")',

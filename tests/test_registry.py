@@ -41,8 +41,10 @@ print('resolved')
     [
         'import mmpose_lite',
         'import mmpose_lite; import mmpose.models',
-        # What a working torchvision brings by itself is mended by the file alone.
-        f'import runpy; runpy.run_path({COMPAT!r})["mend"]()\n'
+        'import mmpose_lite; from mmengine.runner import Runner',
+        'import mmengine.runner; import mmpose_lite',
+        # What a working torchvision brings by itself is patched by the file alone.
+        f'import runpy; runpy.run_path({COMPAT!r})["patch"]()\n'
         'import sys, mmpose.models; assert "mmpose_lite" not in sys.modules\n'
         'import mmpose_lite',
         'import mmpose_lite, importlib; importlib.reload(mmpose_lite)',
@@ -54,7 +56,16 @@ print('resolved')
         "load(['mmpose_lite'], allow_failed_imports=False)\n"
         "load(['mmpose_lite'], allow_failed_imports=False)",
     ],
-    ids=['alone', 'before', 'after', 'reload', 'again', 'custom_imports'],
+    ids=[
+        'alone',
+        'before',
+        'runner after',
+        'runner before',
+        'after',
+        'reload',
+        'again',
+        'custom_imports',
+    ],
 )
 def test_names_resolve(imports):
     result = subprocess.run(
@@ -67,9 +78,24 @@ def test_names_resolve(imports):
     assert result.stdout.splitlines()[-1] == 'resolved'
 
 
+def test_import_brings_nothing_along():
+    code = (
+        'import sys, mmpose_lite.deploy\n'
+        "print({'torch', 'mmpose', 'mmengine', 'cv2', 'numpy'} & {*sys.modules})"
+    )
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == 'set()\n'
+    assert result.stderr == ''
+
+
 def test_import_prints_nothing():
     result = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', 'import mmpose_lite'],
+        [sys.executable, '-W', 'ignore', '-c', 'import mmpose_lite.models'],
         capture_output=True,
         text=True,
         check=True,

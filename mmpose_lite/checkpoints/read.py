@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -41,6 +43,9 @@ def read_checkpoint(
             it is damaged or no checkpoint, or if a tensor holds NaN (the message names
             its key).
     """
+    # With mmengine, the safe loader also learns what mmengine writes.
+    if find_spec('mmengine') is not None:
+        import_module('mmengine')
     try:
         content = _load(path)
         size = os.path.getsize(path)

@@ -68,6 +68,7 @@ def report() -> str:
             'version': lambda: f'{__version__} in {PACKAGE}',
             'configs': _configs,
             'models': _models,
+            'versions': _versions,
         },
         'machine': {
             'python': lambda: f'{platform.python_version()}, {sys.executable}',
@@ -83,11 +84,7 @@ def report() -> str:
         'inference engines': {
             name: _package(name, names) for name, names in _ENGINES.items()
         },
-        'mended': {
-            name: partial(str, text)
-            for name, text in compat.RECORD.items()
-            if name != 'models'
-        },
+        'patched': {name: partial(_patched, name) for name in compat.PATCHES},
     }
     lines = []
     for title, facts in sections.items():
@@ -136,13 +133,21 @@ def _configs() -> str:
 
 
 def _models() -> str:
-    if 'models' in compat.RECORD:
-        return compat.RECORD['models']
     if find_spec('mmpose') is None:
         return 'not registered: MMPose is not installed'
+    from .. import models, training  # noqa: F401  (imported for their registrations)
     from ..registry import MODELS
 
     return ', '.join(sorted(MODELS.module_dict)) or 'none registered'
+
+
+def _versions() -> str:
+    compat.check_versions()
+    return 'supported'
+
+
+def _patched(name: str) -> str:
+    return compat.RECORD.get(name, 'not needed: its package is not there')
 
 
 def _cpu() -> str:

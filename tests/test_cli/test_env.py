@@ -58,8 +58,8 @@ def test_report_of_this_environment():
     ):
         assert lines[package][0].isdigit(), lines[package]
     assert lines['mmcv ops'].startswith('compiled with')
-    for mending in ('checkpoints', 'process group'):
-        assert lines[mending].startswith(('mended', 'not needed', 'left alone'))
+    for patch in ('checkpoints', 'process group'):
+        assert lines[patch].startswith(('patched', 'not needed', 'left alone'))
 
 
 def test_engines_are_listed_with_version_or_as_missing():
@@ -91,7 +91,7 @@ def test_broken_mmpose_raises_its_own_error_when_imported(tmp_path):
     (tmp_path / 'mmpose').mkdir()
     (tmp_path / 'mmpose' / '__init__.py').write_text('raise ImportError("libgone.so")')
     done = subprocess.run(
-        [sys.executable, '-c', 'import mmpose_lite'],
+        [sys.executable, '-c', 'import mmpose_lite.models'],
         cwd=tmp_path,
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
         capture_output=True,
