@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from conftest import ROOT
 from mmengine.config import Config
 
-sys.path.insert(0, str(ROOT / 'tools'))
-from comparing import steps
-from comparing.curves import Line, draw_curves, read_curve, short_names
-from comparing.recipe import MANNER, departures, prepare, refusals
-from comparing.report import Row, as_json, markdown, put_into
-
 from mmpose_lite.data import generate_toy_coco
+
+sys.path.insert(0, str(ROOT / 'tools'))
+import compare_models
+import mim_runs
+from compare_models import MANNER, check_budgets, departures, markdown, prepare
 
 LSPET = sorted(
     path
@@ -43,16 +38,40 @@ COCO = ROOT / 'configs/xhrnet/td-hm_xhrnet-s18_8xb64-210e_coco-256x192.py'
 DEMO = next((ROOT / 'configs' / 'demo').glob('*.py'))
 TINY = f"""
 _base_ = ['{DEMO}']
-train_cfg = dict(max_epochs=2, val_interval=1)
-default_hooks = dict(logger=dict(interval=1))
+train_cfg = dict(max_epochs=4, val_interval=1)
 model = dict(
     backbone=dict(arch=dict(
-        _delete_=True, unit='{{unit}}', num_modules=(1, 1),
+        _delete_=True, unit='naive', num_modules=(1, 1),
         channels=((8, 16), (8, 16, 32)), stem_channels=16)),
-    head=dict(in_channels={{width}}))
+    head=dict(in_channels=8))
 train_dataloader = dict(batch_size=8, num_workers=0, persistent_workers=False)
 val_dataloader = dict(num_workers=0, persistent_workers=False)
 test_dataloader = val_dataloader
+"""
+# Writes what mim and MMEngine do; a config that is named 'broken' fails once trained.
+FAKE_MIM = f"""#!{sys.executable}
+import json, pathlib, sys
+command, config, words = sys.argv[1], sys.argv[3], sys.argv
+work_dir = pathlib.Path(words[words.index('--work-dir') + 1])
+if command == 'train':
+    with open(work_dir.parent / 'calls.txt', 'a') as file:
+        print(*words[3:], file=file)
+run = work_dir / '20260101_000000'
+(run / 'vis_data').mkdir(parents=True)
+if command == 'test':
+    scores = {{'coco/AP': 0.25, 'time': 0.1}}
+    (run / '20260101_000000.json').write_text(json.dumps(scores))
+elif 'broken' in config:
+    sys.exit('out of luck')
+else:
+    import torch
+    records = [{{'loss': 2.0 / s, 'time': 0.5, 'step': s}} for s in (1, 2, 3, 4)]
+    records.append({{'coco/AP': 0.2, 'step': 2}})
+    log = run / 'vis_data' / 'scalars.json'
+    log.write_text('\\n'.join(map(json.dumps, records)))
+    weights = work_dir / 'epoch_2.pth'
+    torch.save(dict(meta=dict(epoch=2, iter=4)), weights)
+    (work_dir / 'last_checkpoint').write_text(str(weights))
 """
 
 
@@ -63,7 +82,7 @@ def read(*paths):
 
 def test_families_on_leeds_sports_pose_share_a_budget():
     assert len(LSPET) >= 10
-    assert refusals(read(*LSPET)) == []
+    check_budgets(read(*LSPET))
 
 
 @pytest.mark.parametrize(
@@ -87,17 +106,19 @@ def test_families_on_leeds_sports_pose_share_a_budget():
 def test_unequal_budgets_are_refused(part, change):
     configs = read(LITE, SEARCHED, RES50)
     configs[SEARCHED.stem].merge_from_dict(change)
-    (refusal,) = refusals(configs)
-    assert refusal.startswith(f'{SEARCHED.stem} departs in {part}')
+    with pytest.raises(ValueError, match='unequal budgets') as refused:
+        check_budgets(configs)
+    (line,) = str(refused.value).splitlines()[1:]
+    assert line.startswith(f'{SEARCHED.stem} departs in {part}')
 
 
 def test_own_optimizers_and_schedules_are_noted():
-    shared, departing = departures(read(RES50, LITE, TOKENPOSE, COCO), MANNER)
+    shared, own = departures(read(RES50, LITE, TOKENPOSE, COCO), MANNER)
     assert shared['optimizer']['optimizer']['lr'] == 2e-3
-    assert departing[LITE.stem] == {}
-    assert departing[RES50.stem]['optimizer']['optimizer']['lr'] == 5e-4
-    assert set(departing[TOKENPOSE.stem]) == {'optimizer', 'schedule'}
-    assert set(departing[COCO.stem]) >= {'schedule', 'augmentation', 'targets'}
+    assert own[LITE.stem] == {}
+    assert own[RES50.stem]['optimizer']['optimizer']['lr'] == 5e-4
+    assert set(own[TOKENPOSE.stem]) == {'optimizer', 'schedule'}
+    assert set(own[COCO.stem]) >= {'schedule', 'augmentation', 'targets'}
 
 
 def test_schedules_follow_the_number_of_epochs():
@@ -123,6 +144,9 @@ def test_data_moves_with_all_that_is_read():
         assert 'data/coco' not in str(loader.dataset)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         assert evaluator.ann_file.startswith('elsewhere/annotations/')
+    del cfg.train_dataloader.dataset.data_root
+    with pytest.raises(ValueError, match='no data_root to replace'):
+        prepare(cfg, data_root='elsewhere')
 
 
 def test_what_is_trained_can_be_resumed():
@@ -137,66 +161,14 @@ def test_what_is_trained_can_be_resumed():
         prepare(Config(dict(train_cfg=dict(max_iters=5))))
 
 
-def log(folder, *records, tail=''):
-    """The log of one run."""
-    folder.mkdir(parents=True)
-    text = '\n'.join(map(json.dumps, records))
-    (folder / 'scalars.json').write_text(text + tail)
-
-
-def test_a_resumed_run_has_one_curve(tmp_path):
-    log(
-        tmp_path / '20260101_000000/vis_data',
-        dict(loss=4.0, time=1.0, step=1),
-        dict(loss=3.0, time=1.0, step=2),
-        dict(PCK=0.1, time=9.0, data_time=0.1, step=1),
-        dict(loss=9.0, time=5.0, step=3),
-        tail='\n{"loss": 2',
-    )
-    log(tmp_path / '20260102_000000/vis_data', dict(loss=2.0, time=2.5, step=3))
-    log(tmp_path / 'test/20260103_000000/vis_data', dict(PCK=0.9, step=7))
-    curve = read_curve(tmp_path)
-    assert curve.losses == {1: 4.0, 2: 3.0, 3: 2.0}
-    assert curve.metrics == {'PCK': {1: 0.1}}
-    assert curve.step_seconds == 1.0
-    assert read_curve(tmp_path / 'nowhere').step_seconds is None
-
-
-def test_curves_are_drawn(tmp_path):
-    log(
-        tmp_path / '1/vis_data', dict(loss=4.0, time=1.0, step=1), dict(PCK=0.1, step=1)
-    )
-    curve = read_curve(tmp_path)
-    lines = [Line(f'net {n}', [curve] * 2, 75.0) for n in range(10)]
-    one, all_of_them = (
-        cv2.imdecode(np.frombuffer(draw_curves(some, 'PCK', 'data'), np.uint8), 1)
-        for some in (lines[:1], lines)
-    )
-    assert one.shape == all_of_them.shape
-    assert (one != all_of_them).any()
-
-
-def test_names_stay_different():
-    for path in (RES50, LITE):
-        names = short_names([path.stem, TOKENPOSE.stem])
-        assert names[path.stem] == path.stem.split('_')[1]
-    heads = ['simcc_net_1', 'td-hm_net_1', 'other']
-    assert [*short_names(heads).values()] == ['simcc_net', 'td-hm_net', 'other']
-    same = ['td-hm_net_1', 'td-hm_net_2']
-    assert [*short_names(same).values()] == same
-    stems = [path.stem for path in LSPET]
-    assert len(set(short_names(stems).values())) == len(stems)
-
-
 def test_table_names_spread_notes_and_failures():
-    rows = [
-        Row(
-            'configs/a.py', 'd (2) / e (1)', 1_500_000, 2_000_000, 600, [0, 1],
-            dict(PCK=[0.3, 0.4]), [0.5, 0.7], ['a-0.log', 'a-1.log'],
-        ),
-        Row('b.py', 'd', failures=['seed 0: b-0.train.log'], departs=dict(loss='own')),
-        Row('c.py', 'd', departs=dict(loss='own')),
-    ]  # fmt: skip
+    done = dict(
+        config='a', seeds=[0, 1], metrics=dict(PCK=[0.3, 0.4]), seconds=[0.5, 0.7],
+        steps=600, params=1_500_000, macs=2_000_000, own={}, failed=[],
+    )  # fmt: skip
+    none = dict(seeds=[], metrics={}, seconds=[], own=dict(loss='own'))
+    failed = dict(none, config='b', failed=['seed 0: b-0.train.log'])
+    rows = [done, failed, dict(none, config='c', failed=[])]
     recipe = dict(epochs=8, optimizer=dict(type='Adam', lr=0.1, bias=None), data=[{}])
     text = markdown(rows, ['PCK', 'coco/AP'], recipe)
     table = [
@@ -206,163 +178,115 @@ def test_table_names_spread_notes_and_failures():
     ]
     assert [row[0] for row in table] == ['config', '-' * 6, 'a', 'b [1]', 'c [1]']
     assert table[2][1:] == [
-        '1.500 M', '2.0 M', 'd (2) / e (1)', '600', '0 1', '0.350 ± 0.071', '–',
-        '0.60 ± 0.14', '6.0 ± 1.4', 'a-0.log a-1.log',
+        '1.500 M', '2.0 M', '600', '0 1', '0.350 ± 0.071', '–', '0.60 ± 0.14',
+        '6.0 ± 1.4',
     ]  # fmt: skip
-    assert [row[5] for row in table[2:]] == ['0 1', 'failed', 'not yet']
-    assert '- [1] loss: own' in text
-    assert '- b.py: seed 0: b-0.train.log' in text
+    assert [row[4] for row in table[2:]] == ['0 1', 'failed', 'not yet']
+    assert '- [1] loss: `own`' in text
+    assert '- b, seed 0: b-0.train.log' in text
     assert text.startswith(
         '- epochs: `8`\n- optimizer: `Adam(lr=0.1)`\n- data: `[dict()]`'
     )
-    states = [row['state'] for row in json.loads(as_json(rows, {}, {}))['rows']]
-    assert states == ['done', 'failed', 'not yet']
 
 
-def test_table_is_put_between_the_marks_of_a_page(tmp_path):
-    page = tmp_path / 'page.md'
-    begin, end = '<!-- begin comparison -->', '<!-- end comparison -->'
-    page.write_text(f'a\n{begin}\nold\n{end}\nb\n')
-    for text in ('one\n', 'two\n'):
-        put_into(page, text)
-        assert page.read_text() == f'a\n{begin}\n\n{text}\n{end}\nb\n'
-    page.write_text(f'{begin}\n')
-    with pytest.raises(ValueError, match=r'page\.md: the text must have'):
-        put_into(page, 'three')
-    assert page.read_text() == f'{begin}\n'
+@pytest.fixture
+def compare(tmp_path, monkeypatch, capsys):
+    """The tool in this process, with trainings that take no time."""
+    generate_toy_coco(tmp_path / 'data', num_train=2, num_val=1, image_size=(96, 72))
+    fake = tmp_path / 'mim'
+    fake.write_text(FAKE_MIM)
+    fake.chmod(0o755)
+    monkeypatch.setattr(mim_runs, 'MIM', str(fake))
+
+    def call(*names, epochs=2, words=()):
+        for name in names:
+            (tmp_path / f'{name}.py').write_text(TINY)
+        monkeypatch.setattr(
+            sys, 'argv',
+            [
+                'compare_models.py', *(str(tmp_path / f'{name}.py') for name in names),
+                '--data-root', str(tmp_path / 'data'), '--out', str(tmp_path / 'out'),
+                '--metrics', 'coco/AP', '--epochs', str(epochs), *words,
+            ],
+        )  # fmt: skip
+        code = compare_models.main()
+        content = json.loads((tmp_path / 'out' / 'results.json').read_text())
+        return code, content['rows'], capsys.readouterr()
+
+    return call
 
 
-def test_time_left_is_told_from_the_pace(capsys, monkeypatch):
-    clock = iter([0.0, 10.0, 130.0, 310.0])
-    monkeypatch.setattr(steps.time, 'monotonic', lambda: next(clock))
-    progress = steps.Progress(5, untimed=1)
-    for name in 'abc':
-        progress.say(name)
-    assert capsys.readouterr().out.splitlines() == [
-        '== 1/5 a (10 s)',
-        '== 2/5 b (130 s)',
-        '== 3/5 c (310 s, about 8 min left)',
+def test_finished_runs_are_skipped_and_failed_ones_named(compare, tmp_path):
+    out, page, picture = tmp_path / 'out', tmp_path / 'page.md', tmp_path / 'curves.png'
+    page.write_text(
+        'before\n<!-- begin comparison -->\nold\n<!-- end comparison -->\nafter\n'
+    )
+    words = ('--update', str(page), '--curves', str(picture), '--seeds', '0', '1')
+    code, rows, said = compare('one', 'broken', words=words)
+    assert code == 1
+    assert said.out.count('== ') == 4
+    assert 'out of luck' in said.err
+    assert 'broken-0.train.log' in said.err
+    one, broken = rows
+    assert one['metrics'] == {'coco/AP': [0.25, 0.25]}
+    assert (one['seeds'], one['steps'], one['seconds']) == ([0, 1], 4, [0.5, 0.5])
+    assert one['params'] > 1000
+    assert broken['seeds'] == []
+    assert broken['failed'] == [
+        f'seed {seed}: broken-{seed}.train.log' for seed in '01'
+    ]
+    text = (out / 'results.md').read_text()
+    assert page.read_text().startswith('before\n')
+    assert text.strip() in page.read_text()
+    assert '- images: `person_keypoints_train (2) / person_keypoints_val (1)`' in text
+    assert 'Failed:' in text
+    assert cv2.imread(str(picture)).std() > 5
+    calls = (out / 'calls.txt').read_text().splitlines()
+    assert all('--resume' in line for line in calls)
+    assert [line.split()[-1] for line in calls] == [
+        f'randomness.seed={seed}' for seed in (0, 0, 1, 1)
     ]
 
+    code, rows, said = compare('one', 'two')
+    assert code == 0
+    assert said.out.count('== ') == 1
+    assert [row['seeds'] for row in rows] == [[0], [0]]
+    code, rows, said = compare('one', 'more', words=['--report'])
+    assert (code, '== ' in said.out) == (0, False)
+    assert [row['seeds'] for row in rows] == [[0], []]
+    with pytest.raises(SystemExit, match='another recipe'):
+        compare('one', 'two', epochs=3)
 
-def test_a_step_says_how_far_it_is_and_what_failed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(steps, 'REPORT_EVERY', 0.1)
-    line = 'Epoch(train)  [2][ 15/75]  lr: 2.0e-03  eta: 0:06:00  time: 1.2'
-    words = ('bash', '-c', f'echo "{line}"; sleep 0.5; echo so; false')
-    with pytest.raises(steps.StepFailed, match='its log is') as failed:
-        steps.run(*words, log=tmp_path / 'logs' / 'a.log')
-    assert failed.value.tail() == f'{line}\nso'
-    assert capsys.readouterr().out.count('[2][ 15/75], 0:06:00 left') == 1
 
-
-def test_a_killed_tool_leaves_no_process_behind(tmp_path):
+def test_a_terminated_tool_leaves_no_process_behind(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
 sys.path.insert(0, {str(ROOT / 'tools')!r})
-from comparing import steps
-steps.exit_when_terminated()
+import mim_runs
+mim_runs.exit_when_terminated()
 command = 'sleep 600 & echo $! > pid.part; mv pid.part pid; wait'
-steps.run('bash', '-c', f'cd {tmp_path}; {{command}}', log=Path('a.log'))
+mim_runs.run('bash', '-c', f'cd {tmp_path}; {{command}}', log=Path('a.log'))
 """
     words = [sys.executable, '-W', 'ignore', '-c', code]
     tool = subprocess.Popen(words, cwd=tmp_path)
-    wait_for(tool, (tmp_path / 'pid').exists)
+    wait_for((tmp_path / 'pid').exists)
     pid = (tmp_path / 'pid').read_text().strip()
     tool.terminate()
     assert tool.wait(30) == 128 + signal.SIGTERM
-    wait_for(None, lambda: not runs(pid))
+    wait_for(lambda: not runs(pid))
 
 
 def runs(pid):
-    """Whether a process is there and no zombie."""
+    """Whether a process exists and is no zombie."""
     words = ['ps', '-o', 'stat=', '-p', pid]
     state = subprocess.run(words, capture_output=True, text=True, check=False).stdout
     return bool(state.strip()) and not state.startswith('Z')
 
 
-def wait_for(process, condition, seconds=300):
-    """Wait until something holds while a process, if given, still runs."""
+def wait_for(condition, seconds=300):
+    """Wait until something holds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
-        assert process is None or process.poll() is None, 'it ended before'
         time.sleep(0.05)
-
-
-def tool(folder, *names, epochs=2):
-    """Words and surroundings of the command line on toy data."""
-    words = [
-        *(sys.executable, '-W', 'ignore', 'tools/compare_models.py'),
-        *(str(folder / f'net_{name}.py') for name in names),
-        *('--data-root', str(folder / 'data'), '--out', str(folder / 'out')),
-        *('--metrics', 'coco/AP', '--epochs', str(epochs)),
-    ]
-    env = {**os.environ, 'OMP_NUM_THREADS': '1'}
-    return dict(args=words, cwd=ROOT, env=env, text=True, stderr=subprocess.PIPE)
-
-
-@pytest.mark.slow
-def test_comparison_survives_a_kill_and_a_failure(tmp_path):
-    generate_toy_coco(tmp_path / 'data', num_train=16, num_val=4, image_size=(160, 120))
-    for name, unit, width in (
-        ('one', 'parallel', 8),
-        ('broken', 'naive', 9),
-        ('two', 'sequential', 8),
-    ):
-        (tmp_path / f'net_{name}.py').write_text(TINY.format(unit=unit, width=width))
-    out, names = tmp_path / 'out', ('one', 'broken', 'two')
-    kept = out / 'net_one-0' / 'last_checkpoint'
-    with subprocess.Popen(**tool(tmp_path, *names)) as killed:
-        wait_for(killed, kept.exists)
-        killed.terminate()
-        assert killed.wait(30) == 128 + signal.SIGTERM
-    assert not (out / 'net_one-0' / 'result.json').exists()
-
-    done = subprocess.run(**tool(tmp_path, *names), stdout=subprocess.PIPE, check=False)
-    assert done.returncode == 1, done.stderr
-    assert 'net_broken-0.train.log' in done.stderr
-    assert re.findall(r'== (\d/\d) net_(\w+)', done.stdout) == [
-        ('1/3', 'one'), ('2/3', 'broken'), ('3/3', 'two'),
-    ]  # fmt: skip
-    assert 'resumed epoch: 1' in (out / 'net_one-0.train.log').read_text()
-    rows = json.loads((out / 'results.json').read_text())['rows']
-    assert [row['state'] for row in rows] == ['done', 'failed', 'done']
-    assert rows[0]['data'] == 'person_keypoints_train (16) / person_keypoints_val (4)'
-    persons = count_persons(tmp_path / 'data')
-    for row in rows[::2]:
-        assert row['steps'] == 2 * (persons // 8)  # the demo drops the rest
-        assert row['params'] > 1000
-        assert 0 <= row['metrics']['coco/AP'][0] <= 1
-        assert (out / row['logs'][0]).exists()
-    assert 'Failed:' in (out / 'results.md').read_text()
-    assert cv2.imread(str(out / 'curves.png')).std() > 5
-
-    results = [out / f'net_{name}-0' / 'result.json' for name in ('one', 'two')]
-    times = [path.stat().st_mtime_ns for path in results]
-    again = tool(tmp_path, 'one', 'two')
-    done = subprocess.run(**again, stdout=subprocess.PIPE, check=False)
-    assert done.returncode == 0, done.stderr
-    assert '==' not in done.stdout
-    assert times == [path.stat().st_mtime_ns for path in results]
-
-    (tmp_path / 'net_more.py').write_text(TINY.format(unit='naive', width=8))
-    report = tool(tmp_path, 'one', 'more')
-    report['args'].append('--report')
-    done = subprocess.run(**report, stdout=subprocess.PIPE, check=False)
-    assert done.returncode == 0, done.stderr
-    rows = json.loads((out / 'results.json').read_text())['rows']
-    assert [row['state'] for row in rows] == ['done', 'not yet']
-    assert not (out / 'net_more-0').exists()
-
-    other = tool(tmp_path, 'one', 'two', epochs=3)
-    done = subprocess.run(**other, stdout=subprocess.PIPE, check=False)
-    assert done.returncode == 1
-    assert 'another recipe' in done.stderr
-
-
-def count_persons(folder: Path) -> int:
-    """Persons to train on."""
-    path = folder / 'annotations' / 'person_keypoints_train.json'
-    persons = json.loads(path.read_text())['annotations']
-    return sum(person['num_keypoints'] > 0 for person in persons)

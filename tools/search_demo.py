@@ -3,8 +3,8 @@
 Runs a whole search with HR-NAS through mim and holds the result against the supernet
 thinned by the same share everywhere to the same cost: both are trained from scratch
 with the search's schedule, once per seed, and tested. Without further options it draws
-toy people and needs no download. Steps whose result is there are not done again, so a
-killed run goes on where it stopped.
+toy people and needs no download. Finished steps are skipped, so a killed run goes on
+where it was stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from statistics import mean, stdev
 import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 
 # isort: split
-from comparing.steps import (
+from mim_runs import (
     ROOT,
     Progress,
     StepFailed,
@@ -61,8 +61,7 @@ class Demo:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        # Until the search ends there is nothing to tell its pace by.
-        self.progress = Progress(3 + 2 * len(args.seeds), untimed=2)
+        self.progress = Progress(3 + 2 * len(args.seeds))
         root = f'{args.data.rstrip("/")}/'
         loaders = ('train', 'val', 'test')
         self.data = [f'{name}_dataloader.dataset.data_root={root}' for name in loaders]
@@ -141,7 +140,7 @@ def main() -> None:
     try:
         compare(args)
     except StepFailed as failed:
-        sys.exit(f'{failed.tail()}\n{failed}')
+        sys.exit(str(failed))
 
 
 if __name__ == '__main__':
