@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 VERBS = {
+    'compare': 'precision of two exported models on annotated people',
     'env': 'versions and builds, for a bug report',
+    'export': 'a network as a file for an engine, proven to do the same',
 }
 """Verb to one line of help; its module is the verb with underscores."""
 

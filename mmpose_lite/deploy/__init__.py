@@ -1,4 +1,4 @@
-"""From a trained network to one that runs fast: rewriting, export, running.
+"""From a trained network to one that runs fast: optimized, exported, compiled, run.
 
 What needs torch or MMPose is imported when it is first asked for, so that exported
 files can be run where neither is installed.
@@ -10,19 +10,25 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    'BACKENDS': '.backends',
+    'CHANNEL_LAYOUTS': '.passes',
+    'Comparison': '.evaluation',
     'Contract': '.runtime',
-    'EstimatorGraph': '.onnx_export',
+    'EstimatorGraph': '.estimator',
     'Exported': '.exporting',
     'Gain': '.passes',
-    'LAYOUTS': '.passes',
+    'NativeNetwork': '.native',
     'PoseRuntime': '.runtime',
-    'Request': '.exporting',
     'TARGETS': '.passes',
+    'compare': '.evaluation',
+    'compile_network': '.native',
     'export': '.exporting',
     'gains': '.passes',
+    'list_passes': '.passes',
+    'open_engine': '.runtime',
     'optimize': '.passes',
-    'rewrites': '.passes',
-    'to_onnx': '.onnx_export',
+    'relative_difference': '.parity',
+    'to_onnx': '.backends.onnx',
 }
 """Public name to the module that holds it."""
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +16,10 @@ from numpy.typing import NDArray
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
-from .images import Scenes
-from .outputs import Outputs
-from .parity import shifts_of
+from .parity import Outputs, shifts_of
+from .proof import runtime_outputs
+from .runtime import PoseRuntime
+from .samples import Samples, coco_samples
 
 # COCO's constants of the 17 keypoints: how far annotators are from each other.
 SIGMAS = np.array(
@@ -27,7 +31,7 @@ SEEN = 0.2
 
 
 @dataclass(frozen=True)
-class Cost:
+class Comparison:
     """Of one model against another.
 
     Attributes:
@@ -51,38 +55,57 @@ class Cost:
     high: float
 
 
-def cost(
-    found: Outputs,
-    reference: Outputs,
-    scenes: Sequence[Scenes],
+def compare(
+    model: str | os.PathLike[str],
+    reference: str | os.PathLike[str],
+    images: Sequence[tuple[str | os.PathLike[str], str | os.PathLike[str]]],
     rounds: int = 1000,
-    seed: int = 0,
-) -> Cost:
-    """Compare two models' outputs on annotated people.
-
-    Images are drawn with replacement, the same ones for both models.
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Comparison:
+    """Compare two exported models on annotated people.
 
     Args:
-        found: Of the model in question.
-        reference: Of the model that it is compared with.
-        scenes: Where both come from, COCO's 17 keypoints.
+        model: File of the model in question.
+        reference: File of the model that it is compared with.
+        images: COCO jsons of 17 keypoints, each with the folder of its images.
         rounds: Of the bootstrap.
-        seed: Of its draws.
+        progress: Called with a model's name, people done and people in all.
 
     Raises:
-        ValueError: If the people have no annotations of 17 keypoints.
+        OSError: If a file is missing.
+        ValueError: If a file is damaged, or people have no annotations of 17 keypoints.
+        ImportError: If an engine is not installed.
     """
-    records = [r for part in scenes for s in part.scenes for r in s.annotations]
+    samples = Samples(
+        tuple(one for pair in images for one in coco_samples(*pair).samples), 'images'
+    )
+    found, wanted = (
+        runtime_outputs(
+            PoseRuntime(file), samples, progress and partial(progress, Path(file).name)
+        )
+        for file in (model, reference)
+    )
+    return compare_outputs(found, wanted, samples, rounds)
+
+
+def compare_outputs(
+    found: Outputs, reference: Outputs, samples: Samples, rounds: int = 1000
+) -> Comparison:
+    """Compare two models' outputs, see :func:`compare`.
+
+    Images are drawn with replacement, the same ones for both models.
+    """
+    records = [record for one in samples.samples for record in one.annotations]
     labels = np.array([r['keypoints'] for r in records]).reshape(len(records), -1, 3)
     if labels.shape != (len(found.keypoints), len(SIGMAS), 3):
-        raise ValueError('scenes must be annotated with the 17 keypoints of COCO')
+        raise ValueError('samples must be annotated with the 17 keypoints of COCO')
     shifts = shifts_of(found, reference)
-    first, second = (Evaluated(outputs, scenes) for outputs in (found, reference))
-    rng = np.random.default_rng(seed)
+    first, second = (Evaluated(outputs, samples) for outputs in (found, reference))
+    rng = np.random.default_rng(0)
     draws = rng.integers(0, first.images, (rounds, first.images))
     differences = [first.precision(draw) - second.precision(draw) for draw in draws]
     low, high = np.percentile(differences, [2.5, 97.5])
-    return Cost(
+    return Comparison(
         people=len(records),
         median=float(np.median(shifts)),
         p95=float(np.percentile(shifts, 95)),
@@ -98,16 +121,16 @@ class Evaluated:
     """Predictions matched with COCO annotations, to be summed up over any images.
 
     Args:
-        outputs: Of a model on all people of ``scenes``.
-        scenes: With annotations.
+        outputs: Of a model on all people of ``samples``.
+        samples: With annotations.
 
     Attributes:
         images: How many there are.
     """
 
-    def __init__(self, outputs: Outputs, scenes: Sequence[Scenes]) -> None:
+    def __init__(self, outputs: Outputs, samples: Samples) -> None:
         truth, results = COCO(), []
-        groups = [s.annotations for part in scenes for s in part.scenes]
+        groups = [one.annotations for one in samples.samples]
         self.images = len(groups)
         records: list[dict[str, Any]] = []
         for image, group in enumerate(groups, 1):
@@ -125,7 +148,7 @@ class Evaluated:
             annotations=records,
             categories=[dict(id=1, name='person')],
         )
-        with contextlib.redirect_stdout(io.StringIO()):  # it talks
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints
             truth.createIndex()
             self._eval = COCOeval(truth, truth.loadRes(results), 'keypoints', SIGMAS)
             self._eval.evaluate()

@@ -1,14 +1,65 @@
-"""How far an exported network is from the one that was trained."""
+"""How far what two networks find is apart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .outputs import Outputs
+
+def relative_difference(found: Sequence[Any], reference: Sequence[Any]) -> float:
+    """Largest difference of any output over the largest value of its reference.
+
+    Args:
+        found: Outputs, arrays or tensors.
+        reference: What they are compared with, of the same kind.
+
+    Raises:
+        ValueError: If number or shapes of outputs differ, or a value is not finite.
+    """
+    shapes, wanted = ([tuple(a.shape) for a in part] for part in (found, reference))
+    if shapes != wanted:
+        raise ValueError(f'outputs have shapes {shapes}, expected {wanted}')
+    differences = [
+        float(abs(a - b).max()) / max(float(abs(b).max()), 1e-300)
+        for a, b in zip(found, reference, strict=True)
+    ]
+    if not all(map(isfinite, differences)):
+        raise ValueError('outputs are not all finite')
+    return max(differences)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network says about all people of some samples.
+
+    Attributes:
+        heatmaps: ``(N, K, h, w)``, or ``(N, K, Wx + Wy)`` of vectors, x first.
+        keypoints: ``(N, K, 2)``, px of the image.
+        scores: ``(N, K)``.
+        split: Length Wx of vectors along x; None if heatmaps are maps.
+    """
+
+    heatmaps: NDArray[np.float32]
+    keypoints: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    split: int | None = None
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """Heatmaps, keypoints and scores."""
+        return self.heatmaps, self.keypoints, self.scores
+
+    @property
+    def peaks(self) -> NDArray[np.intp]:
+        """Where each map, or each of two vectors, is highest, ``(N, K, 1 or 2)``."""
+        flat = self.heatmaps.reshape(*self.heatmaps.shape[:2], -1)
+        parts = [flat] if self.split is None else np.split(flat, [self.split], 2)
+        return np.stack([part.argmax(2) for part in parts], 2)
 
 
 @dataclass(frozen=True)
@@ -46,7 +97,6 @@ class Tolerance:
 TOLERANCES: dict[str, dict[str, float]] = {
     'fp32': dict(heatmap=5e-4, median=0.01, p95=0.05, max=0.1),
     'fp16': dict(heatmap=0.01, median=0.05, p95=0.5),
-    'int8': dict(median=0.5, p95=2.0),
 }
 """Precision to its tolerances; what is not named may be anything."""
 
@@ -103,6 +153,20 @@ class Difference:
     def figures(self) -> dict[str, float]:
         """All of it, as numbers by name."""
         return {name: float(value) for name, value in asdict(self).items()}
+
+    def check(self, tolerance: Tolerance, name: str) -> None:
+        """Make sure that all tolerances hold.
+
+        Raises:
+            ValueError: If not; the message gives the limits and ``name``, of the people
+                that were compared.
+        """
+        exceeded = self.exceeded(tolerance)
+        if exceeded:
+            raise ValueError(
+                f'the exported network differs too much on {name}: '
+                f'{"; ".join(exceeded)}'
+            )
 
     def exceeded(self, tolerance: Tolerance) -> list[str]:
         """A sentence for every tolerance that does not hold."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOMES = {'NativeNetwork': '.running', 'compile_network': '.compiling'}
+_HOMES = {'NativeNetwork': '.running', 'compile_network': '.compiler'}
 
 __all__ = list(_HOMES)
 

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from .graph import Node, Term
-from .planning import Place
+from .memory import Location
 
-Operand = tuple[Term, Place, str | None]
+Operand = tuple[Term, Location, str | None]
 """A term, where it lies, and what reorders its channels."""
 
 _STEPS = 6
 """Vectors from which one is put together at most; else it is copied by channels."""
 
 
-def _address(term: Term, place: Place) -> str:
+def _address(term: Term, location: Location) -> str:
     """Pixel of a term for pixel (b, r, q) of the result."""
     _, height, width, _ = term.value.shape
     rows, columns = term.factors
     row = f'r / {rows}' if rows > 1 else 'r'
     column = f'q / {columns}' if columns > 1 else 'q'
     return (
-        f'a + {place.start} + ((b * {height} + {row}) * {width} + {column}) '
-        f'* {place.stride}L'
+        f'a + {location.start} + ((b * {height} + {row}) * {width} + {column}) '
+        f'* {location.stride}L'
     )
 
 
-def element_loop(node: Node, operands: list[Operand], output: Place) -> list[str]:
+def element_loop(node: Node, operands: list[Operand], output: Location) -> list[str]:
     """Statements of a sum or product of maps."""
     batch, height, width, channels = node.output.shape
     pixel, values = [], []
-    for i, (term, place, reorder) in enumerate(operands):
+    for i, (term, location, reorder) in enumerate(operands):
         name = f't{i}'
-        pixel.append(f'const float* {name} = {_address(term, place)};')
+        pixel.append(f'const float* {name} = {_address(term, location)};')
         if reorder is not None:
             pixel.append(f'alignas(64) float o{i}[{channels + 16}];')
             pixel.append(f'{reorder}({name}, o{i});')

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .elementwise import element_loop, permutation
 from .graph import Graph, Node, Term, Value
+from .memory import MemoryPlan, round_up
 from .packing import (
     Weights,
     as_floats,
@@ -15,8 +16,6 @@ from .packing import (
     pack_block,
     pack_depthwise,
 )
-from .planning import Plan, round_up
-from .tables import between
 
 VERSION = 1
 """Of what a library exports."""
@@ -45,7 +44,7 @@ class Emitter:
         lanes: Floats of a vector of the machine.
     """
 
-    def __init__(self, plan: Plan, lanes: int) -> None:
+    def __init__(self, plan: MemoryPlan, lanes: int) -> None:
         self.plan = plan
         self.lanes = lanes
         self.weights = Weights()
@@ -54,12 +53,12 @@ class Emitter:
 
     def at(self, value: Value) -> str:
         """Address of a map and its step."""
-        place = self.plan.places[value]
-        return f'a + {place.start}, {place.stride}'
+        location = self.plan.locations[value]
+        return f'a + {location.start}, {location.stride}'
 
     def start(self, value: Value) -> str:
         """Address of a map."""
-        return f'a + {self.plan.places[value].start}'
+        return f'a + {self.plan.locations[value].start}'
 
     def need(self, floats: int) -> None:
         """Have this much scratch memory."""
@@ -167,13 +166,39 @@ def _pool(emitter: Emitter, node: Node) -> list[str]:
     return [f'pool<{channels}>({batch}, {height}, {width}, {rows}, {columns}, {maps});']
 
 
+def _between(
+    before: int, after: int, corners: bool
+) -> tuple[list[int], list[int], list[float]]:
+    """For every row or column of the result the two it lies between.
+
+    Args:
+        before: Rows or columns of the input.
+        after: Those of the result.
+        corners: Whether the outermost pixels' centres coincide, not their edges.
+
+    Returns:
+        The first, the second, and the share of the second.
+    """
+    first, second, share = [], [], []
+    for i in range(after):
+        if corners:
+            at = i * (before - 1) / (after - 1) if after > 1 else 0.0
+        else:
+            at = max((i + 0.5) * before / after - 0.5, 0.0)
+        low = min(int(at), before - 1)
+        first.append(low)
+        second.append(min(low + 1, before - 1))
+        share.append(at - low)
+    return first, second, share
+
+
 def _bilinear(emitter: Emitter, node: Node) -> list[str]:
     batch, height, width, channels = node.inputs[0].shape
     rows, columns = node.output.shape[1:3]
     emitter.need(width * channels)
     lines = []
     for name, before, after in (('across', height, rows), ('along', width, columns)):
-        first, second, share = between(before, after, node.attrs['corners'])
+        first, second, share = _between(before, after, node.attrs['corners'])
         for part, numbers in (('first', first), ('second', second)):
             values = ', '.join(map(str, numbers))
             lines.append(f'static const int {name}_{part}[] = {{{values}}};')
@@ -192,18 +217,18 @@ def _map(emitter: Emitter, node: Node) -> list[str]:
     terms = [
         (
             term,
-            emitter.plan.places[term.value],
+            emitter.plan.locations[term.value],
             term.index and emitter.permute(term.index),
         )
         for term in node.attrs['terms']
     ]
-    return element_loop(node, terms, emitter.plan.places[node.output])
+    return element_loop(node, terms, emitter.plan.locations[node.output])
 
 
 def _axis_gate(emitter: Emitter, node: Node) -> list[str]:
     x, output = node.inputs[0], node.output
     batch, height, width, channels = x.shape
-    place, out = emitter.plan.places[x], emitter.plan.places[output]
+    place, out = emitter.plan.locations[x], emitter.plan.locations[output]
     rows = node.attrs['rows']
     along, across = (height, width) if rows else (width, height)
     steps = (width * place.stride, place.stride)
@@ -293,7 +318,7 @@ def work(node: Node) -> int:
     return 0
 
 
-def emit(graph: Graph, plan: Plan, lanes: int) -> Program:
+def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> Program:
     """Write a network.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .planning import ALIGNMENT, round_up
+from .memory import ALIGNMENT, round_up
 
 Floats = NDArray[np.float32]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +21,27 @@ def _pointer(array: NDArray[np.float32]) -> ctypes._Pointer[ctypes.c_float]:
     return array.ctypes.data_as(_FLOATS)
 
 
+def _load(content: bytes) -> ctypes.CDLL:
+    """A library of its own, which stays when its file is gone."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'network.so')
+        path.write_bytes(content)
+        return ctypes.CDLL(str(path))
+
+
 class NativeNetwork:
     """A compiled network as a function from images to maps, on one thread.
 
     A library is a program: load only one that you, or someone you trust, compiled. One
     object serves one call at a time; make one per thread.
 
+    The library is loaded from a copy of its own, which is gone afterwards: a loader
+    takes a path, or a file, that it has seen before for the library that it knows,
+    whatever was written there since.
+
     Args:
-        file: Library written by :func:`mmpose_lite.deploy.native.compile_network`.
+        library: File written by :func:`mmpose_lite.deploy.compile_network`, or its
+            content.
 
     Attributes:
         input_shape: Batch, channels, height and width of the images.
@@ -38,25 +53,28 @@ class NativeNetwork:
         RuntimeError: If it was compiled for another processor.
     """
 
-    def __init__(self, file: str | os.PathLike[str]) -> None:
-        path = os.path.abspath(os.fspath(file))
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f'no compiled network at {path}')
+    def __init__(self, library: str | os.PathLike[str] | bytes) -> None:
+        name = 'library'
+        if not isinstance(library, bytes):
+            name = os.path.abspath(os.fspath(library))
+            if not os.path.isfile(name):
+                raise FileNotFoundError(f'no compiled network at {name}')
+            library = Path(name).read_bytes()
         try:
-            self._library = ctypes.CDLL(path)
+            self._library = _load(library)
             contract = (ctypes.c_longlong * _FIELDS).in_dll(
                 self._library, 'mmpose_lite_native_contract'
             )
         except (OSError, ValueError) as error:
-            raise ValueError(f'file must be a compiled network: {error}') from error
+            raise ValueError(f'{name} must be a compiled network: {error}') from error
         version, _, *sizes, arena, operations = contract
         if version != VERSION:
             raise ValueError(
-                f'file must be a network of version {VERSION}, got {version} in {path}'
+                f'{name} must be a network of version {VERSION}, got {version}'
             )
         if not self._library.mmpose_lite_native_supported():
             raise RuntimeError(
-                f'{path} was compiled for a processor with other instructions than '
+                f'{name} was compiled for a processor with other instructions than '
                 'this one has; compile it here, or for an older one (march)'
             )
         self.input_shape = tuple(sizes[:4])

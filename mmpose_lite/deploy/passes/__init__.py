@@ -1,42 +1,10 @@
-"""Exact rewriting: the same outputs from fewer operators and bytes."""
+"""Exact passes over a network: the same outputs from fewer operators and bytes.
 
-from .attention import fold_attention
-from .blocks import stay_in_blocks
-from .convolving import convolve_attention, convolve_reorders
-from .eager import fuse_for_eager
-from .exchange import fold_doubling, nest_upsampling
-from .norms import fold_norms
-from .pipeline import (
-    TARGETS,
-    Gain,
-    gains,
-    optimize,
-    order_for_eager,
-    relative_difference,
-    rewrites,
-)
-from .shuffles import LAYOUTS, absorb_shuffles
-from .tokens import fold_positions
-from .weighting import merge_weightings
+Each takes a network in eval mode, changes it in place and returns it, or what replaces
+it; :func:`optimize` runs all that a target takes, on a copy.
+"""
 
-__all__ = [
-    'LAYOUTS',
-    'TARGETS',
-    'Gain',
-    'absorb_shuffles',
-    'convolve_attention',
-    'convolve_reorders',
-    'fold_attention',
-    'fold_doubling',
-    'fold_norms',
-    'fold_positions',
-    'fuse_for_eager',
-    'gains',
-    'merge_weightings',
-    'nest_upsampling',
-    'optimize',
-    'order_for_eager',
-    'relative_difference',
-    'rewrites',
-    'stay_in_blocks',
-]
+from .pipeline import TARGETS, Gain, gains, list_passes, optimize
+from .shuffle_removal import CHANNEL_LAYOUTS
+
+__all__ = ['CHANNEL_LAYOUTS', 'TARGETS', 'Gain', 'gains', 'list_passes', 'optimize']

@@ -1,12 +1,12 @@
-"""Attention along one image axis in as few operators as it needs."""
+"""Attention along one image axis in as few operators as it, or an engine, needs."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ...models.layers import SUSA, PerBranch
-from .tree import rewrite
-from .weights import OPEN, take
+from .modules import OPEN, convolution, replace_modules, take
 
 
 class AxisAttention(nn.Module):
@@ -40,12 +40,16 @@ class AxisAttention(nn.Module):
         self.mix.bias = nn.Parameter(layer.conv.bias.data)
         self.norm = layer.ln
 
+    def sized(self, x: Tensor) -> Tensor:
+        """The query for a map's extent along the axis."""
+        if self.size is not None:
+            return self.query
+        size = x.shape[5 - self.across]
+        return self.query.narrow(self.across, 0, size) / size
+
     def gate(self, x: Tensor) -> Tensor:
         """Gate of every row, ``(B, C, H, 1)``, or column, ``(B, C, 1, W)``."""
-        query = self.query
-        if self.size is None:
-            size = x.shape[5 - self.across]
-            query = query.narrow(self.across, 0, size) / size
+        query = self.sized(x)
         if self.axis == 'h':
             logits = query @ x  # (1, C, 1, H) (B, C, H, W): (B, C, 1, W)
             value = x @ logits.softmax(3).transpose(2, 3)  # (B, C, H, 1)
@@ -95,7 +99,7 @@ def fold_attention(
     """Fold the position weights and affine maps of SUSA into one product.
 
     Args:
-        model: A network with norms folded, rewritten in place.
+        model: A network with norms folded, changed in place.
         image_size: Height and width of every image to come, if known: then the length
             of the mean is folded too, and images of another size fail.
     """
@@ -107,4 +111,56 @@ def fold_attention(
             for layer in chain.modules():
                 if isinstance(layer, SUSA):
                     sizes[layer] = image_size[layer.dim - 2] // (4 * 2**level)
-    return rewrite(model, {SUSA: lambda layer: AxisAttention(layer, sizes.get(layer))})
+    return replace_modules(
+        model, {SUSA: lambda layer: AxisAttention(layer, sizes.get(layer))}
+    )
+
+
+class ConvolvedAttention(AxisAttention):
+    """Axis attention whose logits are a depthwise convolution over a whole axis.
+
+    For OpenVINO: its convolutions want channels last, its matrix products channels
+    first, and each change of layout takes longer than the product.
+
+    Values are a product with the map and a sum; the norm over channels is written out,
+    its mean folded into the weights before it.
+
+    Args:
+        layer: What it computes; must know the length of its axis.
+
+    Shape:
+        - Input, output: ``(B, C, H, W)``, H or W being that length.
+    """
+
+    def __init__(self, layer: AxisAttention) -> None:
+        nn.Module.__init__(self)
+        self.axis = layer.axis
+        # (1, C, 1, H) or (1, C, W, 1), one kernel per channel.
+        kernels = layer.query.data.transpose(2, 3).transpose(0, 1)
+        weight, bias = layer.mix.weight.data, layer.mix.bias.data
+        self.query = nn.Parameter(kernels.contiguous())
+        like = nn.Conv2d(*weight.shape[::-1], 1, device='meta')
+        centred = (weight - weight.mean(0))[..., None, None]
+        self.mix = convolution(like, centred, bias - bias.mean())
+        self.scale = nn.Parameter(layer.norm.weight.data.view(1, -1, 1, 1))
+        self.shift = nn.Parameter(layer.norm.bias.data.view(1, -1, 1, 1))
+        self.eps = layer.norm.eps
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Gate of every row, ``(B, C, H, 1)``, or column, ``(B, C, 1, W)``."""
+        across = 3 if self.axis == 'h' else 2
+        logits = F.conv2d(x, self.query, groups=len(self.query))
+        value = (x * logits.softmax(across)).sum(across, keepdim=True)
+        centred = self.mix(value)
+        variance = (centred * centred).mean(1, keepdim=True)
+        normed = centred * (variance + self.eps).rsqrt()
+        return (normed * self.scale + self.shift).sigmoid()
+
+
+def convolve_attention(model: nn.Module) -> nn.Module:
+    """Compute attention along axes by convolutions, where their length is known."""
+
+    def convolved(layer: AxisAttention) -> AxisAttention:
+        return layer if layer.size is None else ConvolvedAttention(layer)
+
+    return replace_modules(model, {AxisAttention: convolved})

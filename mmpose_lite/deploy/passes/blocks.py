@@ -15,12 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .exchange import NestedExchange, Stage
-from .shuffles import BLOCK, ConcatenatedStem, HighResolutionNet
-from .spans import OnSpans
-from .tree import rewrite
-from .weighting import MergedWeighting, gated
-from .weights import PASS, convolution, read_order, split_activation, write_order
+from .ccw import MergedCCW, gated
+from .channel_slots import OnSlots
+from .fusion_layers import NestedFusionLayers, OptimizedHRModule
+from .modules import (
+    PASS,
+    convolution,
+    read_order,
+    replace_modules,
+    split_activation,
+    write_order,
+)
+from .shuffle_removal import BLOCK, ConcatenatedStem, OptimizedHRNet
 
 
 def _parts(conv: nn.Conv2d, widths: Sequence[int]) -> nn.ModuleList:
@@ -52,11 +58,11 @@ def stretched(gates: Sequence[Tensor], maps: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-class BlockedWeighting(nn.Module):
-    """A merged weighting whose gates come apart, one convolution for each map.
+class BlockedCCW(nn.Module):
+    """A merged CCW whose gates come apart, one convolution for each map.
 
     Args:
-        weighting: On all channels of its maps.
+        ccw: On all channels of its maps.
 
     Shape:
         - Input: list of ``(B, C_i, H / 2^i, W / 2^i)``, and, if they are still to be
@@ -65,16 +71,16 @@ class BlockedWeighting(nn.Module):
           multiplied.
     """
 
-    def __init__(self, weighting: MergedWeighting) -> None:
+    def __init__(self, ccw: MergedCCW) -> None:
         super().__init__()
-        reduce, _ = split_activation(weighting.reduce)
-        expand, _ = split_activation(weighting.expand)
+        reduce, _ = split_activation(ccw.reduce)
+        expand, _ = split_activation(ccw.expand)
         self.reduce, expand = _filled(reduce, expand)
-        self.expand = _parts(expand, weighting.widths)
-        self.filters = weighting.filters
-        layers = (_pointwise(weighting.squeeze), _pointwise(weighting.excite))
+        self.expand = _parts(expand, ccw.widths)
+        self.filters = ccw.filters
+        layers = (_pointwise(ccw.squeeze), _pointwise(ccw.excite))
         self.squeeze, excite = _filled(*layers)
-        self.excite = _parts(excite, weighting.widths)
+        self.excite = _parts(excite, ccw.widths)
 
     def forward(
         self, feats: Sequence[Tensor], pending: Sequence[Tensor] | None = None
@@ -102,25 +108,21 @@ class BlockedWeighting(nn.Module):
         self.squeeze.weight.data[:, : self.filters[0].out_channels] /= 2
 
 
-class BlockedExchange(nn.Module):
-    """The nested exchange with a convolution and an up-sampling per pair of maps.
+class BlockedFusionLayers(nn.Module):
+    """Nested fusion layers with a convolution and an up-sampling per pair of maps.
 
     Args:
-        exchange: What it computes, but that the map of the highest resolution comes
+        fusion: What they compute, but that the map of the highest resolution comes
             doubled.
-
-    Shape:
-        - Input, output: list of maps, as of the exchange.
     """
 
-    def __init__(self, exchange: NestedExchange) -> None:
+    def __init__(self, fusion: NestedFusionLayers) -> None:
         super().__init__()
         self.lifts = nn.ModuleList(
-            _parts(conv, exchange.widths[: k + 1])
-            for k, conv in enumerate(exchange.lifts)
+            _parts(conv, fusion.widths[: k + 1]) for k, conv in enumerate(fusion.lifts)
         )
-        self.downs = exchange.downs
-        self.reorders = exchange.reorders
+        self.downs = fusion.downs
+        self.reorders = fusion.reorders
 
     def arrivals(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """What each resolution but the lowest receives from all below it."""
@@ -137,7 +139,7 @@ class BlockedExchange(nn.Module):
         return arrived
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """All sums of the exchange."""
+        """All sums."""
         arrived = self.arrivals(feats)
         own = [order(feat) for order, feat in zip(self.reorders, feats, strict=True)]
         top = arrived[0] + own[0]
@@ -152,32 +154,30 @@ class BlockedExchange(nn.Module):
         return [feat.relu() for feat in fused]
 
 
-class BlockedStage(nn.Module):
+class BlockedHRModule(nn.Module):
     """A module of the skeleton whose gates are multiplied as late as may be.
 
     Args:
-        stage: The module; its steps must be weightings of all channels.
+        stage: The module; its steps must be CCW of all channels.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: OptimizedHRModule) -> None:
         super().__init__()
-        self.weightings = nn.ModuleList(
-            BlockedWeighting(step.transform) for step in stage.layers
-        )
-        self.exchange = stage.exchange
-        if isinstance(stage.exchange, NestedExchange):
-            self.exchange = BlockedExchange(stage.exchange)
-            self.weightings[-1].double_first()
+        self.blocks = nn.ModuleList(BlockedCCW(step.transform) for step in stage.layers)
+        self.fusion = stage.fusion
+        if isinstance(stage.fusion, NestedFusionLayers):
+            self.fusion = BlockedFusionLayers(stage.fusion)
+            self.blocks[-1].double_first()
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Blocks and exchange."""
+        """Blocks and fusion layers."""
         pending = None
-        for weighting in self.weightings:
-            feats, gates = weighting(feats, pending)
+        for block in self.blocks:
+            feats, gates = block(feats, pending)
             pending = stretched(gates, [feats[-1]] * len(feats))
         gates = stretched(gates, feats)
         feats = [feat * gate for feat, gate in zip(feats, gates, strict=True)]
-        return self.exchange(feats)
+        return self.fusion(feats)
 
 
 class BlockedStem(nn.Module):
@@ -200,34 +200,31 @@ class BlockedStem(nn.Module):
 
 
 def _is_whole(stage: nn.Module) -> bool:
-    """Whether a module's steps are weightings of whole blocks of channels."""
-    return isinstance(stage, Stage) and all(
-        isinstance(step, OnSpans)
-        and isinstance(step.transform, MergedWeighting)
+    """Whether a module's steps are CCW of whole blocks of channels."""
+    return isinstance(stage, OptimizedHRModule) and all(
+        isinstance(step, OnSlots)
+        and isinstance(step.transform, MergedCCW)
         and all(
             start == 0 and stop == width and width % BLOCK == 0
             for (start, stop), width in zip(
-                step.spans, step.transform.widths, strict=True
+                step.slots, step.transform.widths, strict=True
             )
         )
         for step in stage.layers
     )
 
 
-def _blocked(net: HighResolutionNet) -> HighResolutionNet:
+def _blocked(net: OptimizedHRNet) -> OptimizedHRNet:
     if not all(_is_whole(module) for stage in net.stages for module in stage):
         return net
     net.stem = BlockedStem(net.stem)
-    return rewrite(net, {Stage: BlockedStage})
+    return replace_modules(net, {OptimizedHRModule: BlockedHRModule})
 
 
 def stay_in_blocks(model: nn.Module) -> nn.Module:
     """Let no operator between large maps take them out of blocks of channels.
 
     Networks of other layouts than ``'blocks'``, and with other transforms than
-    weightings, stay as they are.
-
-    Args:
-        model: A network after :func:`absorb_shuffles`, rewritten in place.
+    CCW, stay as they are.
     """
-    return rewrite(model, {HighResolutionNet: _blocked})
+    return replace_modules(model, {OptimizedHRNet: _blocked})

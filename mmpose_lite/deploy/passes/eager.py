@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .exchange import NestedExchange
-from .spans import OnSpans
-from .tree import rewrite
+from .attention import AxisAttention
+from .channel_slots import OnSlots
+from .fusion_layers import NestedFusionLayers
+from .modules import replace_modules
 
 _ACTIVATIONS = {nn.ReLU: 'relu', nn.Sigmoid: 'sigmoid'}
 _AFTER = {'relu': torch.relu_, 'sigmoid': torch.sigmoid_}
@@ -72,17 +73,17 @@ class FusedConv(nn.Conv2d):
         return out if fused == self.activation else _AFTER[self.activation](out)
 
 
-class FusedExchange(NestedExchange):
-    """The nested exchange whose convolutions add to what is there."""
+class EagerFusionLayers(NestedFusionLayers):
+    """Nested fusion layers whose convolutions add to what is there."""
 
-    def __init__(self, exchange: NestedExchange) -> None:
-        super().__init__(exchange.lifts, exchange.downs, exchange.widths)
-        self.reorders = exchange.reorders
+    def __init__(self, fusion: NestedFusionLayers) -> None:
+        super().__init__(fusion.lifts, fusion.downs, fusion.widths)
+        self.reorders = fusion.reorders
         for paths in self.downs:
             _last(paths[-1]).activation = 'relu'
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """All sums of the exchange."""
+        """All sums."""
         arrived = self.arrivals(feats)
         own = [order(feat) for order, feat in zip(self.reorders, feats, strict=True)]
         top = arrived[0].add_(own[0], alpha=2)
@@ -133,15 +134,25 @@ def fuse_for_eager(model: nn.Module) -> nn.Module:
 
     The result cannot be exported. In other precisions than float32 and bfloat16, and on
     other devices than the CPU, it computes the same in separate operators.
-
-    Args:
-        model: A network with norms folded, rewritten in place.
     """
-    model = rewrite(model, {nn.Conv2d: _fuse_conv, nn.Sequential: _fuse_sequence})
-    model = rewrite(model, {NestedExchange: FusedExchange})
+    model = replace_modules(
+        model, {nn.Conv2d: _fuse_conv, nn.Sequential: _fuse_sequence}
+    )
+    model = replace_modules(model, {NestedFusionLayers: EagerFusionLayers})
     for module in model.modules():
-        if isinstance(module, OnSpans):
+        if isinstance(module, OnSlots):
             module.in_place = True
         elif isinstance(module, (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)):
             module.inplace = True
     return model
+
+
+def order_for_eager(model: nn.Module) -> nn.Module:
+    """Lay maps out channel last, as eager convolutions on CPU are fastest.
+
+    Networks with attention along image axes stay as they are: their products with the
+    map read it channel by channel.
+    """
+    if any(isinstance(module, AxisAttention) for module in model.modules()):
+        return model
+    return model.to(memory_format=torch.channels_last)

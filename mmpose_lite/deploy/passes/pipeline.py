@@ -1,4 +1,4 @@
-"""All rewrites in order, and what each of them gains."""
+"""All passes in order, and what each of them gains."""
 
 from __future__ import annotations
 
@@ -12,91 +12,66 @@ import torch
 from torch import Tensor, nn
 
 from ...analysis import Traffic, count_traffic
-from .attention import AxisAttention, fold_attention
+from ..parity import relative_difference
+from .attention import convolve_attention, fold_attention
 from .blocks import stay_in_blocks
-from .convolving import convolve_attention, convolve_reorders
-from .eager import fuse_for_eager
-from .exchange import fold_doubling, nest_upsampling
-from .norms import fold_norms
-from .shuffles import absorb_shuffles
-from .tokens import fold_positions
-from .weighting import merge_weightings
+from .ccw import merge_ccw
+from .channel_slots import convolve_reorders
+from .eager import fuse_for_eager, order_for_eager
+from .fold import fold_norms, fold_positions
+from .fusion_layers import fold_doubling, nest_upsampling
+from .shuffle_removal import remove_shuffles
 
-TARGETS = {
-    'graph': 'runs',
-    'eager': 'runs',
-    'onnxruntime': 'blocks',
-    'openvino': 'full',
+Pass = Callable[[nn.Module], nn.Module]
+OWN: dict[str, tuple[str, dict[str, Pass]]] = {
+    'graph': ('runs', {}),
+    'eager': (
+        'runs',
+        {'fuse for eager': fuse_for_eager, 'order for eager': order_for_eager},
+    ),
+    'onnxruntime': ('blocks', {'stay in blocks': stay_in_blocks}),
+    'openvino': (
+        'full',
+        {
+            'convolve attention': convolve_attention,
+            'convolve reorders': convolve_reorders,
+        },
+    ),
 }
-"""What networks are rewritten for, and the layout that suits it best."""
-
-Rewrite = Callable[[nn.Module], nn.Module]
-
-
-def order_for_eager(model: nn.Module) -> nn.Module:
-    """Lay maps out channel last, as eager convolutions on CPU are fastest.
-
-    Networks with attention along image axes stay as they are: their products with the
-    map read it channel by channel.
-
-    Args:
-        model: A network, rewritten in place.
-    """
-    if any(isinstance(module, AxisAttention) for module in model.modules()):
-        return model
-    return model.to(memory_format=torch.channels_last)
+"""Target to the layout that suits it best, and the passes that it alone takes."""
+TARGETS = {target: layout for target, (layout, _) in OWN.items()}
+"""What networks are optimized for, and the layout that suits it best."""
 
 
-def rewrites(
+def list_passes(
     target: str = 'graph',
     layout: str | None = None,
     image_size: tuple[int, int] | None = None,
-) -> dict[str, Rewrite]:
-    """The rewrites of :func:`optimize`, by name, in the order that they need.
+) -> dict[str, Pass]:
+    """The passes of :func:`optimize`, by name, in the order that they need.
 
-    Args:
-        target: See there, as the others.
-        layout: See there.
-        image_size: See there.
-
-    Raises:
-        ValueError: If ``target`` is unknown.
+    Arguments and errors are those of :func:`optimize`.
     """
     if target not in TARGETS:
         raise ValueError(f'target must be one of {tuple(TARGETS)}, got {target!r}')
     layout = TARGETS[target] if layout is None else layout
-    steps: dict[str, Rewrite] = {
+    return {
         'fold norms': fold_norms,
         'fold positions': fold_positions,
         'fold attention': partial(fold_attention, image_size=image_size),
         'fold doubling': fold_doubling,
         'nest up-sampling': nest_upsampling,
-        'merge weightings': merge_weightings,
-        'absorb shuffles': partial(absorb_shuffles, layout=layout),
+        'merge ccw': merge_ccw,
+        'remove shuffles': partial(remove_shuffles, layout=layout),
+        **OWN[target][1],
     }
-    if target == 'eager':
-        steps['fuse for eager'] = fuse_for_eager
-        steps['order for eager'] = order_for_eager
-    elif target == 'onnxruntime':
-        steps['stay in blocks'] = stay_in_blocks
-    elif target == 'openvino':
-        steps['convolve attention'] = convolve_attention
-        steps['convolve reorders'] = convolve_reorders
-    return steps
-
-
-def _frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy in eval mode whose parameters want no gradient."""
-    copied = copy.deepcopy(model)
-    copied.eval()
-    return copied.requires_grad_(False)
 
 
 def _steps(model: nn.Module, **options: Any) -> Iterator[tuple[str, nn.Module]]:
-    """Name of each rewrite, and the network after it (the same object, changed)."""
-    model = _frozen_copy(model)
+    """Name of each pass, and the network after it (the same object, changed)."""
+    model = copy.deepcopy(model).eval().requires_grad_(False)
     yield 'as trained', model
-    for name, step in rewrites(**options).items():
+    for name, step in list_passes(**options).items():
         # Not around the yield: two chains that take turns would leave it on.
         with torch.no_grad():
             model = step(model).eval().requires_grad_(False)
@@ -111,7 +86,7 @@ def optimize(
 ) -> nn.Module:
     """A network that computes the same with fewer operators and less memory traffic.
 
-    What a rewrite does not know it leaves, so any network may be given: those of other
+    What a pass does not know it leaves, so any network may be given: those of other
     families have at least their norms folded.
 
     Args:
@@ -120,7 +95,7 @@ def optimize(
             ``'openvino'`` for export to these, in the form that they are fastest with;
             ``'eager'`` for running it in PyTorch, where work in place and fused
             operators replace what engines do by themselves.
-        layout: How shuffles are absorbed, see :func:`absorb_shuffles`; None is what
+        layout: How shuffles are removed, see :func:`remove_shuffles`; None is what
             suits the target best.
         image_size: Height and width of every image to come, if known; images of another
             size may then fail.
@@ -131,18 +106,16 @@ def optimize(
     Raises:
         ValueError: If ``target`` or ``layout`` is unknown.
     """
-    options = dict(target=target, layout=layout, image_size=image_size)
-    for _, rewritten in _steps(model, **options):
-        last = rewritten
+    *_, (_, last) = _steps(model, target=target, layout=layout, image_size=image_size)
     return last
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What a network costs and computes after a rewrite and all before it.
+    """What a network costs and computes after a pass and all before it.
 
     Attributes:
-        name: Of the rewrite.
+        name: Of the pass.
         traffic: Operators and bytes of one image.
         difference: Largest difference of an output in double precision, over the
             largest output of the network as trained.
@@ -163,16 +136,8 @@ def _outputs(model: nn.Module, image: Tensor) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
-def relative_difference(outputs: list[Tensor], reference: list[Tensor]) -> float:
-    """Largest difference of any output over the largest value of its reference."""
-    return max(
-        float((a - b).abs().max() / b.abs().max().clamp_min(1e-300))
-        for a, b in zip(outputs, reference, strict=True)
-    )
-
-
 def gains(model: nn.Module, image: Tensor, **options: Any) -> list[Gain]:
-    """What every rewrite gains, cumulatively, and how exact it is.
+    """What every pass gains, cumulatively, and how exact it is.
 
     Args:
         model: As of :func:`optimize`; left as it is.
@@ -181,7 +146,7 @@ def gains(model: nn.Module, image: Tensor, **options: Any) -> list[Gain]:
         **options: Of :func:`optimize`.
 
     Returns:
-        A row for the network as trained, then one per rewrite.
+        A row for the network as trained, then one per pass.
     """
     rows: list[Gain] = []
     exact = copy.deepcopy(model).double()

@@ -1,27 +1,19 @@
-"""Running exported networks with numpy, OpenCV and an engine: no torch, no MMPose."""
+"""Exported networks run with numpy, OpenCV and an engine: no torch, no MMPose."""
 
-from .codecs import DECODERS, decode
-from .contract import (
-    Contract,
-    contract_path,
-    digests,
-    load_contract,
-    model_paths,
-)
-from .engines import ENGINES, PRECISION_HINTS
+from .contract import Contract, contract_path, load_contract, model_paths
+from .engines import ENGINES, Session, open_engine
 from .extras import extra
-from .pose import PoseRuntime
+from .pose import PoseNetwork, PoseRuntime
 
 __all__ = [
-    'DECODERS',
     'ENGINES',
-    'PRECISION_HINTS',
     'Contract',
+    'PoseNetwork',
     'PoseRuntime',
+    'Session',
     'contract_path',
-    'decode',
-    'digests',
     'extra',
     'load_contract',
     'model_paths',
+    'open_engine',
 ]

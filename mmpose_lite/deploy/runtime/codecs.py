@@ -1,7 +1,8 @@
 """From heatmaps to keypoints, as MMPose's codecs do it.
 
-A codec that is missing here takes a function and a row of :data:`DECODERS`. Some have
-vectors along x and y in the place of heatmaps, see :mod:`.simcc`.
+A codec that is missing here takes a function and a row of :data:`DECODERS`. SimCC
+(arXiv 2107.03332) has two vectors for each keypoint instead of a map: a network gives
+those along x and along y as two outputs, here they are one array ``(N, K, Wx + Wy)``.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .contract import Contract
-from .simcc import decode_simcc, mirror_simcc
+from .extras import extra
+
+cv2 = extra('cv2')
 
 Array = NDArray[np.floating]
 Decoded = tuple[Array, Array]
@@ -159,6 +161,40 @@ def decode_udp(
     return (places + step) / outer * np.array(input_size), scores
 
 
+def vector_sizes(
+    input_size: tuple[int, int], simcc_split_ratio: float = 2.0
+) -> tuple[int, int]:
+    """Lengths Wx and Wy of the vectors.
+
+    Args:
+        input_size: Of the crops, (w, h) px.
+        simcc_split_ratio: Places per pixel.
+    """
+    width, height = input_size
+    return int(width * simcc_split_ratio), int(height * simcc_split_ratio)
+
+
+def decode_simcc(
+    vectors: Array, input_size: tuple[int, int], simcc_split_ratio: float = 2.0
+) -> Decoded:
+    """Keypoints of MMPose's ``SimCCLabel``.
+
+    Args:
+        vectors: ``(N, K, Wx + Wy)``, not normalised.
+        input_size: Of the crops, (w, h) px.
+        simcc_split_ratio: Places per pixel.
+
+    Returns:
+        ``(N, K, 2)`` in pixels of the crop; ``(N, K)`` the lower one of the two largest
+        values. Where that is not above 0 a keypoint lies one place before the first.
+    """
+    along = np.split(vectors, [vector_sizes(input_size, simcc_split_ratio)[0]], 2)
+    scores = np.minimum(*(vector.max(2) for vector in along))
+    places = np.stack([vector.argmax(2) for vector in along], 2).astype(np.float32)
+    places[scores <= 0] = -1
+    return places / np.float32(simcc_split_ratio), scores
+
+
 @dataclass(frozen=True)
 class Codec:
     """How to decode heatmaps of one of MMPose's codecs.
@@ -235,9 +271,11 @@ def mirrored(heatmaps: Array, contract: Contract) -> Array:
         contract: Of the network.
     """
     split = axis_split(contract)
+    heatmaps = heatmaps[:, contract.flip_indices]
     if split is not None:
-        return mirror_simcc(heatmaps, split, contract.flip_indices)
-    heatmaps = heatmaps[..., ::-1][:, contract.flip_indices]
+        x, y = np.split(heatmaps, [split], 2)
+        return np.concatenate([x[..., ::-1], y], 2)
+    heatmaps = heatmaps[..., ::-1]
     if contract.shift_heatmap:
         heatmaps[..., 1:] = heatmaps[..., :-1].copy()
     return heatmaps

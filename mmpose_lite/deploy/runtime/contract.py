@@ -18,6 +18,7 @@ SCHEMA = 1
 FORMATS = {'onnx': ('.onnx',), 'openvino': ('.xml', '.bin'), 'native': ('.so',)}
 """Format to the suffixes of its files, that of the path which users name first."""
 PRECISIONS = ('fp32', 'fp16', 'int8')
+"""What a model may be in; int8 is read, for files of former times, and not written."""
 METADATA_KEY = 'mmpose_lite'
 """Under which a model file holds its contract."""
 
@@ -96,7 +97,6 @@ class Contract:
             'format': (self.format in FORMATS, f'one of {tuple(FORMATS)}'),
             'precision': (self.precision in PRECISIONS, f'one of {PRECISIONS}'),
             'batch': (self.batch is None or self.batch > 0, 'above 0 or none'),
-            'schema': (self.schema == SCHEMA, f'{SCHEMA}: another version wrote it'),
         }
         for name, (holds, wanted) in checks.items():
             if not holds:
@@ -113,6 +113,12 @@ class Contract:
     def inner(self) -> Contract:
         """The part that a model file can hold itself."""
         return replace(self, sha256={}, verified={})
+
+    def sealed(
+        self, contents: Mapping[str, bytes], verified: Mapping[str, float]
+    ) -> Contract:
+        """The contract with digests of the model's files, and what was measured."""
+        return replace(self, sha256=digests(contents), verified=verified)
 
     def to_json(self) -> str:
         """The contract as text of several lines."""
@@ -131,6 +137,11 @@ class Contract:
             raise ValueError(f'the contract is not json: {error}') from error
         if not isinstance(values, dict):
             raise ValueError('the contract must be a json object')
+        if values.get('schema', SCHEMA) != SCHEMA:
+            raise ValueError(
+                f'the contract was written by another version of mmpose_lite: its '
+                f'schema is {values["schema"]!r}, {SCHEMA} is read here'
+            )
         names = [f.name for f in fields(cls)]
         if set(values) != set(names):
             odd = sorted(set(values) ^ set(names))

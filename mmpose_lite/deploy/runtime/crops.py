@@ -6,11 +6,13 @@ crops are equal bit by bit.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .contract import Contract
+from .extras import extra
+
+cv2 = extra('cv2')
 
 Array = NDArray[np.floating]
 

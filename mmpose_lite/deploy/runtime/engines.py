@@ -1,47 +1,43 @@
-"""Model files as functions from arrays to arrays, one per engine."""
+"""Model files as functions from arrays to arrays: the one way to open an engine.
+
+:class:`PoseRuntime` runs what is opened here, and benchmarks time the same. An engine
+that is missing takes a function and a row of :data:`ENGINES`.
+"""
 
 from __future__ import annotations
 
 import io
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..native.running import NativeNetwork
-from .contract import METADATA_KEY, Contract
+from .contract import FORMATS, METADATA_KEY
 from .extras import extra
 
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-PRECISION_HINTS = ('f32', 'bf16')
-"""Number formats to compute in; only OpenVINO has another than the first."""
+Floats = NDArray[np.float32]
 
 
-class Opened(NamedTuple):
-    """A model that is ready to run.
+class Session(NamedTuple):
+    """A model that is ready to run, by one thread at a time.
 
     Attributes:
-        run: From ``(N, 3, H, W)`` to ``(N, K, h, w)``, or, of a network with two
-            outputs, to both, one after the other along the last axis.
+        run: From the input, such as ``(N, 3, H, W)``, to all outputs.
         contract: The contract within the model, as text; empty if it has none.
     """
 
-    run: Run
-    contract: str
+    run: Callable[[Floats], list[Floats]]
+    contract: str = ''
+
+    def __call__(self, images: Floats) -> Floats:
+        """All outputs, joined along the last axis to an array that is the caller's."""
+        return np.concatenate([np.asarray(one) for one in self.run(images)], axis=-1)
 
 
-def _joined(outputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Outputs as one array that nobody else writes to."""
-    return np.concatenate([np.asarray(one) for one in outputs], axis=-1)
-
-
-def _onnxruntime(contents: Mapping[str, bytes], threads: int, hint: str) -> Opened:
-    if hint != 'f32':
-        raise ValueError(f"hint must be 'f32' for onnxruntime, got {hint!r}")
+def _onnxruntime(contents: Mapping[str, bytes], threads: int, hint: str) -> Session:
     engine = extra('onnxruntime')
     options = engine.SessionOptions()
     options.intra_op_num_threads = threads
@@ -53,15 +49,14 @@ def _onnxruntime(contents: Mapping[str, bytes], threads: int, hint: str) -> Open
     )
     name = session.get_inputs()[0].name
     metadata = session.get_modelmeta().custom_metadata_map
-    return Opened(
-        lambda images: _joined(session.run(None, {name: images})),
+    return Session(
+        lambda images: session.run(None, {name: images}),
         metadata.get(METADATA_KEY, ''),
     )
 
 
-def _openvino(contents: Mapping[str, bytes], threads: int, hint: str) -> Opened:
-    engine = extra('openvino')
-    core = engine.Core()
+def _openvino(contents: Mapping[str, bytes], threads: int, hint: str) -> Session:
+    core = extra('openvino').Core()
     if '.onnx' in contents:
         model = core.read_model(io.BytesIO(contents['.onnx']))
     else:
@@ -71,65 +66,82 @@ def _openvino(contents: Mapping[str, bytes], threads: int, hint: str) -> Opened:
         PERFORMANCE_HINT='LATENCY',
         INFERENCE_PRECISION_HINT=hint,
     )
-    request = core.compile_model(model, 'CPU', options).create_infer_request()
-
-    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        return _joined(request.infer([images], share_inputs=True).values())
-
-    keys = [METADATA_KEY] if '.xml' in contents else ['framework', METADATA_KEY]
-    text = str(model.get_rt_info(keys).value) if model.has_rt_info(keys) else ''
-    return Opened(run, text)
-
-
-def _native(contents: Mapping[str, bytes], threads: int, hint: str) -> Opened:
-    if threads != 1 or hint != 'f32':
+    compiled = core.compile_model(model, 'CPU', options)
+    actual = compiled.get_property('INFERENCE_PRECISION_HINT').to_string()
+    if actual != hint:
         raise ValueError(
-            'a compiled network computes on 1 thread in f32, got '
-            f'threads={threads}, hint={hint!r}'
+            f'hint must be what this processor computes in, {actual!r}, got {hint!r}'
         )
-    # What was compared with its digest is what is loaded, whatever the file is by now;
-    # a loaded library stays when its file is gone.
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'network.so')
-        path.write_bytes(contents['.so'])
-        return Opened(NativeNetwork(path), '')
+    request = compiled.create_infer_request()
+    keys = [METADATA_KEY] if '.xml' in contents else ['framework', METADATA_KEY]
+    return Session(
+        lambda images: list(request.infer([images], share_inputs=True).values()),
+        str(model.get_rt_info(keys).value) if model.has_rt_info(keys) else '',
+    )
 
 
-ENGINES: dict[str, Callable[[Mapping[str, bytes], int, str], Opened]] = {
-    'onnxruntime': _onnxruntime,
-    'openvino': _openvino,
-    'native': _native,
+def _native(contents: Mapping[str, bytes], threads: int, hint: str) -> Session:
+    network = NativeNetwork(contents['.so'])
+    return Session(lambda images: [network(images)])
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs models.
+
+    Attributes:
+        open: From suffixes and contents of a model's files, threads and hint.
+        formats: What it reads.
+        hints: Number formats that it can be asked to compute in.
+        threads: How many it can use; None is any number.
+    """
+
+    open: Callable[[Mapping[str, bytes], int, str], Session]
+    formats: tuple[str, ...]
+    hints: tuple[str, ...] = ('f32',)
+    threads: int | None = None
+
+
+ENGINES = {
+    'onnxruntime': Engine(_onnxruntime, ('onnx',)),
+    'openvino': Engine(_openvino, ('openvino', 'onnx'), hints=('f32', 'bf16')),
+    'native': Engine(_native, ('native',), threads=1),
 }
-FORMAT_ENGINES = {
-    'onnx': ('onnxruntime', 'openvino'),
-    'openvino': ('openvino',),
-    'native': ('native',),
-}
-"""Format to the engines that read it, the usual one first."""
+"""Name to engine; of those that read a format, the first is its own."""
 
 
-def open_model(
+def open_engine(
     contents: Mapping[str, bytes],
-    contract: Contract,
-    engine: str | None,
-    threads: int,
-    hint: str,
-) -> Opened:
-    """Hand a model to an engine.
+    engine: str | None = None,
+    threads: int = 1,
+    hint: str = 'f32',
+) -> Session:
+    """Session of a model, from the content of its files.
+
+    Args:
+        contents: Suffix to content of each file, such as ``{'.onnx': data}``.
+        engine: A key of ``ENGINES``; None is the format's own.
+        threads: Of the engine.
+        hint: Number format to compute in.
 
     Raises:
-        ValueError: If the engine cannot read the format, or a number is out of range.
+        ValueError: If the engine does not read the format or does not take an argument;
+            the message says what it takes.
         ImportError: If the engine is not installed.
     """
-    readers = FORMAT_ENGINES[contract.format]
-    if engine is None:
-        engine = readers[0]
-    if engine not in readers:
-        raise ValueError(
-            f'engine must be one of {readers} for {contract.format}, got {engine!r}'
-        )
-    if threads < 1:
-        raise ValueError(f'threads must be at least 1, got {threads}')
-    if hint not in PRECISION_HINTS:
-        raise ValueError(f'hint must be one of {PRECISION_HINTS}, got {hint!r}')
-    return ENGINES[engine](contents, threads, hint)
+    form = next(
+        (f for f, suffixes in FORMATS.items() if {*suffixes} == {*contents}), ''
+    )
+    readers = [name for name, row in ENGINES.items() if form in row.formats]
+    if not readers:
+        raise ValueError(f'contents must be of {FORMATS}, got {tuple(contents)}')
+    name = readers[0] if engine is None else engine
+    if name not in readers:
+        raise ValueError(f'engine must be one of {readers} for {form}, got {engine!r}')
+    row = ENGINES[name]
+    if not 1 <= threads <= (row.threads or threads):
+        most = f'1 for {name}' if row.threads else 'at least 1'
+        raise ValueError(f'threads must be {most}, got {threads}')
+    if hint not in row.hints:
+        raise ValueError(f'hint must be one of {row.hints} for {name}, got {hint!r}')
+    return row.open(contents, threads, hint)

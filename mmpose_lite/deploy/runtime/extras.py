@@ -1,20 +1,24 @@
-"""Packages that only some users need."""
+"""Packages that only some users have."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
+DISTRIBUTIONS = {'cv2': 'opencv-python'}
+"""Module to what pip calls its package, where the names differ."""
+
 
 def extra(name: str) -> Any:
-    """A module of the extra ``deploy``.
+    """Module of OpenCV, of an engine or of a tool for a format.
 
     Args:
         name: Absolute name, such as ``'onnxruntime'``.
 
     Raises:
-        ImportError: If its package is not installed; the message says how to get it.
-            A package that is there but broken raises its own error.
+        ImportError: If its package is not installed; the message says what to install,
+            and that takes no torch. A package that is there but broken raises its own
+            error.
     """
     package = name.partition('.')[0]
     try:
@@ -22,6 +26,9 @@ def extra(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
+        wanted = dict.fromkeys((*('numpy', 'opencv-python'),
+                                DISTRIBUTIONS.get(package, package)))  # fmt: skip
         raise ImportError(
-            f'{package} is not installed; run: pip install mmpose_lite[deploy]'
+            f'{package} is not installed; exported files need no torch, but: '
+            f'pip install {" ".join(wanted)}'
         ) from error

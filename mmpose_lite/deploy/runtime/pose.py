@@ -11,53 +11,33 @@ from numpy.typing import ArrayLike, NDArray
 from .codecs import Array, check_codec, decode, mirrored
 from .contract import Contract, load_contract
 from .crops import centers_and_scales, check_boxes, check_image, cut, to_image
-from .engines import open_model
+from .engines import Session, open_engine
 
 DEFAULT_BATCH = 16
 
 
-class PoseRuntime:
-    """An exported network that finds the keypoints of people in boxes.
+class PoseNetwork:
+    """A network in an open engine that finds the keypoints of people in boxes.
 
     It computes what MMPose's top-down inference does, to 0.1 px, without torch and
     MMPose. One object may be used by one thread at a time.
 
     Args:
-        file: The model (``.onnx``, ``.xml`` or ``.so``), its contract beside it. A
-            compiled network is a program: load only those of people you trust.
-        threads: Of the engine.
-        engine: ``'onnxruntime'``, ``'openvino'`` or ``'native'``; None is the format's
-            own.
-        hint: Number format to compute in, ``'bf16'`` only with OpenVINO: faster on
-            processors that have it, and less exact.
-
-    Attributes:
         contract: Names, sizes and origin of the network.
+        session: Of the engine.
 
     Raises:
-        OSError: If a file is missing.
-        ValueError: If a file is not what was exported, before any engine sees it, or
-            an argument is out of range.
-        ImportError: If the engine is not installed.
+        ValueError: If the codec is unknown, or the model holds another contract.
     """
 
-    def __init__(
-        self,
-        file: str | os.PathLike[str],
-        threads: int = 1,
-        engine: str | None = None,
-        hint: str = 'f32',
-    ) -> None:
-        self.contract, contents = load_contract(file)
-        check_codec(self.contract)
-        opened = open_model(contents, self.contract, engine, threads, hint)
-        if opened.contract and Contract.from_json(opened.contract) != (
-            self.contract.inner()
+    def __init__(self, contract: Contract, session: Session) -> None:
+        check_codec(contract)
+        if session.contract and Contract.from_json(session.contract) != (
+            contract.inner()
         ):
-            raise ValueError(
-                f'{os.fspath(file)} holds another contract than the file beside it'
-            )
-        self._run = opened.run
+            raise ValueError('the model holds another contract than the file beside it')
+        self.contract = contract
+        self._run = session
 
     def __call__(
         self,
@@ -136,3 +116,36 @@ class PoseRuntime:
             crops = np.concatenate([crops, np.zeros_like(crops, shape=(
                 fixed - count, *crops.shape[1:]))])  # fmt: skip
         return self._run(crops)[:count]
+
+
+class PoseRuntime(PoseNetwork):
+    """An exported network, opened from its file.
+
+    Args:
+        file: The model (``.onnx``, ``.xml`` or ``.so``), its contract beside it. A
+            compiled network is a program: load only those of people you trust.
+        threads: Of the engine.
+        engine: ``'onnxruntime'``, ``'openvino'`` or ``'native'``; None is the format's
+            own.
+        hint: Number format to compute in, ``'bf16'`` only with OpenVINO: faster on
+            processors that have it, and less exact.
+
+    Raises:
+        OSError: If a file is missing.
+        ValueError: If a file is not what was exported, before any engine sees it, or
+            an argument does not apply.
+        ImportError: If the engine is not installed.
+    """
+
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        threads: int = 1,
+        engine: str | None = None,
+        hint: str = 'f32',
+    ) -> None:
+        contract, contents = load_contract(file)
+        try:
+            super().__init__(contract, open_engine(contents, engine, threads, hint))
+        except ValueError as error:
+            raise ValueError(f'{os.fspath(file)}: {error}') from error

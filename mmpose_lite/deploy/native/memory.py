@@ -40,7 +40,7 @@ class Buffer:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where a map lies.
 
     Attributes:
@@ -63,24 +63,24 @@ class Place:
 
 
 @dataclass
-class Plan:
+class MemoryPlan:
     """A graph with memory.
 
     Attributes:
         nodes: Operations that remain, in order.
-        places: Where maps lie.
+        locations: Where maps lie.
         size: Floats of the arena.
     """
 
     nodes: list[Node]
-    places: dict[Value, Place]
+    locations: dict[Value, Location]
     size: int
 
     def room(self, value: Value) -> int:
         """Channels that may be written: all of a pixel's, if no other map has any."""
-        place = self.places[value]
-        alone = all(v.channels == value.channels for v, _ in place.buffer.residents)
-        return place.stride if alone else value.channels
+        location = self.locations[value]
+        alone = all(v.channels == value.channels for v, _ in location.buffer.residents)
+        return location.stride if alone else value.channels
 
 
 def resolve(value: Value) -> tuple[Value, int]:
@@ -93,7 +93,7 @@ def resolve(value: Value) -> tuple[Value, int]:
 
 
 class Planner:
-    """Places the maps of a graph.
+    """Locates the maps of a graph.
 
     Args:
         graph: The network, fused.
@@ -101,7 +101,7 @@ class Planner:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.places: dict[Value, Place] = {}
+        self.locations: dict[Value, Location] = {}
         self.current: Node | None = None
         self.position = {node: float(i) for i, node in enumerate(graph.nodes)}
         # Reader, and the run of channels that it reads.
@@ -113,8 +113,8 @@ class Planner:
                     run = (node, start, start + value.channels)
                     self.reads.setdefault(base, []).append(run)
 
-    def plan(self) -> Plan:
-        """Place all maps."""
+    def plan(self) -> MemoryPlan:
+        """Location all maps."""
         for node in self.graph.nodes:
             if node.kind == 'cat':
                 self.current = node
@@ -122,18 +122,20 @@ class Planner:
         nodes = [n for n in self.position if n.kind not in ('slice', 'cat')]
         nodes.sort(key=lambda n: self.position[n])
         for node in nodes:
-            if node.kind != 'export' and node.output not in self.places:
+            if node.kind != 'export' and node.output not in self.locations:
                 self.own(node.output)
         for node in self.graph.nodes:
             if node.kind == 'slice':
                 base, start = resolve(node.output)
-                place = self.places[base]
-                self.places[node.output] = Place(place.buffer, place.offset + start)
-        return Plan(nodes, self.places, self.allocate())
+                location = self.locations[base]
+                self.locations[node.output] = Location(
+                    location.buffer, location.offset + start
+                )
+        return MemoryPlan(nodes, self.locations, self.allocate())
 
     def put(self, value: Value, buffer: Buffer, offset: int) -> None:
         """Let a map lie in a buffer."""
-        self.places[value] = Place(buffer, offset)
+        self.locations[value] = Location(buffer, offset)
         buffer.residents.append((value, offset))
 
     def own(self, value: Value) -> Buffer:
@@ -147,7 +149,7 @@ class Planner:
         return buffer
 
     def join(self, cat: Node) -> None:
-        """Place the output of a cat, and its inputs within it if that may be."""
+        """Location the output of a cat, and its inputs within it if that may be."""
         offsets, offset = [], 0
         for value in cat.inputs:
             offsets.append(offset)
@@ -155,16 +157,16 @@ class Planner:
         found = self.kept(cat, offsets)
         if found is not None:
             base, fresh = found
-            place = self.places[base]
-            self.put(cat.output, place.buffer, place.offset)
+            location = self.locations[base]
+            self.put(cat.output, location.buffer, location.offset)
             for value, start in fresh:
-                self.put(value, place.buffer, place.offset + start)
+                self.put(value, location.buffer, location.offset + start)
             return
         buffer = self.own(cat.output)
         for value, start in zip(cat.inputs, offsets, strict=True):
             node = value.node
             assert node is not None
-            if node.kind == 'slice' or value in self.places:
+            if node.kind == 'slice' or value in self.locations:
                 self.copy(cat, value, buffer, start)
             else:
                 self.put(value, buffer, start)
@@ -181,7 +183,7 @@ class Planner:
     def kept(
         self, cat: Node, offsets: list[int]
     ) -> tuple[Value, list[tuple[Value, int]]] | None:
-        """The map that a cat changes a part of, and the new parts with their place.
+        """The map that a cat changes a part of, and the new parts with their location.
 
         None if there is no such map, or if it is read when the new parts are there.
         """
@@ -189,7 +191,7 @@ class Planner:
         fresh: list[tuple[Value, int]] = []
         for value, offset in zip(cat.inputs, offsets, strict=True):
             source, start = resolve(value)
-            if source is not value or value in self.places:
+            if source is not value or value in self.locations:
                 same = start == offset and source.channels == cat.output.channels
                 if not same or base not in (None, source):
                     return None
@@ -200,19 +202,19 @@ class Planner:
                 fresh.append((value, offset))
         if base is None or not fresh:
             return None
-        if base not in self.places:
+        if base not in self.locations:
             self.own(base)
         fits = all(self.may_overwrite(base, *part) for part in fresh)
         return (base, fresh) if fits else None
 
     def may_overwrite(self, base: Value, value: Value, start: int) -> bool:
         """Whether all that lies where a new part would is read before it is written."""
-        place = self.places[base]
-        first = place.offset + start
+        location = self.locations[base]
+        first = location.offset + start
         last = first + value.channels
         assert value.node is not None
         time = self.position[value.node]
-        for resident, offset in place.buffer.residents:
+        for resident, offset in location.buffer.residents:
             writer = resident.node
             overlaps = offset < last and first < offset + resident.channels
             # A cat writes nothing itself; what reads it is seen below.
@@ -224,8 +226,10 @@ class Planner:
             for reader, begin, end in self.reads.get(resident, ()):
                 if begin + offset >= last or first >= end + offset:
                     continue
-                output = self.places.get(reader.output)
-                if reader.kind == 'cat' and self._joins(reader, output, place.buffer):
+                output = self.locations.get(reader.output)
+                if reader.kind == 'cat' and self._joins(
+                    reader, output, location.buffer
+                ):
                     continue
                 same = (begin + offset, end + offset) == (first, last)
                 if self.position[reader] > time or (
@@ -234,7 +238,7 @@ class Planner:
                     return False
         return True
 
-    def _joins(self, cat: Node, output: Place | None, buffer: Buffer) -> bool:
+    def _joins(self, cat: Node, output: Location | None, buffer: Buffer) -> bool:
         """Whether a cat lies in this buffer, or is about to, and so reads nothing."""
         return output.buffer is buffer if output is not None else cat is self.current
 
@@ -249,8 +253,8 @@ class Planner:
     def allocate(self) -> int:
         """Give every buffer its memory; returns the floats of the arena."""
         lives: dict[Buffer, tuple[float, float]] = {}
-        for place in self.places.values():
-            buffer = place.buffer
+        for location in self.locations.values():
+            buffer = location.buffer
             times = [
                 self.position[node]
                 for value, _ in buffer.residents

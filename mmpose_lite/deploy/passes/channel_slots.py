@@ -14,17 +14,22 @@ from torch import Tensor, nn
 
 from ...models.layers import ParallelSUSA
 from .attention import AxisAttention
-from .weighting import MergedWeighting, Product
-from .weights import PASS, depthwise_order, read_order, write_order
+from .ccw import MergedCCW, Product
+from .modules import (
+    PASS,
+    convolution,
+    depthwise_order,
+    read_order,
+    replace_modules,
+    write_order,
+)
+
+Slots = tuple[int, int]
+"""First slot of a run, and the one after its last."""
 
 
 class Reorder(nn.Module):
-    """Channels in another order; slot p gets slot ``index[p]`` of the input.
-
-    Args:
-        index: Slots of the input.
-        width: How many that has.
-    """
+    """Channels in another order; slot p gets slot ``index[p]`` of ``width`` ones."""
 
     def __init__(self, index: Tensor, width: int) -> None:
         super().__init__()
@@ -43,6 +48,22 @@ def reorder(labels: Tensor, wanted: Tensor) -> nn.Module:
     slots = torch.empty_like(labels)
     slots[labels[labels != PASS]] = (labels != PASS).nonzero().flatten()
     return Reorder(slots[wanted], len(labels))
+
+
+def convolve_reorders(model: nn.Module) -> nn.Module:
+    """Reorder channels by convolutions with weights of zero and one, for OpenVINO.
+
+    It lays maps out anew for gathers, which takes longer than such a convolution.
+    """
+    some = next(model.parameters(), torch.empty(0))
+
+    def convolved(move: Reorder) -> nn.Conv2d:
+        rows, columns = len(move.index), move.width
+        kernel = some.new_zeros(rows, columns, 1, 1)
+        kernel[torch.arange(rows), move.index] = 1
+        return convolution(nn.Conv2d(columns, rows, 1, device='meta'), kernel, None)
+
+    return replace_modules(model, {Reorder: convolved})
 
 
 def width(labels: Tensor) -> int:
@@ -65,66 +86,53 @@ def entry_order(channels: int, blocks: int) -> Tensor:
     """
     labels = torch.arange(channels)
     first = labels >= channels // 2
-    second = (
-        shuffled(labels) >= channels // 2 if blocks > 1 else torch.zeros_like(first)
-    )
+    second = (shuffled(labels) >= channels // 2) & (blocks > 1)
     rank = torch.where(first, 3 - second.long(), second.long())
     return rank.argsort(stable=True)
 
 
-def changed_span(labels: Tensor) -> tuple[int, int]:
-    """First slot that a block changes, and the one after the last."""
+def _changed(labels: Tensor) -> Slots:
+    """The run of slots that a block changes."""
     slots = (labels >= width(labels) // 2).nonzero().flatten()
     return int(slots[0]), int(slots[-1]) + 1
 
 
-def changed_channels(labels: Tensor, span: tuple[int, int]) -> Tensor:
-    """For every slot of a span the channel within the changed half, or -1."""
-    local = labels[slice(*span)] - width(labels) // 2
-    return torch.where(local < 0, PASS, local)
-
-
-def put(x: Tensor, product: Product, span: tuple[int, int], in_place: bool) -> Tensor:
+def _put(x: Tensor, product: Product, slots: Slots, in_place: bool) -> Tensor:
     """A map with a new run of channels; ``in_place`` overwrites the old ones."""
-    start, stop = span
+    start, stop = slots
     value, gate = product
-    if stop - start == x.shape[1]:
-        return value if gate is None else value * gate
-    if in_place:
+    if in_place and stop - start < x.shape[1]:
         run = x[:, start:stop]
         run.copy_(value) if gate is None else torch.mul(value, gate, out=run)
         return x
     pieces = [x[:, :start], value if gate is None else value * gate, x[:, stop:]]
-    return torch.cat([piece for piece in pieces if piece.shape[1]], 1)
+    pieces = [piece for piece in pieces if piece.shape[1]]
+    return torch.cat(pieces, 1) if len(pieces) > 1 else pieces[0]
 
 
-class OnSpans(nn.Module):
+class OnSlots(nn.Module):
     """A transform of a run of channels of every map; the other channels stay.
 
     Args:
         transform: From the runs of all maps to as many products.
-        spans: First slot of each run, and the one after its last.
+        slots: Of each run.
     """
 
     in_place = False
 
-    def __init__(self, transform: nn.Module, spans: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, transform: nn.Module, slots: Sequence[Slots]) -> None:
         super().__init__()
         self.transform = transform
-        self.spans = list(spans)
+        self.slots = list(slots)
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """Change the runs."""
         runs = [
             x if b - a == x.shape[1] else x[:, a:b]
-            for x, (a, b) in zip(feats, self.spans, strict=True)
+            for x, (a, b) in zip(feats, self.slots, strict=True)
         ]
-        return [
-            put(x, product, span, self.in_place)
-            for x, product, span in zip(
-                feats, self.transform(runs), self.spans, strict=True
-            )
-        ]
+        products = zip(feats, self.transform(runs), self.slots, strict=True)
+        return [_put(*product, self.in_place) for product in products]
 
 
 class CrossAttention(nn.Module):
@@ -159,14 +167,14 @@ class CrossAttention(nn.Module):
         return shuffled(channels)
 
 
-def place_step(step: nn.Module, channels: Tensor) -> tuple[nn.Module, Tensor]:
+def _place_step(step: nn.Module, channels: Tensor) -> tuple[nn.Module, Tensor]:
     """A step of a transform on another order, and the order that it leaves."""
     if isinstance(step, ParallelSUSA):
         step = CrossAttention(step.hconv, step.wconv)
     if isinstance(step, (AxisAttention, CrossAttention)):
         return step, step.place(channels)
     if isinstance(step, nn.Sequential):
-        conv, after = place_step(step[0], channels)
+        conv, after = _place_step(step[0], channels)
         return nn.Sequential(conv, *step[1:]), after
     assert isinstance(step, nn.Conv2d)
     if step.groups > 1:
@@ -177,9 +185,6 @@ def place_step(step: nn.Module, channels: Tensor) -> tuple[nn.Module, Tensor]:
 
 class PerMap(nn.Module):
     """One transform per map, which may end in a gate of its own.
-
-    Args:
-        chains: Steps of each transform.
 
     Shape:
         - Input: list of maps, one per transform.
@@ -208,30 +213,31 @@ class PerMap(nn.Module):
         for i, order in enumerate(channels):
             steps = []
             for step in self.chains[i]:
-                placed, order = place_step(step, order)
+                placed, order = _place_step(step, order)
                 steps.append(placed)
             self.chains[i] = nn.Sequential(*steps)
             left.append(order)
         return left
 
 
-def place_on_spans(
-    transform: MergedWeighting | PerMap, labels: Sequence[Tensor], whole: bool
-) -> tuple[OnSpans, list[Tensor]]:
+def place_on_slots(
+    transform: MergedCCW | PerMap, labels: Sequence[Tensor], whole: bool
+) -> tuple[OnSlots, list[Tensor]]:
     """A transform of the changed halves where they lie, and the labels after it.
 
     Args:
         transform: Of the changed halves, changed in place.
         labels: Channels of every map.
-        whole: Whether it shall cover all slots, those of other channels unchanged.
+        whole: Whether it covers all slots, those of other channels unchanged.
     """
-    spans = [(0, len(order)) if whole else changed_span(order) for order in labels]
-    runs = zip(labels, spans, strict=True)
-    left = transform.place([changed_channels(*run) for run in runs])
+    slots = [(0, len(order)) if whole else _changed(order) for order in labels]
+    channels = []
+    for order, (start, stop) in zip(labels, slots, strict=True):
+        local = order[start:stop] - width(order) // 2  # within the changed half
+        channels.append(torch.where(local < 0, PASS, local))
     after = []
-    for order, (start, stop), now in zip(labels, spans, left, strict=True):
+    for order, run, now in zip(labels, slots, transform.place(channels), strict=True):
         order = order.clone()
-        run = order[start:stop]
-        run[now >= 0] = now[now >= 0] + width(order) // 2
+        order[slice(*run)][now >= 0] = now[now >= 0] + width(order) // 2
         after.append(shuffled(order))
-    return OnSpans(transform, spans), after
+    return OnSlots(transform, slots), after

@@ -1,4 +1,4 @@
-"""Images with boxes around people: what exports are compared and calibrated on."""
+"""Images with boxes around people: what exports are compared on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
 
 
 @dataclass(frozen=True)
-class Scene:
+class Sample:
     """An image and the people in it, read when it is asked for.
 
     Attributes:
@@ -36,7 +36,7 @@ class Scene:
 
     @property
     def people(self) -> int:
-        """How many crops the scene gives."""
+        """How many crops the sample gives."""
         return 1 if self.boxes is None else len(self.boxes)
 
     def image(self) -> NDArray[np.uint8]:
@@ -52,40 +52,44 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Scenes:
-    """Scenes and where they came from.
+class Samples:
+    """Samples and where they came from.
 
     Attributes:
-        scenes: At least one.
+        samples: At least one.
         name: For people and for the contract.
     """
 
-    scenes: tuple[Scene, ...]
+    samples: tuple[Sample, ...]
     name: str
 
     def __post_init__(self) -> None:
-        if not self.scenes:
+        if not self.samples:
             raise ValueError(f'there are no people, or no images, in {self.name}')
 
     @property
     def people(self) -> int:
         """Crops in all."""
-        return sum(scene.people for scene in self.scenes)
+        return sum(sample.people for sample in self.samples)
 
-    def first(self, people: int) -> Scenes:
-        """The first scenes, until there are at least so many people."""
+    def first(self, people: int) -> Samples:
+        """The first samples, until there are at least so many people."""
         kept, found = [], 0
-        for scene in self.scenes:
+        for sample in self.samples:
             if found >= people:
                 break
-            kept.append(scene)
-            found += scene.people
-        return Scenes(tuple(kept), self.name)
+            kept.append(sample)
+            found += sample.people
+        return Samples(tuple(kept), self.name)
 
 
-def coco_scenes(
+class NotCoco(ValueError):
+    """A data set, perhaps a good one, that is no COCO json."""
+
+
+def coco_samples(
     annotations: str | os.PathLike[str], images: str | os.PathLike[str]
-) -> Scenes:
+) -> Samples:
     """People with keypoints in a COCO json, by their true boxes.
 
     Args:
@@ -97,17 +101,22 @@ def coco_scenes(
         ValueError: If the json is of another kind, or there are no people.
     """
     path = Path(annotations)
-    content = json.loads(path.read_text(encoding='utf-8'))
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is damaged: {error}') from error
     if not isinstance(content, dict) or not {'images', 'annotations'} <= set(content):
-        raise ValueError(f'{path} is no COCO json with images and annotations')
+        raise NotCoco(f'{path} is no COCO json with images and annotations')
     people: dict[int, list[Mapping[str, Any]]] = {}
     for record in content['annotations']:
-        *_, width, height = record['bbox']
         if record.get('iscrowd') or not any(record.get('keypoints', ())):
             continue
+        if 'bbox' not in record:
+            raise ValueError(f'{path}: annotation {record.get("id")} has no bbox')
+        *_, width, height = record['bbox']
         if width > 0 and height > 0:
             people.setdefault(record['image_id'], []).append(record)
-    scenes = []
+    samples = []
     for image in content['images']:
         records = people.get(image['id'], ())
         file = Path(images) / image['file_name']
@@ -116,8 +125,8 @@ def coco_scenes(
         if not file.is_file():
             raise FileNotFoundError(f'{file}, which {path} names, is missing')
         boxes = tuple(_corners(record['bbox']) for record in records)
-        scenes.append(Scene(boxes, file, annotations=tuple(records)))
-    return Scenes(tuple(scenes), path.name)
+        samples.append(Sample(boxes, file, annotations=tuple(records)))
+    return Samples(tuple(samples), path.name)
 
 
 def _corners(box: Sequence[float]) -> tuple[float, ...]:
@@ -125,7 +134,7 @@ def _corners(box: Sequence[float]) -> tuple[float, ...]:
     return x, y, x + width, y + height
 
 
-def folder_scenes(folder: str | os.PathLike[str]) -> Scenes:
+def folder_samples(folder: str | os.PathLike[str]) -> Samples:
     """All images of a folder, each as a whole.
 
     Raises:
@@ -133,51 +142,54 @@ def folder_scenes(folder: str | os.PathLike[str]) -> Scenes:
         ValueError: If it holds no images.
     """
     files = [p for p in sorted(Path(folder).iterdir()) if p.suffix.lower() in SUFFIXES]
-    return Scenes(tuple(Scene(None, file) for file in files), Path(folder).name)
+    return Samples(tuple(Sample(None, file) for file in files), Path(folder).name)
 
 
-def toy_scenes(count: int = 16) -> Scenes:
+def toy_samples(count: int = 16) -> Samples:
     """Drawn people, where there are no photographs."""
 
-    def draw() -> Iterator[Scene]:
+    def draw() -> Iterator[Sample]:
         for seed in range(count):
             people = render_toy_image(seed, 'val', seed).persons
-            yield Scene(tuple(_corners(p.bbox) for p in people), seed=seed)
+            yield Sample(tuple(_corners(p.bbox) for p in people), seed=seed)
 
-    return Scenes(tuple(draw()), 'drawn toy people')
+    return Samples(tuple(draw()), 'drawn toy people')
 
 
-def config_scenes(config: Mapping[str, Any]) -> Scenes:
-    """Validation data of a config.
+def config_samples(config: Mapping[str, Any]) -> Samples | None:
+    """Validation data of a config; None if it names none, or they are not here.
 
     Raises:
-        OSError: If they are not here.
-        ValueError: If the config has none, or they are of another kind than COCO's.
+        OSError: If some of them are here and some are missing.
+        ValueError: If they are damaged, or of another kind than COCO's.
     """
     dataset = (config.get('val_dataloader') or {}).get('dataset') or {}
-    if 'ann_file' not in dataset:
-        raise ValueError('the config names no annotations of validation data')
     root = Path(dataset.get('data_root') or '')
+    annotations = root / (dataset.get('ann_file') or '')
+    if not annotations.is_file():
+        return None
     prefix = (dataset.get('data_prefix') or {}).get('img', '')
-    return coco_scenes(root / dataset['ann_file'], root / prefix)
+    return coco_samples(annotations, root / prefix)
 
 
-def find_scenes(arguments: Sequence[str] | None, config: Mapping[str, Any]) -> Scenes:
+def find_samples(
+    paths: Sequence[str | os.PathLike[str]], config: Mapping[str, Any]
+) -> Samples:
     """What was named, else the config's validation data, else drawn people.
 
     Args:
-        arguments: A folder of images; or a COCO json and the folder of its images.
+        paths: A folder of images; or a COCO json and the folder of its images.
         config: Of the pose estimator.
 
     Raises:
-        OSError: If what was named is missing.
-        ValueError: If there are no people in it.
+        OSError: If what was named is missing, or some of the validation data.
+        ValueError: If there are no people in it, or it is damaged.
     """
-    if arguments:
-        if len(arguments) > 2:
-            raise ValueError('images are a folder, or a json and a folder')
-        return (folder_scenes if len(arguments) == 1 else coco_scenes)(*arguments)
+    if len(paths) > 2:
+        raise ValueError('images are a folder, or a json and a folder')
+    if paths:
+        return (folder_samples if len(paths) == 1 else coco_samples)(*paths)
     try:
-        return config_scenes(config)
-    except (OSError, ValueError):
-        return toy_scenes()
+        return config_samples(config) or toy_samples()
+    except NotCoco:
+        return toy_samples()

@@ -1,4 +1,4 @@
-"""Conditional channel weighting with static sizes and one gate network for all maps."""
+"""Conditional channel weighting (CCW) with static sizes and one gate network."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...models.layers import ConditionalChannelWeighting, halves, interleave
-from .tree import rewrite
-from .weights import (
+from .modules import (
     OPEN,
     block_diagonal,
     depthwise_order,
     read_order,
+    replace_modules,
     split_activation,
     take,
     write_order,
@@ -44,7 +44,7 @@ def gated(
     return filtered
 
 
-class MergedWeighting(nn.Module):
+class MergedCCW(nn.Module):
     """The weighting of the changed channels of all resolutions.
 
     Every resolution is half as large as the one before, so the pooling and up-sampling
@@ -109,10 +109,10 @@ class MergedWeighting(nn.Module):
         return channels
 
 
-class OnHalves(nn.Module):
+class CCWOnHalves(nn.Module):
     """A weighting on the second half of every map, and the halves interleaved."""
 
-    def __init__(self, transform: MergedWeighting) -> None:
+    def __init__(self, transform: MergedCCW) -> None:
         super().__init__()
         self.transform = transform
 
@@ -123,13 +123,9 @@ class OnHalves(nn.Module):
         return [interleave(a, b * g) for a, (b, g) in zip(kept, products, strict=True)]
 
 
-def merge_weightings(model: nn.Module) -> nn.Module:
-    """Fix pooling and up-sampling factors; merge the spatial weightings of a block.
-
-    Args:
-        model: A network with norms folded, rewritten in place.
-    """
-    return rewrite(
+def merge_ccw(model: nn.Module) -> nn.Module:
+    """Fix pooling and up-sampling factors; merge the spatial weightings of a block."""
+    return replace_modules(
         model,
-        {ConditionalChannelWeighting: lambda block: OnHalves(MergedWeighting(block))},
+        {ConditionalChannelWeighting: lambda block: CCWOnHalves(MergedCCW(block))},
     )

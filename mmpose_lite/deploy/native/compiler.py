@@ -1,4 +1,4 @@
-"""From C++ text to a shared library, by the system's compiler."""
+"""Networks compiled, from their module to a library, by the system's C++ compiler."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ...io.files import atomic_file
-from .emit import Program
+from torch import nn
+
+from ...io.files import write_atomically
+from ..passes import optimize
+from .emit import emit
+from .fusing import fuse
+from .lowering import lower
+from .memory import Planner
 
 COMPILERS = ('c++', 'g++', 'clang++')
 FLAGS = (
@@ -62,25 +68,53 @@ def lanes_of(march: str) -> int:
     return next((n for macro, n in LANES.items() if f'{macro} 1' in macros), 4)
 
 
-def build(program: Program, out: Path, march: str, profile: bool = False) -> None:
-    """Compile a network.
+def compiled(
+    network: nn.Module,
+    image_size: tuple[int, int],
+    batch: int = 1,
+    march: str = 'native',
+    profile: bool = False,
+) -> bytes:
+    """Library of a network that was optimized for ``'graph'``.
 
-    Args:
-        program: The network.
-        out: Library to write; it takes this name only when it is complete.
-        march: Architecture, as the compiler names it.
-        profile: Whether the library shall time its operations.
-
-    Raises:
-        RuntimeError: If there is no compiler, or it fails.
+    Args and errors are those of :func:`compile_network`.
     """
-    here = Path(__file__).parent
-    command = [*compiler(), *FLAGS, f'-march={march}', f'-I{here}']
+    lanes = lanes_of(march)
+    graph = fuse(lower(network, image_size, batch))
+    program = emit(graph, Planner(graph).plan(), lanes)
+    command = [*compiler(), *FLAGS, f'-march={march}', f'-I{Path(__file__).parent}']
     command += ['-DPROFILE'] if profile else []
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, 'network.cpp').write_text(program.text, encoding='utf-8')
         Path(folder, 'weights.bin').write_bytes(program.weights)
         _run([*command, 'network.cpp', '-o', 'network.so'], folder)
-        contents = Path(folder, 'network.so').read_bytes()
-    with atomic_file(out) as file:
-        file.write(contents)
+        return Path(folder, 'network.so').read_bytes()
+
+
+def compile_network(
+    network: nn.Module,
+    image_size: tuple[int, int],
+    out: str | os.PathLike[str],
+    batch: int = 1,
+    march: str = 'native',
+    profile: bool = False,
+) -> None:
+    """Write a network as a library that needs no engine.
+
+    Args:
+        network: A convolutional network from ``(B, 3, H, W)`` to one map, alone or in a
+            tuple; left as it is. It is optimized first, see
+            :func:`mmpose_lite.deploy.optimize`.
+        image_size: Height and width of the images.
+        out: Library to write, replaced if it exists.
+        batch: Number of images of a call.
+        march: Architecture to compile for, as the compiler names it.
+        profile: Whether the library times its operations, see
+            :meth:`mmpose_lite.deploy.native.NativeNetwork.times`.
+
+    Raises:
+        ValueError: If the network does what cannot be compiled.
+        RuntimeError: If there is no C++ compiler, or it fails.
+    """
+    optimized = optimize(network, image_size=image_size)
+    write_atomically(out, compiled(optimized, image_size, batch, march, profile))

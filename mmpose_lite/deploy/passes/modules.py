@@ -1,20 +1,41 @@
-"""Weights of convolutions in another order, merged, or wider.
+"""Modules replaced, and convolutions with weights in another order, merged or wider.
 
 Channels are taken by number; number -1 stands for a channel that passes through
-unchanged and that the original layer does not know.
+unchanged and that the original layer does not have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+Rule = Callable[[nn.Module], nn.Module]
 PASS = -1
 """Number of a channel that passes through."""
 OPEN = 40.0
 """Bias of a sigmoid that makes it exactly one, in double precision too."""
+
+
+def replace_modules(model: nn.Module, rules: Mapping[type, Rule]) -> nn.Module:
+    """Replace every module of a type in ``rules``, innermost first.
+
+    A rule holds for its type and for subclasses that have none of their own. It may
+    reuse parts of what it replaces, or change that and return it. The model is changed
+    in place; what is returned may replace its root, too.
+    """
+    replaced: dict[nn.Module, nn.Module] = {}
+
+    def visit(module: nn.Module) -> nn.Module:
+        if module not in replaced:
+            for name, child in module.named_children():
+                setattr(module, name, visit(child))
+            rule = next((rules[t] for t in type(module).__mro__ if t in rules), None)
+            replaced[module] = module if rule is None else rule(module)
+        return replaced[module]
+
+    return visit(model)
 
 
 def take(tensor: Tensor, channels: Tensor, dim: int, fill: float = 0.0) -> Tensor:

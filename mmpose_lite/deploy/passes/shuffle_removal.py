@@ -1,8 +1,8 @@
-"""Channel shuffles absorbed: permutations carried into the weights downstream.
+"""Channel shuffles removed: permutations carried into the weights downstream.
 
 Within a module channels stay in their slots; what they are called changes (see
-:mod:`.spans`). The sums of an exchange agree on one order, which all that is written by
-a convolution takes without cost.
+:mod:`.channel_slots`). The sums of fusion layers agree on one order, which all that a
+convolution writes takes without cost.
 """
 
 from __future__ import annotations
@@ -17,19 +17,25 @@ from torch.nn import functional as F
 
 from ...models.backbones.hr_base import HRBackbone, IterativeHead, Stem
 from ...models.layers import PerBranch, ShuffleUnit
-from .exchange import NestedExchange
-from .spans import PerMap, entry_order, place_on_spans, reorder, width
-from .tree import rewrite
-from .weighting import MergedWeighting, OnHalves
-from .weights import PASS, depthwise_order, read_order, split_activation, write_order
+from .ccw import CCWOnHalves, MergedCCW
+from .channel_slots import PerMap, entry_order, place_on_slots, reorder, width
+from .fusion_layers import NestedFusionLayers
+from .modules import (
+    PASS,
+    depthwise_order,
+    read_order,
+    replace_modules,
+    split_activation,
+    write_order,
+)
 
-LAYOUTS = ('runs', 'full', 'blocks')
+CHANNEL_LAYOUTS = ('runs', 'full', 'blocks')
 BLOCK = 16
 """Channels of a block: what engines hold in one register of AVX-512."""
 
 
-class HighResolutionNet(nn.Module):
-    """The skeleton of a rewritten network.
+class OptimizedHRNet(nn.Module):
+    """The skeleton of an optimized network.
 
     Args:
         stem: Image to the stride-4 map.
@@ -39,7 +45,7 @@ class HighResolutionNet(nn.Module):
 
     Shape:
         - Input: ``(B, 3, H, W)``.
-        - Output: tuple of maps, as of the network that was rewritten.
+        - Output: tuple of maps, as of the network that it was made of.
     """
 
     def __init__(
@@ -102,20 +108,20 @@ def carry(path: nn.Module, labels: Tensor, wanted: Tensor) -> nn.Module:
             labels = wanted if conv is convs[-1] else labels
             replaced[conv] = write_order(read_order(conv, last), labels)
     assert torch.equal(labels, wanted)
-    return rewrite(path, {nn.Conv2d: lambda conv: replaced[conv]})
+    return replace_modules(path, {nn.Conv2d: lambda conv: replaced[conv]})
 
 
-def _transforms(layers: nn.Module) -> list[MergedWeighting | PerMap]:
+def _transforms(layers: nn.Module) -> list[MergedCCW | PerMap]:
     """What the blocks of a module do to the changed halves, block by block."""
     if isinstance(layers, PerBranch):
         assert all(isinstance(unit, ShuffleUnit) for chain in layers for unit in chain)
         blocks = zip(*layers, strict=True)
         return [PerMap([unit.branch2 for unit in units]) for units in blocks]
-    assert all(isinstance(block, OnHalves) for block in layers)
+    assert all(isinstance(block, CCWOnHalves) for block in layers)
     return [block.transform for block in layers]
 
 
-def _absorb_blocks(
+def _relabel_blocks(
     layers: nn.Module, labels: list[Tensor], runs: bool
 ) -> tuple[nn.Sequential, list[Tensor]]:
     """A module's blocks on slots, and the labels after them."""
@@ -129,31 +135,31 @@ def _absorb_blocks(
             if any(not isinstance(move, nn.Identity) for move in moves):
                 steps.append(PerBranch(moves))
             labels = wanted
-        step, labels = place_on_spans(transform, labels, whole=not runs)
+        step, labels = place_on_slots(transform, labels, whole=not runs)
         steps.append(step)
     return nn.Sequential(*steps), labels
 
 
-def _absorb_exchange(
-    exchange: NestedExchange, labels: list[Tensor], wanted: list[Tensor]
+def _relabel_fusion(
+    fusion: NestedFusionLayers, labels: list[Tensor], wanted: list[Tensor]
 ) -> None:
-    """Let an exchange read maps with ``labels`` and write them as ``wanted``."""
-    offsets = list(accumulate(exchange.widths, initial=0))
-    for k, conv in enumerate(exchange.lifts, 1):
+    """Let fusion layers read maps with ``labels`` and write them as ``wanted``."""
+    offsets = list(accumulate(fusion.widths, initial=0))
+    for k, conv in enumerate(fusion.lifts, 1):
         targets = [
             torch.where(order == PASS, PASS, order + offset)
             for order, offset in zip(wanted[:k], offsets[:k], strict=True)
         ]
         placed = write_order(read_order(conv, labels[k]), torch.cat(targets))
-        exchange.lifts[k - 1] = placed
+        fusion.lifts[k - 1] = placed
     # The paths from the highest resolution read its sum, not its map.
     sources = [wanted[0], *labels[1:]]
-    for i, paths in enumerate(exchange.downs, 1):
+    for i, paths in enumerate(fusion.downs, 1):
         for j, path in enumerate(paths):
             paths[j] = carry(path, sources[j], wanted[i])
-    exchange.widths = [len(order) for order in wanted]
+    fusion.widths = [len(order) for order in wanted]
     moves = zip(labels, wanted, strict=True)
-    exchange.reorders = nn.ModuleList(reorder(*move) for move in moves)
+    fusion.reorders = nn.ModuleList(reorder(*move) for move in moves)
 
 
 class StaticHead(nn.Module):
@@ -178,7 +184,7 @@ class StaticHead(nn.Module):
         return result
 
 
-def _absorb_head(head: IterativeHead, labels: list[Tensor]) -> StaticHead:
+def _relabel_head(head: IterativeHead, labels: list[Tensor]) -> StaticHead:
     """The head on maps with ``labels``; its output is in the published order."""
     orders = [*reversed(labels), torch.arange(width(labels[0]))]
     projects = []
@@ -188,7 +194,7 @@ def _absorb_head(head: IterativeHead, labels: list[Tensor]) -> StaticHead:
     return StaticHead(projects)
 
 
-def _absorb_transition(
+def _relabel_transition(
     transition: nn.ModuleList, labels: list[Tensor], entry: Sequence[Tensor]
 ) -> tuple[nn.ModuleList, list[Tensor]]:
     """A transition that writes maps in the orders of ``entry``, and those it leaves.
@@ -204,7 +210,7 @@ def _absorb_transition(
     return nn.ModuleList(steps), after
 
 
-def _absorb_stage(
+def _relabel_stage(
     modules: nn.Sequential,
     labels: list[Tensor],
     entry: Sequence[Tensor] | None,
@@ -216,15 +222,15 @@ def _absorb_stage(
         modules: The modules, changed in place.
         labels: Order of the maps at its start.
         entry: Order in which the blocks of every module want them; None for any.
-        leave: Order in which the last module shall leave them; None for any.
+        leave: Order in which the last module leaves them; None for any.
     """
     for number, module in enumerate(modules):
         runs = entry is not None
-        module.layers, labels = _absorb_blocks(module.layers, labels, runs)
-        if isinstance(module.exchange, NestedExchange):
+        module.layers, labels = _relabel_blocks(module.layers, labels, runs)
+        if isinstance(module.fusion, NestedFusionLayers):
             wanted = leave if number == len(modules) - 1 else entry
             wanted = labels if wanted is None else list(wanted)
-            _absorb_exchange(module.exchange, labels, wanted)
+            _relabel_fusion(module.fusion, labels, wanted)
             labels = wanted
     return labels
 
@@ -235,7 +241,7 @@ def _filled(order: Tensor, layout: str) -> Tensor:
     return torch.cat((order, order.new_full((empty,), PASS)))
 
 
-def _absorb(net: HRBackbone, layout: str) -> HighResolutionNet:
+def _relabel(net: HRBackbone, layout: str) -> OptimizedHRNet:
     """The whole skeleton, from the stem on."""
     channels, blocks = net.arch.stem_channels, min(2, net.arch.num_blocks)
     labels = [torch.cat((torch.arange(0, channels, 2), torch.arange(1, channels, 2)))]
@@ -246,7 +252,7 @@ def _absorb(net: HRBackbone, layout: str) -> HighResolutionNet:
         entry = None
         if layout == 'runs' or isinstance(_transforms(modules[0].layers)[0], PerMap):
             entry = [entry_order(w, blocks) for w in widths]
-        transition, labels = _absorb_transition(
+        transition, labels = _relabel_transition(
             net.get_submodule(f'transition{t}'),
             labels,
             entry or [_filled(order, layout) for order in natural],
@@ -254,34 +260,33 @@ def _absorb(net: HRBackbone, layout: str) -> HighResolutionNet:
         leave = entry
         if t == len(net.arch.channels) - 1:
             leave = natural if net.head_layer is None else None
-        labels = _absorb_stage(modules, labels, entry, leave)
+        labels = _relabel_stage(modules, labels, entry, leave)
         transitions.append(transition)
         stages.append(modules)
-    head = None if net.head_layer is None else _absorb_head(net.head_layer, labels)
-    if head is None:  # a last stage of one resolution has no exchange to restore it
+    head = None if net.head_layer is None else _relabel_head(net.head_layer, labels)
+    if head is None:  # a last stage of one resolution has nothing that restores it
         restore = [reorder(order, torch.arange(width(order))) for order in labels]
         if any(not isinstance(move, nn.Identity) for move in restore):
             stages[-1].append(PerBranch(restore))
-    return HighResolutionNet(ConcatenatedStem(net.stem), transitions, stages, head)
+    return OptimizedHRNet(ConcatenatedStem(net.stem), transitions, stages, head)
 
 
-def absorb_shuffles(model: nn.Module, layout: str = 'runs') -> nn.Module:
+def remove_shuffles(model: nn.Module, layout: str = 'runs') -> nn.Module:
     """Carry the permutations of all channel shuffles into the weights.
 
     Args:
-        model: A network after :func:`nest_upsampling` and :func:`merge_weightings`,
-            rewritten in place.
+        model: A network after :func:`nest_upsampling` and :func:`merge_ccw`.
         layout: ``'runs'`` brings the channels that a block changes next to each other,
-            by one copy of each map per exchange; ``'full'`` never moves any: the
+            by one copy of each map per module; ``'full'`` never moves any: the
             convolutions and gates of a block cover all channels, with identity kernels
             and gates of one where a channel passes; ``'blocks'`` also fills maps with
-            empty channels up to multiples of 16. Transforms that are no weightings
-            take ``'runs'`` in any case: some mix channels, and the products of
+            empty channels up to multiples of 16. Transforms other than CCW take
+            ``'runs'`` in any case: some mix channels, and the products of
             attention would be twice as many.
 
     Raises:
         ValueError: If ``layout`` is unknown.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f'layout must be one of {LAYOUTS}, got {layout!r}')
-    return rewrite(model, {HRBackbone: partial(_absorb, layout=layout)})
+    if layout not in CHANNEL_LAYOUTS:
+        raise ValueError(f'layout must be one of {CHANNEL_LAYOUTS}, got {layout!r}')
+    return replace_modules(model, {HRBackbone: partial(_relabel, layout=layout)})

@@ -1,4 +1,4 @@
-"""The exchange between resolutions with fewer sums, convolutions and up-samplings.
+"""The exchange of resolutions with fewer sums, convolutions and up-samplings.
 
 See :class:`mmpose_lite.models.backbones.hr_base.HRModule` for the formulas.
 """
@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...models.backbones.hr_base import HRModule
-from .tree import rewrite
-from .weights import split_activation, stack_convs
+from .modules import replace_modules, split_activation, stack_convs
 
 
-class Exchange(nn.Module):
-    """The exchange with its factors of two in the weights.
+class FusionLayers(nn.Module):
+    """Fusion layers with their factors of two in the weights.
 
     Args:
         paths: ``paths[i][j]`` leads from resolution j to i; those from the highest
@@ -32,7 +31,7 @@ class Exchange(nn.Module):
         self.paths = paths
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """All sums of the exchange."""
+        """All sums."""
         first = self.paths[0][1](feats[1])
         top = torch.add(first, feats[0], alpha=2)
         for path, feat in zip(self.paths[0][2:], feats[2:], strict=True):
@@ -46,8 +45,8 @@ class Exchange(nn.Module):
         return [F.relu(feat) for feat in fused]
 
 
-class NestedExchange(nn.Module):
-    """The exchange that up-samples each resolution once, by two.
+class NestedFusionLayers(nn.Module):
+    """Fusion layers that up-sample each resolution once, by two.
 
     What resolution k sends to all higher ones leaves it in one convolution. Nearest
     up-sampling composes, so it joins what comes from below k and is up-sampled with it;
@@ -91,7 +90,7 @@ class NestedExchange(nn.Module):
         return arrived
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """All sums of the exchange."""
+        """All sums."""
         arrived = self.arrivals(feats)
         own = [order(feat) for order, feat in zip(self.reorders, feats, strict=True)]
         top = torch.add(arrived[0], own[0], alpha=2)
@@ -106,17 +105,17 @@ class NestedExchange(nn.Module):
         return [feat.relu() for feat in fused]
 
 
-class Stage(nn.Module):
-    """A module of the high-resolution skeleton: blocks, then the exchange."""
+class OptimizedHRModule(nn.Module):
+    """A module of the high-resolution skeleton: blocks, then fusion layers."""
 
-    def __init__(self, layers: nn.Module, exchange: nn.Module) -> None:
+    def __init__(self, layers: nn.Module, fusion: nn.Module) -> None:
         super().__init__()
         self.layers = layers
-        self.exchange = exchange
+        self.fusion = fusion
 
     def forward(self, feats: list[Tensor]) -> list[Tensor]:
-        """Blocks and exchange."""
-        return self.exchange(self.layers(feats))
+        """Blocks and fusion layers."""
+        return self.fusion(self.layers(feats))
 
 
 def _double(path: nn.Sequential) -> None:
@@ -128,16 +127,16 @@ def _double(path: nn.Sequential) -> None:
     conv.bias.data *= 2
 
 
-def _to_exchange(module: HRModule) -> nn.Module:
+def _to_fusion_layers(module: HRModule) -> nn.Module:
     if not len(module.fuse_layers):
-        return Stage(module.layers, nn.Identity())
+        return OptimizedHRModule(module.layers, nn.Identity())
     for paths in module.fuse_layers[1:]:
         _double(paths[0])
-    return Stage(module.layers, Exchange(module.fuse_layers))
+    return OptimizedHRModule(module.layers, FusionLayers(module.fuse_layers))
 
 
-def _to_nested(exchange: Exchange) -> NestedExchange:
-    paths = exchange.paths
+def _to_nested(fusion: FusionLayers) -> NestedFusionLayers:
+    paths = fusion.paths
     indices = range(len(paths))
     lifts = [stack_convs([paths[i][k][0] for i in range(k)]) for k in indices[1:]]
     downs = [nn.ModuleList(paths[i][j] for j in range(i)) for i in indices[1:]]
@@ -145,22 +144,14 @@ def _to_nested(exchange: Exchange) -> NestedExchange:
         paths[0][1][0].out_channels,
         *(paths[i][0][-1][-1].out_channels for i in indices[1:]),
     ]
-    return NestedExchange(nn.ModuleList(lifts), nn.ModuleList(downs), widths)
+    return NestedFusionLayers(nn.ModuleList(lifts), nn.ModuleList(downs), widths)
 
 
 def fold_doubling(model: nn.Module) -> nn.Module:
-    """Compute the paths from the highest resolution once, twice as large.
-
-    Args:
-        model: A network with norms folded, rewritten in place.
-    """
-    return rewrite(model, {HRModule: _to_exchange})
+    """Compute the paths from the highest resolution once, twice as large."""
+    return replace_modules(model, {HRModule: _to_fusion_layers})
 
 
 def nest_upsampling(model: nn.Module) -> nn.Module:
-    """Up-sample each resolution once, and merge 1x1 convolutions of the same map.
-
-    Args:
-        model: A network after :func:`fold_doubling`, rewritten in place.
-    """
-    return rewrite(model, {Exchange: _to_nested})
+    """Up-sample each resolution once, and merge 1x1 convolutions of the same map."""
+    return replace_modules(model, {FusionLayers: _to_nested})

@@ -1,0 +1,103 @@
+"""Export a network to a file that was proven to do the same on real images.
+
+The file is written only if its engine does with it what MMPose does with the checkpoint.
+
+  mmpose-lite export CONFIG CHECKPOINT model.onnx --batch dynamic --images ANN IMG_DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import Progress
+
+from .. import deploy
+from ..io.markdown import format_table
+
+PRECISIONS = ('fp32', 'fp16')
+
+
+def batch(text: str) -> int | None:
+    """A number of crops, or any number."""
+    return None if text == 'dynamic' else int(text)
+
+
+def tolerance(text: str) -> tuple[str, float]:
+    """A name and its limit."""
+    name, _, value = text.partition('=')
+    return name, float(value)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    add = parser.add_argument
+    add('config', metavar='CONFIG')
+    add('checkpoint', metavar='CHECKPOINT')
+    add(
+        'out', metavar='OUT', help='model.onnx, model.xml (OpenVINO), model.so (native)'
+    )
+    add('--format', help='default: that of the suffix of OUT')
+    add('--precision', choices=PRECISIONS, default='fp32', help='of stored weights')
+    add('--input-size', type=int, nargs=2, metavar=('H', 'W'), help='px')
+    add('--batch', type=batch, default=1, metavar='N', help="a number, or 'dynamic'")
+    add('--no-optimize', action='store_true', help='export the network as trained')
+    add(
+        '--images', nargs='+', default=(), metavar='PATH',
+        help='what to compare on: a folder of images, or a COCO json and its folder; '
+        "default: the config's validation data, or drawn people where it is missing",
+    )  # fmt: skip
+    add('--people', type=int, default=32, help='to compare on, at most about')
+    add(
+        '--tolerance', type=tolerance, nargs='+', default=(), metavar='NAME=LIMIT',
+        help='of heatmap (relative), median, p95, max (px)',
+    )  # fmt: skip
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each of several steps; yields what is told a step, its done and all."""
+    with Progress(transient=True) as bar:
+        tasks: dict[str, int] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=done)
+
+        yield show
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export, and print what was compared and written."""
+    with steps() as show:
+        done = deploy.export(
+            args.config,
+            args.checkpoint,
+            args.out,
+            format=args.format,
+            precision=args.precision,
+            image_size=args.input_size and tuple(args.input_size),
+            batch=args.batch,
+            optimized=not args.no_optimize,
+            images=args.images,
+            people=args.people,
+            tolerance=dict(args.tolerance),
+            progress=show,
+        )
+    found = done.difference
+    print(
+        format_table(
+            {
+                'compared on': f'{done.contract.source["compared_on"]}, '
+                f'{found.people} people',
+                'largest heatmap difference': f'{found.heatmap:.2e} ({found.relative:.1e})',
+                'largest keypoint shift': f'{found.max:.3f} px',
+                'median, 95 of 100': f'{found.median:.4f} px, {found.p95:.4f} px',
+                'other peaks': f'{found.moved} of {found.keypoints}',
+            }
+        )
+    )
+    for path in done.paths:
+        print(f'{path} ({path.stat().st_size / 1e6:.2f} MB)')
