@@ -39,7 +39,7 @@ from benchmarks.pose_results import Results, Row, fastest
 from benchmarks.pose_targets import verdicts
 
 from mmpose_lite.analysis import Spread
-from mmpose_lite.deploy import rewrites, to_onnx
+from mmpose_lite.deploy import list_passes, to_onnx
 
 NAMES = [one.name for one in who.CONTESTANTS]
 
@@ -759,7 +759,7 @@ def test_gains_training_step_and_bound_alone(tmp_path):
     assert last['difference'] < 1e-10
     forms = [r.entry.form for r in found.gain_rows]
     assert forms[0] == who.AS_IS
-    assert forms[1:] == list(rewrites('onnxruntime'))
+    assert forms[1:] == list(list_passes('onnxruntime'))
     assert 'Gain per rewrite: Naive Lite-HRNet-18, for onnxruntime' in done.stdout
     training = found.extras['training']
     assert training['ratio']['low'] > 0

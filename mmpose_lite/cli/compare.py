@@ -1,7 +1,7 @@
 """Compare two exported models on annotated people, such as two precisions of one.
 
-Reports shifts of keypoints, the average precision of both, and the bootstrap interval of
-its difference.
+Reports shifts of keypoints, the average precision of both, and the bootstrap interval
+of its difference.
 
   mmpose-lite compare fp16.onnx fp32.onnx --images ANN IMG_DIR
 """

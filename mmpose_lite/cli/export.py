@@ -1,6 +1,7 @@
 """Export a network to a file that was proven to do the same on real images.
 
-The file is written only if its engine does with it what MMPose does with the checkpoint.
+The file is written only if its engine does with it what MMPose does with the
+checkpoint.
 
   mmpose-lite export CONFIG CHECKPOINT model.onnx --batch dynamic --images ANN IMG_DIR
 """
@@ -86,13 +87,13 @@ def run(args: argparse.Namespace) -> None:
             tolerance=dict(args.tolerance),
             progress=show,
         )
-    found = done.difference
+    found, source = done.difference, done.contract.source
     print(
         format_table(
             {
-                'compared on': f'{done.contract.source["compared_on"]}, '
-                f'{found.people} people',
-                'largest heatmap difference': f'{found.heatmap:.2e} ({found.relative:.1e})',
+                'compared on': f'{source["compared_on"]}, {found.people} people',
+                'largest heatmap difference': f'{found.heatmap:.2e} '
+                f'({found.relative:.1e})',
                 'largest keypoint shift': f'{found.max:.3f} px',
                 'median, 95 of 100': f'{found.median:.4f} px, {found.p95:.4f} px',
                 'other peaks': f'{found.moved} of {found.keypoints}',

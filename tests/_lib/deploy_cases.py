@@ -11,8 +11,8 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from parity import fill_from, own_fill
 
-from mmpose_lite.deploy import Contract, Request, export
-from mmpose_lite.deploy.runtime import digests
+from mmpose_lite.deploy import Contract, export
+from mmpose_lite.deploy.runtime.contract import digests
 
 CONFIG = """
 default_scope = 'mmpose'
@@ -92,9 +92,7 @@ def export_small(files, out, **options):
     what is compared by default are heatmaps and the median.
     """
     options = dict(people=2, tolerance=dict(p95=1e3, max=1e3)) | options
-    return export(
-        Request(str(files.config), str(files.checkpoint), str(out), **options)
-    )
+    return export(files.config, files.checkpoint, out, **options)
 
 
 def people(shared, split='val'):

@@ -1,4 +1,4 @@
-"""What the tests of the rewrites share."""
+"""What the tests of passes share."""
 
 import copy
 
@@ -7,7 +7,7 @@ from parity import fill_from, own_fill
 from rows import TINY_ROWS
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmpose_lite.deploy.passes import rewrites
+from mmpose_lite.deploy.passes import list_passes
 
 TOLERANCE = 1e-10
 """Largest relative difference in double precision."""
@@ -28,13 +28,13 @@ def image(size=(64, 96), batch=2, dtype=torch.float64):
 
 
 def before_and_after(net, name, **options):
-    """Copies of ``net`` as a rewrite finds and leaves it."""
+    """Copies of ``net`` as a pass finds and leaves it."""
     model = copy.deepcopy(net).eval().requires_grad_(False)
-    for step, rewrite in rewrites(**options).items():
+    for step, rewrite in list_passes(**options).items():
         if step == name:
             return model, rewrite(copy.deepcopy(model))
         model = rewrite(model)
-    raise AssertionError(f'{name} is none of the rewrites')
+    raise AssertionError(f'{name} is none of the passes')
 
 
 def count(model, *types):

@@ -40,11 +40,11 @@ def opened(monkeypatch):
     class Reached(Exception):
         pass
 
-    def open_model(contents, *_):
+    def open_engine(contents, *_):
         seen.append(contents)
         raise Reached
 
-    monkeypatch.setattr(pose, 'open_model', open_model)
+    monkeypatch.setattr(pose, 'open_engine', open_engine)
     return seen, Reached
 
 

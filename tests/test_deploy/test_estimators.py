@@ -1,4 +1,4 @@
-"""Heads and whole pose estimators: rewritten, traced, exported."""
+"""Heads and whole pose estimators: optimized, traced, exported."""
 
 import copy
 
@@ -12,8 +12,8 @@ from parity import fill_from, own_fill
 from passes_cases import TOLERANCE, build, calls, image
 from rows import TINY, TINY_IDS, TINY_ROWS
 
-from mmpose_lite.deploy import gains, optimize
-from mmpose_lite.deploy.passes import TARGETS, fold_positions, relative_difference
+from mmpose_lite.deploy import TARGETS, gains, optimize, relative_difference
+from mmpose_lite.deploy.passes.fold import fold_positions
 from mmpose_lite.models.heads import TokenPoseHead
 
 SPARSE = dict(keep_ratio=0.5, layers=(0,))

@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,17 +14,16 @@ from deploy_cases import Files, contract, export_small, write_estimator, write_w
 
 from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy import Contract, PoseRuntime, exporting
-from mmpose_lite.deploy.formats import halve_weights
-from mmpose_lite.deploy.images import (
-    coco_scenes,
-    config_scenes,
-    find_scenes,
-    folder_scenes,
-    toy_scenes,
-)
-from mmpose_lite.deploy.outputs import Outputs
-from mmpose_lite.deploy.parity import Difference, Tolerance
+from mmpose_lite.deploy.backends.onnx import halve_weights
+from mmpose_lite.deploy.parity import Difference, Outputs, Tolerance
 from mmpose_lite.deploy.runtime import contract_path
+from mmpose_lite.deploy.samples import (
+    coco_samples,
+    config_samples,
+    find_samples,
+    folder_samples,
+    toy_samples,
+)
 from mmpose_lite.io import files
 
 LOOSE = dict(heatmap=1.0, median=1e3, p95=1e3, max=1e3)
@@ -134,7 +131,7 @@ class TestRefused:
             changed.head.final_layer.weight.data[0] += 1
             return changed
 
-        monkeypatch.setattr('mmpose_lite.deploy.formats.optimize', broken)
+        monkeypatch.setattr('mmpose_lite.deploy.exporting.optimize', broken)
         self.refused(tmp_path, small, 'differs too much on drawn toy people')
 
     def test_tolerance_unknown(self, small, tmp_path):
@@ -148,8 +145,20 @@ class TestRefused:
         with pytest.raises(FileNotFoundError, match=r'folder of .* does not exist'):
             export_small(small, tmp_path / 'missing' / 'm.onnx')
 
-    def test_int8_without_images(self, small, tmp_path):
-        self.refused(tmp_path, small, 'needs images to calibrate', precision='int8')
+    def test_precision(self, small, tmp_path):
+        match = r"precision must be one of \('fp32', 'fp16'\).* got 'int8'"
+        self.refused(tmp_path, small, match, precision='int8')
+
+    @pytest.mark.parametrize(
+        ('name', 'form', 'match'),
+        [
+            ('m.tflite', None, r"out must end in one of .*'\.so'\), got .*m\.tflite"),
+            ('m.onnx', 'tflite', "format must be one of .* got 'tflite'"),
+        ],
+    )
+    def test_format(self, small, tmp_path, name, form, match):
+        with pytest.raises(ValueError, match=match):
+            export_small(small, tmp_path / name, format=form)
 
     def test_size_that_gives_no_whole_heatmap(self, small, tmp_path):
         self.refused(tmp_path, small, 'must be whole', image_size=(98, 64))
@@ -184,7 +193,7 @@ class TestRefused:
         self.refused(tmp_path, other, match)
 
 
-class TestScenes:
+class TestSamples:
     def test_of_the_config(self, toy):
         annotations, images = toy
         dataset = dict(
@@ -193,43 +202,69 @@ class TestScenes:
             data_prefix=dict(img='val'),
         )
         config = dict(val_dataloader=dict(dataset=dataset))
-        assert config_scenes(config) == find_scenes((), config)
-        assert find_scenes((), config) == coco_scenes(annotations, images)
+        assert config_samples(config) == find_samples((), config)
+        assert find_samples((), config) == coco_samples(annotations, images)
 
     def test_drawn_where_there_is_nothing(self):
-        found = find_scenes((), {})
-        assert found == toy_scenes()
-        assert found.people >= len(found.scenes) == 16
-        assert all(scene.image().ndim == 3 for scene in found.scenes[:2])
+        found = find_samples((), {})
+        assert found == toy_samples()
+        assert found.people >= len(found.samples) == 16
+        assert all(one.image().ndim == 3 for one in found.samples[:2])
 
     def test_folder(self, toy):
-        found = find_scenes([str(toy[1])], {})
-        assert found == folder_scenes(toy[1])
+        found = find_samples([str(toy[1])], {})
+        assert found == folder_samples(toy[1])
         assert found.people == 4
         assert found.first(2).people == 2
 
     def test_first(self, toy):
-        scenes = coco_scenes(*toy)
-        assert 3 <= scenes.first(3).people < 3 + max(s.people for s in scenes.scenes)
+        samples = coco_samples(*toy)
+        assert 3 <= samples.first(3).people < 3 + max(s.people for s in samples.samples)
 
     def test_nothing(self, tmp_path):
         with pytest.raises(ValueError, match='no people, or no images'):
-            folder_scenes(tmp_path)
+            folder_samples(tmp_path)
 
     def test_missing_image(self, toy, tmp_path):
         with pytest.raises(FileNotFoundError, match='is missing'):
-            coco_scenes(toy[0], tmp_path)
+            coco_samples(toy[0], tmp_path)
 
     def test_another_json(self, tmp_path):
         (tmp_path / 'a.json').write_text('[]')
         with pytest.raises(ValueError, match='no COCO json'):
-            coco_scenes(tmp_path / 'a.json', tmp_path)
+            coco_samples(tmp_path / 'a.json', tmp_path)
+
+    def config(self, folder):
+        dataset = dict(data_root=str(folder), ann_file='a.json', data_prefix={})
+        return dict(val_dataloader=dict(dataset=dataset))
+
+    def test_damaged_validation_data_are_reported(self, tmp_path):
+        (tmp_path / 'a.json').write_text('{"images": [')
+        with pytest.raises(ValueError, match=r'a\.json is damaged'):
+            find_samples((), self.config(tmp_path))
+
+    def test_missing_images_of_validation_data_are_reported(self, toy, tmp_path):
+        (tmp_path / 'a.json').write_bytes(toy[0].read_bytes())
+        with pytest.raises(FileNotFoundError, match='is missing'):
+            find_samples((), self.config(tmp_path))
+
+    def test_validation_data_of_another_kind(self, tmp_path):
+        (tmp_path / 'a.json').write_text('[]')
+        assert find_samples((), self.config(tmp_path)) == toy_samples()
+
+    def test_missing_box_is_named(self, toy, tmp_path):
+        content = json.loads(toy[0].read_text())
+        del content['annotations'][1]['bbox']
+        number = content['annotations'][1]['id']
+        (tmp_path / 'a.json').write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=rf'a\.json: annotation {number} .*bbox'):
+            coco_samples(tmp_path / 'a.json', toy[1])
 
     def test_no_image(self, tmp_path):
         (tmp_path / 'a.jpg').write_text('no image')
-        (scene,) = folder_scenes(tmp_path).scenes
+        (sample,) = folder_samples(tmp_path).samples
         with pytest.raises(ValueError, match=r'a\.jpg: it is cut off'):
-            scene.image()
+            sample.image()
 
 
 class TestDifference:
@@ -291,33 +326,6 @@ def test_contract_comes_last(tmp_path, monkeypatch):
     contents = {'.xml': b'x', '.bin': b'b'}
     exporting.save(tmp_path / 'm.xml', contents, contract(format='openvino'))
     assert order == ['m.xml', 'm.bin', 'm.xml.json']
-
-
-def tool(*arguments):
-    return subprocess.run(
-        [sys.executable, '-W', 'ignore', 'tools/export.py', *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.slow
-def test_command_line(small, toy, tmp_path):
-    out = tmp_path / 'm.onnx'
-    common = (small.config, small.checkpoint, out, '--images', *toy)
-    done = tool(*common, '--batch', 'dynamic', '--people', 3)
-    assert done.returncode == 0, done.stderr
-    assert 'largest keypoint shift' in done.stdout
-    assert 'person_keypoints_val.json' in done.stdout
-    assert json.loads(contract_path(out).read_text())['batch'] is None
-    out.unlink()
-    contract_path(out).unlink()
-    done = tool(*common, '--tolerance', 'heatmap=0', 'max=-1')
-    assert done.returncode == 1
-    assert 'error: the exported network differs too much' in done.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 FAMILIES = [

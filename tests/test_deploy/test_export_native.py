@@ -51,7 +51,7 @@ def test_another_file_is_never_loaded(exported, tmp_path):
 
 @pytest.mark.parametrize('options', [dict(threads=2), dict(hint='bf16')])
 def test_one_thread_in_single_precision(exported, options):
-    with pytest.raises(ValueError, match='on 1 thread in f32'):
+    with pytest.raises(ValueError, match=r"(threads must be 1|'f32',\)) for native"):
         PoseRuntime(exported[0], **options)
 
 
@@ -59,7 +59,7 @@ def test_one_thread_in_single_precision(exported, options):
     ('options', 'match'),
     [
         (dict(batch=None), 'batch must be a number'),
-        (dict(precision='fp16'), "precision must be 'fp32'"),
+        (dict(precision='fp16'), r"precision must be one of \('fp32',\)"),
         (dict(optimized=False), 'optimized must be True'),
     ],
 )

@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmpose_lite.deploy.native import NativeNetwork, compile_network
-from mmpose_lite.deploy.native.building import lanes_of
+from mmpose_lite.deploy.native.compiler import lanes_of
 from mmpose_lite.deploy.native.elementwise import permutation
 from mmpose_lite.deploy.native.graph import Graph, Node, Term, Value
+from mmpose_lite.deploy.native.memory import Planner
 from mmpose_lite.deploy.native.packing import blocks
-from mmpose_lite.deploy.native.planning import Planner
-from mmpose_lite.deploy.passes.spans import Reorder
+from mmpose_lite.deploy.passes.channel_slots import Reorder
 from mmpose_lite.models.backbones import LiteHRNet
 
 TOLERANCE = 1e-5
@@ -267,6 +267,19 @@ def test_profile_names_every_operation(tmp_path):
 
 
 @needs_compiler
+def test_another_library_at_the_same_path(tmp_path):
+    """A loader that remembers paths would give the first network again."""
+    picture = image((8, 8), 1, torch.float32)
+    for seed in range(2):
+        net = nn.Sequential(stem(4))
+        torch.manual_seed(seed)
+        net[0].reset_parameters()
+        found = compiled(net, (8, 8), tmp_path)(picture.numpy())
+        with torch.no_grad():
+            np.testing.assert_allclose(found, net(picture), rtol=0, atol=1e-5)
+
+
+@needs_compiler
 def test_wrong_images_and_files_are_refused(tmp_path):
     net = compiled(in_turn(stem(4)), (8, 8), tmp_path)
     with pytest.raises(ValueError, match=r'\(1, 3, 8, 8\), got float64'):
@@ -333,9 +346,9 @@ def test_maps_that_live_at_once_share_no_memory():
     d = map_node(c.output, first)
     end = Node('export', [d.output], Value(d.output.shape))
     plan = Planner(Graph(picture, [first.node, a, b, c, d, end])).plan()
-    places = [plan.places[v] for v in (first, a.output, b.output, c.output)]
+    places = [plan.locations[v] for v in (first, a.output, b.output, c.output)]
     starts = [place.start for place in places]
     assert len(set(starts)) == 4
     # The last map takes the place of one that is dead by then.
-    assert plan.places[d.output].start in starts[1:3]
+    assert plan.locations[d.output].start in starts[1:3]
     assert plan.size == 4 * 128

@@ -1,4 +1,4 @@
-"""All rewrites together: exact on every row, cheaper, and the input untouched."""
+"""All passes together: exact on every row, cheaper, and the input untouched."""
 
 import copy
 
@@ -11,7 +11,7 @@ from rows import IDS, ROWS, TINY_IDS, TINY_ROWS
 from torch import nn
 
 from mmpose_lite.analysis import Traffic, count_traffic
-from mmpose_lite.deploy import gains, optimize, rewrites
+from mmpose_lite.deploy import gains, list_passes, optimize
 from mmpose_lite.deploy.passes import TARGETS
 from mmpose_lite.models.backbones import LiteHRNet
 
@@ -32,11 +32,11 @@ def assert_exact(rows):
 
 @pytest.mark.parametrize(('target', 'layout'), FORMS)
 @pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
-def test_every_rewrite_is_exact(cls, arch, target, layout):
+def test_every_pass_is_exact(cls, arch, target, layout):
     options = dict(target=target, layout=layout, image_size=(64, 96))
     rows = gains(build(cls, arch), image(dtype=torch.float32), **options)
     assert_exact(rows)
-    assert [row.name for row in rows[1:]] == list(rewrites(target))
+    assert [row.name for row in rows[1:]] == list(list_passes(target))
 
 
 @pytest.mark.slow

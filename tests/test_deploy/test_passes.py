@@ -1,4 +1,4 @@
-"""Each rewrite alone: what it removes, and that nothing else changes."""
+"""Each pass alone: what it removes, and that nothing else changes."""
 
 import pytest
 import torch
@@ -9,17 +9,12 @@ from passes_cases import TOLERANCE, before_and_after, calls, count, image, tiny
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmpose_lite.deploy.passes import (
-    LAYOUTS,
-    fold_norms,
-    fuse_for_eager,
-    relative_difference,
-)
-from mmpose_lite.deploy.passes.attention import AxisAttention
-from mmpose_lite.deploy.passes.blocks import BlockedStage, BlockedStem
-from mmpose_lite.deploy.passes.convolving import ConvolvedAttention
-from mmpose_lite.deploy.passes.eager import FusedConv
-from mmpose_lite.deploy.passes.spans import Reorder, entry_order, shuffled
+from mmpose_lite.deploy import CHANNEL_LAYOUTS, relative_difference
+from mmpose_lite.deploy.passes.attention import AxisAttention, ConvolvedAttention
+from mmpose_lite.deploy.passes.blocks import BlockedHRModule, BlockedStem
+from mmpose_lite.deploy.passes.channel_slots import Reorder, entry_order, shuffled
+from mmpose_lite.deploy.passes.eager import FusedConv, fuse_for_eager
+from mmpose_lite.deploy.passes.fold import fold_norms
 from mmpose_lite.models.backbones import LiteHRNet, XHRNet
 from mmpose_lite.models.layers import SUSA, ParallelSUSA
 
@@ -103,7 +98,7 @@ class TestFoldNorms:
         assert count(fold_norms(net.eval()), _BatchNorm) == 1
 
 
-class TestExchange:
+class TestFusionLayers:
     def test_doubled_path_runs_once(self):
         before, after = before_and_after(tiny(LiteHRNet, 'naive'), 'fold doubling')
         assert_same(before, after, image())
@@ -119,9 +114,9 @@ class TestExchange:
         assert count(before, nn.Conv2d) - count(after, nn.Conv2d) == 1
 
 
-class TestWeightings:
+class TestCCW:
     def test_one_network_for_all_means(self):
-        before, after = before_and_after(tiny(LiteHRNet, 'ccw'), 'merge weightings')
+        before, after = before_and_after(tiny(LiteHRNet, 'ccw'), 'merge ccw')
         assert_same(before, after, image())
         assert count(before, nn.Conv2d) - count(after, nn.Conv2d) == 2 * 2 * (2 + 3)
         assert count(after, nn.Linear) == 2 * 2 * 2
@@ -164,7 +159,7 @@ class TestAttention:
 
 
 class TestShuffles:
-    @pytest.mark.parametrize('layout', LAYOUTS)
+    @pytest.mark.parametrize('layout', CHANNEL_LAYOUTS)
     @pytest.mark.parametrize('blocks', [1, 2, 3])
     @pytest.mark.parametrize(
         ('cls', 'unit'),
@@ -179,26 +174,26 @@ class TestShuffles:
         # 24 has an odd quarter of halves, and one stage has a single resolution.
         arch = dict(num_blocks=blocks, channels=((16,), (16, 24)))
         net = tiny(cls, unit, **arch)
-        before, after = before_and_after(net, 'absorb shuffles', layout=layout)
+        before, after = before_and_after(net, 'remove shuffles', layout=layout)
         assert_same(before, after, image())
         assert count(after, ParallelSUSA) == 0
         assert 'stack' in calls(before, image())
         assert 'stack' not in calls(after, image())
 
-    @pytest.mark.parametrize('layout', LAYOUTS)
+    @pytest.mark.parametrize('layout', CHANNEL_LAYOUTS)
     def test_all_maps_leave_in_the_published_order(self, layout):
         arch = dict(unit='ccw', num_modules=(1, 2), channels=((8, 16), (8, 16, 24)))
         net = LiteHRNet(dict(arch, stem_channels=8), with_head=False)
         fill_from(net, own_fill)
         net.double().eval()
-        before, after = before_and_after(net, 'absorb shuffles', layout=layout)
+        before, after = before_and_after(net, 'remove shuffles', layout=layout)
         assert len(after(image())) == 3
         assert_same(before, after, image())
 
     def test_full_layout_moves_no_channel(self):
         net = tiny(LiteHRNet, 'ccw', num_modules=(2, 2))
-        _, runs = before_and_after(net, 'absorb shuffles', layout='runs')
-        _, full = before_and_after(net, 'absorb shuffles', layout='full')
+        _, runs = before_and_after(net, 'remove shuffles', layout='runs')
+        _, full = before_and_after(net, 'remove shuffles', layout='full')
         assert count(runs, Reorder) > 0
         assert count(full, Reorder) == 0
 
@@ -214,8 +209,8 @@ class TestShuffles:
 
     def test_order_matters(self):
         """The comparison would see a permutation that was carried wrongly."""
-        before, after = before_and_after(tiny(LiteHRNet, 'ccw'), 'absorb shuffles')
-        conv = after.stages[-1][-1].exchange.lifts[-1]
+        before, after = before_and_after(tiny(LiteHRNet, 'ccw'), 'remove shuffles')
+        conv = after.stages[-1][-1].fusion.lifts[-1]
         with torch.no_grad():
             conv.weight.copy_(conv.weight[:, torch.arange(24).roll(1)])
             found, expected = after(image()), before(image())
@@ -238,7 +233,7 @@ class TestBlocks:
         before, after = before_and_after(net, 'stay in blocks', target='onnxruntime')
         assert_same(before, after, image())
         assert_same(net, after, image())
-        assert count(after, BlockedStage) == 3
+        assert count(after, BlockedHRModule) == 3
         assert count(after, BlockedStem) == 1
         maps = [m for m in after.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
         widths = {m.out_channels for m in maps if m.stride == (1, 1)}
@@ -251,12 +246,12 @@ class TestBlocks:
         net = tiny(LiteHRNet, 'ccw', channels=((24, 24), (24, 24, 24)))
         options = dict(target='onnxruntime', layout=layout)
         _, after = before_and_after(net, 'stay in blocks', **options)
-        assert count(after, BlockedStage, BlockedStem) == 0
+        assert count(after, BlockedHRModule, BlockedStem) == 0
 
     def test_other_units_stay(self):
         net = tiny(XHRNet, 'sequential')
         _, after = before_and_after(net, 'stay in blocks', target='onnxruntime')
-        assert count(after, BlockedStage, BlockedStem) == 0
+        assert count(after, BlockedHRModule, BlockedStem) == 0
 
 
 class TestConvolving:

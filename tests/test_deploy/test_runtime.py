@@ -14,7 +14,8 @@ from mmengine.registry import init_default_scope
 from mmpose.registry import KEYPOINT_CODECS
 
 from mmpose_lite.deploy import Contract, PoseRuntime
-from mmpose_lite.deploy.runtime import contract_path, decode, pose
+from mmpose_lite.deploy.runtime import contract_path, pose
+from mmpose_lite.deploy.runtime.codecs import decode
 from mmpose_lite.deploy.runtime.crops import centers_and_scales, cut, to_image
 
 SIZE, MAP = (64, 96), (16, 24)
@@ -146,7 +147,6 @@ class TestContract:
             ('flip_pairs', [[0, 17]], 'below 17'),
             ('batch', 0, 'batch must be above 0 or none'),
             ('format', 'tflite', 'format must be one of'),
-            ('schema', 99, 'another version wrote it'),
             ('colour', 'rgb', r"too many, entries: \['colour'\]"),
         ],
     )
@@ -155,6 +155,16 @@ class TestContract:
         values[name] = value
         with pytest.raises(ValueError, match=message):
             Contract.from_json(json.dumps(values))
+
+    def test_a_newer_schema_is_named_before_its_entries(self):
+        values = json.loads(contract().to_json())
+        values.update(schema=2, novelty=1)
+        with pytest.raises(ValueError, match='written by another version of mmpose_'):
+            Contract.from_json(json.dumps(values))
+
+    def test_a_model_in_int8_of_former_times_is_read(self):
+        old = contract(precision='int8')
+        assert Contract.from_json(old.to_json()) == old
 
     @pytest.mark.parametrize('text', ['', '[]', '{}', '{"mean": 1}', 'model'])
     def test_something_else(self, text):
@@ -190,7 +200,7 @@ class TestFiles:
         def opened(*_):
             raise AssertionError('an engine was given the file')
 
-        monkeypatch.setattr(pose, 'open_model', opened)
+        monkeypatch.setattr(pose, 'open_engine', opened)
         data = bytearray(copy.read_bytes())
         data[len(data) // 2] ^= 1
         copy.write_bytes(data)
@@ -226,8 +236,9 @@ class TestFiles:
         [
             (dict(threads=0), 'threads must be at least 1, got 0'),
             (dict(engine='litert'), "engine must be one of .* got 'litert'"),
+            (dict(engine='native'), "engine must be one of .* got 'native'"),
             (dict(hint='f8'), "hint must be one of .* got 'f8'"),
-            (dict(hint='bf16'), "hint must be 'f32' for onnxruntime"),
+            (dict(hint='bf16'), r"hint must be .*'f32',\) for onnxruntime, got 'bf16'"),
         ],
     )
     def test_option(self, model, options, message):
@@ -344,8 +355,17 @@ def test_missing_engine(model, engine):
     )
     last = done.stderr.strip().splitlines()[-1]
     assert last == (
-        f'ImportError: {engine} is not installed; run: pip install mmpose_lite[deploy]'
+        f'ImportError: {engine} is not installed; exported files need no torch, but: '
+        f'pip install numpy opencv-python {engine}'
     )
+
+
+def test_missing_opencv(model):
+    blocker = BLOCKER.format(blocked=(*TORCH, 'cv2'))
+    done = python(f'{blocker}\nfrom mmpose_lite.deploy import PoseRuntime')
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith('ImportError: cv2 is not installed')
+    assert last.endswith('pip install numpy opencv-python')
 
 
 def test_a_broken_mmpose_raises_its_own_error(model, tmp_path):

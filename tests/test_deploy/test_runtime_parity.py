@@ -7,7 +7,7 @@ from conftest import ROOT
 from deploy_cases import WEIGHTS, people
 from mmpose.apis import inference_topdown
 
-from mmpose_lite.deploy import PoseRuntime, Request, export
+from mmpose_lite.deploy import PoseRuntime, export
 from mmpose_lite.deploy.estimator import load_estimator, read_config
 
 pytestmark = pytest.mark.slow
@@ -28,13 +28,7 @@ def exported(request, shared, tmp_path_factory):
     for suffix, form, batch in (('onnx', 'onnx', None), ('xml', 'openvino', 2)):
         out = folder / f'model.{suffix}'
         done = export(
-            Request(
-                *map(str, (config, weights, out)),
-                format=form,
-                batch=batch,
-                images=tuple(map(str, images)),
-                people=6,
-            )
+            config, weights, out, format=form, batch=batch, images=images, people=6
         )
         assert done.difference.max < LIMIT
         runtimes.append(PoseRuntime(out))

@@ -83,11 +83,7 @@ def test_exported_file_does_what_the_checkpoint_does(tmp_path, shared):
     cv2.imwrite(str(images / 'scene.png'), SCENE.image)
     (tmp_path / 'boxes.json').write_text(json.dumps({'scene.png': BOXES}))
     config = find_model(NAME).config
-    deploy.export(
-        deploy.Request(
-            config, str(weights), str(model), images=(str(images),), people=2
-        )
-    )
+    deploy.export(config, weights, model, images=(images,), people=2)
     out = tmp_path / 'out'
     words = ['tools/infer.py', images, '--model', model]
     words += [

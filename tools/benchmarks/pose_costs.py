@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from mmpose_lite.analysis import Traffic, count_macs, count_traffic
-from mmpose_lite.deploy import rewrites
+from mmpose_lite.deploy import list_passes
 
 EXECUTED = (
     'torch.utils.flop_counter, halved: convolutions and matrix products as often as '
@@ -119,7 +119,7 @@ def rewritten(estimator: nn.Module, steps: int, **options: Any) -> nn.Module:
     model.eval()
     model.requires_grad_(False)
     with torch.no_grad():
-        for rewrite in list(rewrites(**options).values())[:steps]:
+        for rewrite in list(list_passes(**options).values())[:steps]:
             model = rewrite(model)
             model.eval()
             model.requires_grad_(False)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mmpose_lite.analysis import stopwatch
-from mmpose_lite.deploy import TARGETS, EstimatorGraph, optimize, rewrites, to_onnx
+from mmpose_lite.deploy import TARGETS, EstimatorGraph, list_passes, optimize, to_onnx
 from mmpose_lite.deploy.native import NativeNetwork, compile_network
 from mmpose_lite.io.files import write_atomically
 
@@ -60,7 +60,7 @@ def in_form(
     options: dict[str, Any] = dict(target=target, image_size=image_size)
     if form == OPTIMIZED:
         return optimize(estimator, **options)
-    names = list(rewrites(**options))
+    names = list(list_passes(**options))
     return rewritten(estimator, names.index(form) + 1, **options)
 
 

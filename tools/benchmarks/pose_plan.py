@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from mmpose_lite.analysis import Isolated
-from mmpose_lite.deploy import TARGETS, rewrites
-from mmpose_lite.deploy.native.building import compiler
+from mmpose_lite.deploy import TARGETS, list_passes
+from mmpose_lite.deploy.native.compiler import compiler
 
 from . import engines, litert
 from .contestants import AS_IS, OPTIMIZED, STRAIGHTFORWARD, Contestant
@@ -150,7 +150,7 @@ class Plan:
             # It always rewrites, and knows no other network's operators.
             return (OPTIMIZED,) if contestant.compiles and not self.steps else ()
         if self.steps and contestant.ours:
-            return (AS_IS, *rewrites(target=target_of(engine)))
+            return (AS_IS, *list_passes(target=target_of(engine)))
         # What is not exported as ONNX has no such form.
         plain = FORMATS.get(engine) == '.onnx'
         return tuple(f for f in contestant.forms if plain or f != STRAIGHTFORWARD)

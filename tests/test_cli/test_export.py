@@ -1,0 +1,58 @@
+"""``mmpose-lite export`` and ``compare``: what they print, and how they fail."""
+
+import json
+
+import pytest
+from deploy_cases import write_estimator
+
+from mmpose_lite.cli import main
+from mmpose_lite.data import generate_toy_coco
+from mmpose_lite.deploy.runtime import contract_path
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory):
+    """COCO json and folder of images."""
+    root = tmp_path_factory.mktemp('toy')
+    generate_toy_coco(root, 2, 4, (96, 96))
+    return root / 'annotations' / 'person_keypoints_val.json', root / 'val'
+
+
+@pytest.fixture(scope='module')
+def small(tmp_path_factory):
+    return write_estimator(tmp_path_factory.mktemp('small'))
+
+
+def run(*words):
+    return main(list(map(str, words)))
+
+
+def test_export_and_compare(small, toy, tmp_path, capsys):
+    out = tmp_path / 'm.onnx'
+    common = ('export', small.config, small.checkpoint, out, '--images', *toy)
+    loose = ('--tolerance', 'p95=1000', 'max=1000')
+    assert run(*common, '--batch', 'dynamic', '--people', 3, *loose) == 0
+    printed = capsys.readouterr().out
+    assert 'largest keypoint shift' in printed
+    assert 'person_keypoints_val.json' in printed
+    assert json.loads(contract_path(out).read_text())['batch'] is None
+    assert run('compare', out, out, '--images', *toy, '--rounds', 3) == 0
+    assert '+0.00, 95 % within +0.00 and +0.00' in capsys.readouterr().out
+
+
+def test_what_differs_is_not_written(small, toy, tmp_path, capsys):
+    common = ('export', small.config, small.checkpoint, tmp_path / 'm.onnx')
+    with pytest.raises(SystemExit) as ended:
+        run(*common, '--images', *toy, '--tolerance', 'heatmap=0', 'max=-1')
+    assert ended.value.code == 1
+    printed = capsys.readouterr().err.strip()
+    assert printed.startswith('error: the exported network differs too much')
+    assert len(printed.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('words', [('--precision', 'int8'), ('--calibrate', 'a', 'b')])
+def test_what_no_format_takes_is_a_bad_argument(words, small, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        run('export', small.config, small.checkpoint, tmp_path / 'm.onnx', *words)
+    assert ended.value.code == 2
