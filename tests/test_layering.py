@@ -20,17 +20,27 @@ ALLOWED = {
     ),
     'search': (('models', 'checks', 'registry', 'analysis', 'io'), HOUSE),
     'training': (('search', 'models', 'checks', 'data', 'registry', 'io'), HOUSE),
-    'deploy.passes': (('models', 'analysis'), ('torch', 'mmcv.cnn')),
-    # What runs where neither torch nor MMPose is installed; engines are asked for by
-    # name.
-    'deploy.runtime': (('deploy.native',), ('numpy', 'cv2')),
-    'deploy.native': (('deploy.passes', 'io'), ('numpy', 'torch')),
+    'deploy.parity': ((), ('numpy',)),
+    'deploy.passes': (
+        ('models', 'analysis', 'deploy.parity'),
+        ('torch', 'mmcv.cnn'),
+    ),
+    # What runs where neither torch nor MMPose is installed; OpenCV and engines are
+    # asked for by name.
+    'deploy.native.running': ((), ('numpy',)),
+    'deploy.runtime': (('deploy.native.running',), ('numpy',)),
+    'deploy.native': (
+        ('deploy.passes', 'deploy.native.running', 'io'),
+        ('numpy', 'torch'),
+    ),
+    # One record a format: writes with torch, is opened by the runtime.
+    'deploy.backends': (('deploy.runtime', 'deploy.native'), ('numpy', 'torch')),
     'deploy': (
         (
-            *('deploy.runtime', 'deploy.native', 'deploy.passes', '__init__'),
-            *('checkpoints', 'data', 'io', 'loading', 'models'),
+            *('deploy.backends', 'deploy.native', 'deploy.parity', 'deploy.passes'),
+            *('deploy.runtime', 'data', 'io', 'loading', 'models'),
         ),
-        (*HOUSE, 'cv2', 'xtcocotools'),
+        (*HOUSE, 'xtcocotools'),
     ),
     'checkpoints': ((), ('torch',)),
     'analysis': ((), ('torch',)),

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from .. import deploy
 from ..io.markdown import format_table
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def steps() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each of several steps; yields what is told a step, its done and all."""
     with Progress(transient=True) as bar:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(name: str, done: int, total: int) -> None:
             if name not in tasks:

@@ -21,11 +21,8 @@ from .proof import runtime_outputs
 from .runtime import PoseRuntime
 from .samples import Samples, coco_samples
 
-# COCO's constants of the 17 keypoints: how far annotators are from each other.
-SIGMAS = np.array(
-    [26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]
-)
-SIGMAS = SIGMAS / 1000
+JOINTS = 17
+"""Keypoints of COCO, whose constants the evaluation knows."""
 SEEN = 0.2
 """Keypoints below this score say nothing about a person, as in MMPose's CocoMetric."""
 
@@ -97,7 +94,7 @@ def compare_outputs(
     """
     records = [record for one in samples.samples for record in one.annotations]
     labels = np.array([r['keypoints'] for r in records]).reshape(len(records), -1, 3)
-    if labels.shape != (len(found.keypoints), len(SIGMAS), 3):
+    if labels.shape != (len(found.keypoints), JOINTS, 3):
         raise ValueError('samples must be annotated with the 17 keypoints of COCO')
     shifts = shifts_of(found, reference)
     first, second = (Evaluated(outputs, samples) for outputs in (found, reference))
@@ -150,7 +147,7 @@ class Evaluated:
         )
         with contextlib.redirect_stdout(io.StringIO()):  # it prints
             truth.createIndex()
-            self._eval = COCOeval(truth, truth.loadRes(results), 'keypoints', SIGMAS)
+            self._eval = COCOeval(truth, truth.loadRes(results), 'keypoints')
             self._eval.evaluate()
         self._matches = list(self._eval.evalImgs)
 

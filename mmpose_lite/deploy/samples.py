@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import render_toy_image
-from ..io.images import read_image
+from ..data.coco import CocoImage, corners, images_of, read_coco, read_json
+from ..io.images import images_in, read_image
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
+FilePath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -83,98 +83,74 @@ class Samples:
         return Samples(tuple(kept), self.name)
 
 
-class NotCoco(ValueError):
-    """A data set, perhaps a good one, that is no COCO json."""
-
-
-def coco_samples(
-    annotations: str | os.PathLike[str], images: str | os.PathLike[str]
-) -> Samples:
+def coco_samples(annotations: FilePath, folder: FilePath) -> Samples:
     """People with keypoints in a COCO json, by their true boxes.
 
     Args:
         annotations: The json.
-        images: Folder of its images.
+        folder: Of its images.
 
     Raises:
         OSError: If a file is missing.
-        ValueError: If the json is of another kind, or there are no people.
+        ValueError: If the json is damaged or of another kind, or there are no people.
     """
-    path = Path(annotations)
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is damaged: {error}') from error
-    if not isinstance(content, dict) or not {'images', 'annotations'} <= set(content):
-        raise NotCoco(f'{path} is no COCO json with images and annotations')
-    people: dict[int, list[Mapping[str, Any]]] = {}
-    for record in content['annotations']:
-        if record.get('iscrowd') or not any(record.get('keypoints', ())):
-            continue
-        if 'bbox' not in record:
-            raise ValueError(f'{path}: annotation {record.get("id")} has no bbox')
-        *_, width, height = record['bbox']
-        if width > 0 and height > 0:
-            people.setdefault(record['image_id'], []).append(record)
+    return _with_keypoints(read_coco(annotations), Path(annotations), Path(folder))
+
+
+def _with_keypoints(images: Iterable[CocoImage], source: Path, folder: Path) -> Samples:
     samples = []
-    for image in content['images']:
-        records = people.get(image['id'], ())
-        file = Path(images) / image['file_name']
-        if not records:
-            continue
-        if not file.is_file():
-            raise FileNotFoundError(f'{file}, which {path} names, is missing')
-        boxes = tuple(_corners(record['bbox']) for record in records)
-        samples.append(Sample(boxes, file, annotations=tuple(records)))
-    return Samples(tuple(samples), path.name)
+    for image in images:
+        people = [person for person in image.people if person.labelled]
+        file = folder / image.name
+        if people and not file.is_file():
+            raise FileNotFoundError(f'{file}, which {source} names, is missing')
+        if people:
+            boxes = tuple(person.box for person in people)
+            records = tuple(person.record for person in people)
+            samples.append(Sample(boxes, file, annotations=records))
+    return Samples(tuple(samples), source.name)
 
 
-def _corners(box: Sequence[float]) -> tuple[float, ...]:
-    x, y, width, height = box
-    return x, y, x + width, y + height
-
-
-def folder_samples(folder: str | os.PathLike[str]) -> Samples:
+def folder_samples(folder: FilePath) -> Samples:
     """All images of a folder, each as a whole.
 
     Raises:
         OSError: If the folder is missing.
         ValueError: If it holds no images.
     """
-    files = [p for p in sorted(Path(folder).iterdir()) if p.suffix.lower() in SUFFIXES]
+    files = images_in(folder)
     return Samples(tuple(Sample(None, file) for file in files), Path(folder).name)
 
 
 def toy_samples(count: int = 16) -> Samples:
     """Drawn people, where there are no photographs."""
-
-    def draw() -> Iterator[Sample]:
-        for seed in range(count):
-            people = render_toy_image(seed, 'val', seed).persons
-            yield Sample(tuple(_corners(p.bbox) for p in people), seed=seed)
-
-    return Samples(tuple(draw()), 'drawn toy people')
+    samples = []
+    for seed in range(count):
+        people = render_toy_image(seed, 'val', seed).persons
+        samples.append(Sample(tuple(corners(p.bbox) for p in people), seed=seed))
+    return Samples(tuple(samples), 'drawn toy people')
 
 
 def config_samples(config: Mapping[str, Any]) -> Samples | None:
-    """Validation data of a config; None if it names none, or they are not here.
+    """Validation data of a config; None if they are not here or of another kind.
 
     Raises:
-        OSError: If some of them are here and some are missing.
-        ValueError: If they are damaged, or of another kind than COCO's.
+        OSError: If some of them are here and others are missing.
+        ValueError: If they are damaged.
     """
     dataset = (config.get('val_dataloader') or {}).get('dataset') or {}
     root = Path(dataset.get('data_root') or '')
-    annotations = root / (dataset.get('ann_file') or '')
-    if not annotations.is_file():
+    path = root / (dataset.get('ann_file') or '')
+    if not path.is_file() or path.suffix != '.json':
         return None
-    prefix = (dataset.get('data_prefix') or {}).get('img', '')
-    return coco_samples(annotations, root / prefix)
+    content = read_json(path)
+    if not isinstance(content, Mapping):
+        return None
+    folder = root / (dataset.get('data_prefix') or {}).get('img', '')
+    return _with_keypoints(images_of(content, str(path)), path, folder)
 
 
-def find_samples(
-    paths: Sequence[str | os.PathLike[str]], config: Mapping[str, Any]
-) -> Samples:
+def find_samples(paths: Sequence[FilePath], config: Mapping[str, Any]) -> Samples:
     """What was named, else the config's validation data, else drawn people.
 
     Args:
@@ -189,7 +165,4 @@ def find_samples(
         raise ValueError('images are a folder, or a json and a folder')
     if paths:
         return (folder_samples if len(paths) == 1 else coco_samples)(*paths)
-    try:
-        return config_samples(config) or toy_samples()
-    except NotCoco:
-        return toy_samples()
+    return config_samples(config) or toy_samples()

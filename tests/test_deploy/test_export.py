@@ -222,7 +222,7 @@ class TestSamples:
         assert 3 <= samples.first(3).people < 3 + max(s.people for s in samples.samples)
 
     def test_nothing(self, tmp_path):
-        with pytest.raises(ValueError, match='no people, or no images'):
+        with pytest.raises(ValueError, match='holds no images'):
             folder_samples(tmp_path)
 
     def test_missing_image(self, toy, tmp_path):
@@ -240,7 +240,9 @@ class TestSamples:
 
     def test_damaged_validation_data_are_reported(self, tmp_path):
         (tmp_path / 'a.json').write_text('{"images": [')
-        with pytest.raises(ValueError, match=r'a\.json is damaged'):
+        with pytest.raises(
+            ValueError, match=r'a\.json: it is no json, cut off or damaged'
+        ):
             find_samples((), self.config(tmp_path))
 
     def test_missing_images_of_validation_data_are_reported(self, toy, tmp_path):
@@ -257,7 +259,9 @@ class TestSamples:
         del content['annotations'][1]['bbox']
         number = content['annotations'][1]['id']
         (tmp_path / 'a.json').write_text(json.dumps(content))
-        with pytest.raises(ValueError, match=rf'a\.json: annotation {number} .*bbox'):
+        with pytest.raises(
+            ValueError, match=rf'a\.json: annotation {number}: bbox must be'
+        ):
             coco_samples(tmp_path / 'a.json', toy[1])
 
     def test_no_image(self, tmp_path):
