@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 SCHEMA = 1
 FORMATS = {'onnx': ('.onnx',), 'openvino': ('.xml', '.bin'), 'native': ('.so',)}
@@ -146,60 +147,37 @@ class Contract:
         if set(values) != set(names):
             odd = sorted(set(values) ^ set(names))
             raise ValueError(f'the contract lacks, or has too many, entries: {odd}')
-        read = {}
+        kinds = get_type_hints(cls)
         for name, value in values.items():
             try:
-                read[name] = _READERS[name](value)
-            except (TypeError, ValueError, AttributeError) as error:
+                values[name] = _read(kinds[name], value)
+            except TypeError as error:
                 raise ValueError(f'{name} of the contract is {value!r}') from error
-        return cls(**read)
+        return cls(**values)
 
 
-def _of(kind: type) -> Callable[[Any], Any]:
-    """Reader of a value that must have this type already."""
+def _read(kind: Any, value: Any) -> Any:
+    """A value of json as what an annotation says.
 
-    def read(value: Any) -> Any:
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise TypeError
+    Raises:
+        TypeError: If it is something else.
+    """
+    origin, parts = get_origin(kind), get_args(kind)
+    if kind is Any:
         return value
-
-    return read
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError
-    return float(value)
-
-
-def _tuple_of(read: Callable[[Any], Any], length: int | None = None) -> Any:
-    def read_all(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list) or length not in (None, len(value)):
-            raise TypeError
-        return tuple(map(read, value))
-
-    return read_all
-
-
-def _mapping_of(read: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
-    return lambda value: {name: read(entry) for name, entry in value.items()}
-
-
-_pair = _tuple_of(_of(int), 2)
-_READERS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(('mean', 'std'), _tuple_of(_number)),
-    **dict.fromkeys(('channel_order', 'codec', 'format', 'precision'), _of(str)),
-    **dict.fromkeys(('input_size', 'heatmap_size'), _pair),
-    **dict.fromkeys(('skeleton', 'flip_pairs'), _tuple_of(_pair)),
-    **dict.fromkeys(('use_udp', 'flip_test', 'shift_heatmap', 'optimized'), _of(bool)),
-    **dict.fromkeys(('opset', 'schema'), _of(int)),
-    **dict.fromkeys(('source', 'versions', 'sha256'), _mapping_of(_of(str))),
-    'codec_options': _mapping_of(lambda value: value),
-    'box_padding': _number,
-    'keypoint_names': _tuple_of(_of(str)),
-    'batch': lambda value: None if value is None else _of(int)(value),
-    'verified': _mapping_of(_number),
-}
+    if origin is tuple and isinstance(value, list):
+        kinds = parts[:1] * len(value) if parts[1:] == (...,) else parts
+        if len(kinds) == len(value):
+            return tuple(map(_read, kinds, value))
+    elif origin is Mapping and isinstance(value, dict):
+        return {name: _read(parts[1], entry) for name, entry in value.items()}
+    elif origin is UnionType:  # of something and None
+        return None if value is None else _read(parts[0], value)
+    elif kind is float and type(value) in (int, float):
+        return float(value)
+    elif type(value) is kind:
+        return value
+    raise TypeError
 
 
 def contract_path(file: str | os.PathLike[str]) -> Path:
