@@ -1,8 +1,7 @@
-"""A pose estimator of MMPose from config and checkpoint, and its contract."""
+"""A pose estimator of MMPose: its config, its contract, and its function to export."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
@@ -12,17 +11,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import mmpose.datasets
-import mmpose.models  # noqa: F401  (both imported for their registrations)
 import torch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import init_default_scope
-from mmpose.apis.inference import dataset_meta_from_config
-from mmpose.registry import MODELS
 from torch import Tensor, nn
 
-from ..checkpoints import read_checkpoint
 from .runtime import Contract
 from .runtime.codecs import DECODERS, axis_split, check_codec, vector_sizes
 
@@ -55,7 +47,7 @@ class EstimatorGraph(nn.Module):
         return self.estimator(images, None, mode='tensor')
 
 
-def read_config(
+def sized_config(
     path: str | os.PathLike[str], image_size: tuple[int, int] | None = None
 ) -> Config:
     """A config, for images of another size if one is given.
@@ -118,59 +110,6 @@ def pipeline_of(config: Config) -> list[Any]:
     return list(loader['dataset']['pipeline'])
 
 
-def load_estimator(config: Config, checkpoint: str | os.PathLike[str]) -> nn.Module:
-    """The pose estimator of a config with the weights of a checkpoint, in eval mode.
-
-    Unlike MMPose's own ``init_model`` it refuses weights that do not fit.
-
-    Args:
-        config: Of the pose estimator.
-        checkpoint: File of a training, or of weights alone.
-
-    Returns:
-        The estimator, with ``cfg`` and ``dataset_meta`` as MMPose's functions want it.
-
-    Raises:
-        ValueError: If the model cannot be built or the weights do not fit.
-        OSError: If the checkpoint cannot be read.
-    """
-    content = read_checkpoint(checkpoint)
-    content = content if isinstance(content, Mapping) else {}
-    weights = content.get('state_dict', content)
-    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    init_default_scope(config.get('default_scope') or 'mmpose')
-    model = copy.deepcopy(config.model)
-    model['train_cfg'] = None
-    model.get('backbone', {}).pop('init_cfg', None)
-    try:
-        estimator = revert_sync_batchnorm(MODELS.build(model))
-        estimator.load_state_dict(weights, strict=True)
-    except (KeyError, TypeError) as error:  # an unknown name, of a class or argument
-        raise ValueError(f'the model of the config cannot be built: {error}') from error
-    except RuntimeError as error:
-        raise ValueError(
-            f'the weights in {os.fspath(checkpoint)} do not fit the config: {error}'
-        ) from error
-    estimator.cfg = config
-    estimator.dataset_meta = find_dataset_meta(content, config)
-    return estimator.eval()
-
-
-def find_dataset_meta(checkpoint: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """Names and pairs of keypoints, where MMPose looks for them, and further.
-
-    Raises:
-        ValueError: If neither checkpoint nor config has them.
-    """
-    meta = (checkpoint.get('meta') or {}).get('dataset_meta')
-    for loader in ('train', 'val', 'test'):
-        if not meta and config.get(f'{loader}_dataloader'):
-            meta = dataset_meta_from_config(config, loader)
-    if not meta:
-        raise ValueError('neither checkpoint nor config names a data set')
-    return dict(meta)
-
-
 def describe(
     estimator: nn.Module,
     checkpoint: str | os.PathLike[str],
@@ -178,7 +117,7 @@ def describe(
     versions: Mapping[str, str],
     **more: Any,
 ) -> Contract:
-    """Contract of an estimator that :func:`load_estimator` returned.
+    """Contract of an estimator that :func:`mmpose_lite.loading.load_model` returned.
 
     Args:
         estimator: The pose estimator.

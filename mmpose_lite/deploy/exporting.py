@@ -3,7 +3,8 @@
 The way of an export, in order, each module visited once:
 
 1. :mod:`.backends`: the format's record is chosen, and refuses what it cannot do;
-2. :mod:`.estimator`: config and checkpoint become a network and its contract;
+2. :mod:`.estimator`: config and checkpoint become a network (by
+   :mod:`mmpose_lite.loading`) and its contract;
 3. :mod:`.samples`: the people to compare on;
 4. :mod:`.passes`: the network in the form that the backend names;
 5. :mod:`.backends.onnx` (or ``openvino``, ``native``): the files' contents;
@@ -24,9 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..io.files import atomic_file, remove_parts
+from ..loading import load_model
 from .backends import Files, find_backend
 from .backends.onnx import OPSET
-from .estimator import EstimatorGraph, describe, load_estimator, read_config
+from .estimator import EstimatorGraph, describe, sized_config
 from .parity import Difference, Tolerance
 from .passes import optimize
 from .proof import prove
@@ -95,9 +97,9 @@ def export(
     if not Path(out).parent.is_dir():
         raise FileNotFoundError(f'the folder of {out} does not exist')
     versions = backend.versions()
-    settings = read_config(config, image_size)
+    settings = sized_config(config, image_size)
     samples = find_samples(images, settings).first(people)
-    estimator = load_estimator(settings, checkpoint)
+    estimator = load_model(settings, checkpoint)
     contract = describe(
         estimator,
         checkpoint,

@@ -98,7 +98,7 @@ def reference_outputs(
     """What MMPose's own inference finds, without flip test.
 
     Args:
-        estimator: As :func:`load_estimator` returns it.
+        estimator: As :func:`mmpose_lite.loading.load_model` returns it.
         samples: The people.
         progress: Called after each sample.
     """

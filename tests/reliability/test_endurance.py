@@ -17,7 +17,6 @@ from mmengine.hooks import Hook
 from mmpose.apis import inference_topdown
 
 from mmpose_lite.deploy import PoseRuntime
-from mmpose_lite.deploy.estimator import load_estimator, read_config
 from mmpose_lite.explain.explain import explain
 from reliability.frame import SHARE
 
@@ -116,14 +115,12 @@ def small(tmp_path_factory):
 
 def loaded(small):
     """The estimator of a config and a checkpoint."""
-    return load_estimator(read_config(str(small.config), None), str(small.checkpoint))
+    return load_model(small.config, small.checkpoint)
 
 
 def test_inference(campaign, small):
     """MMPose's own, with our network."""
-    network = load_estimator(
-        read_config(str(small.config), None), str(small.checkpoint)
-    )
+    network = load_model(small.config, small.checkpoint)
     image = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
     count = len(campaign.choose(range(INFERENCES)))
     repeated(lambda: inference_topdown(network, image), count).check()
@@ -150,9 +147,7 @@ def hooks_of(network: torch.nn.Module) -> int:
 
 def test_explain_removes_its_hooks(small, monkeypatch):
     """Also where the network fails on the way."""
-    network = load_estimator(
-        read_config(str(small.config), None), str(small.checkpoint)
-    )
+    network = load_model(small.config, small.checkpoint)
     image = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
     before, during = hooks_of(network), []
     network.register_forward_pre_hook(lambda *_: during.append(hooks_of(network)))

@@ -168,7 +168,7 @@ class TestRefused:
         weights.pop('head.final_layer.weight')
         other = replace(small, checkpoint=tmp_path / 'other.pth')
         torch.save({'state_dict': weights}, other.checkpoint)
-        self.refused(tmp_path, other, 'do not fit the config')
+        self.refused(tmp_path, other, 'do not fit the model')
 
     @pytest.mark.parametrize(
         ('old', 'new', 'match'),

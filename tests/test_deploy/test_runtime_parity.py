@@ -8,7 +8,7 @@ from deploy_cases import WEIGHTS, people
 from mmpose.apis import inference_topdown
 
 from mmpose_lite.deploy import PoseRuntime, export
-from mmpose_lite.deploy.estimator import load_estimator, read_config
+from mmpose_lite.loading import load_model
 
 pytestmark = pytest.mark.slow
 NAME = 'td-hm_wider-naive-litehrnet-18{}_8xb64-210e_coco-256x192.py'
@@ -32,7 +32,7 @@ def exported(request, shared, tmp_path_factory):
         )
         assert done.difference.max < LIMIT
         runtimes.append(PoseRuntime(out))
-    return load_estimator(read_config(config), weights), runtimes
+    return load_model(config, weights), runtimes
 
 
 @pytest.mark.parametrize('flip', [False, True], ids=['plain', 'flip'])

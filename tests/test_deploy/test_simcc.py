@@ -12,9 +12,9 @@ from mmpose.models.utils.tta import flip_vectors
 from mmpose.registry import KEYPOINT_CODECS
 
 from mmpose_lite.deploy import PoseRuntime
-from mmpose_lite.deploy.estimator import load_estimator, read_config
 from mmpose_lite.deploy.parity import Difference, Outputs
 from mmpose_lite.deploy.runtime.codecs import decode, mirrored
+from mmpose_lite.loading import load_model
 
 CONFIGS = ROOT / 'configs' / 'simcc'
 LABEL = "sigma=4.0, simcc_split_ratio=2.0, type='SimCCLabel'"
@@ -115,7 +115,7 @@ def test_an_export_finds_what_mmpose_finds(files, photo, tmp_path, form, suffix,
     export_small(files, out, format=form, batch=batch)
     runtime = PoseRuntime(out)
     assert runtime.contract.heatmap_size == (128, 192)
-    estimator = load_estimator(read_config(files.config), files.checkpoint)
+    estimator = load_model(files.config, files.checkpoint)
     for flip in (False, True):
         estimator.test_cfg['flip_test'] = flip
         keypoints, scores = runtime(photo, BOXES, flip_test=flip)

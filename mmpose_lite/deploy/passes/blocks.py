@@ -108,20 +108,16 @@ class BlockedCCW(nn.Module):
         self.squeeze.weight.data[:, : self.filters[0].out_channels] /= 2
 
 
-class BlockedFusionLayers(nn.Module):
+class BlockedFusionLayers(NestedFusionLayers):
     """Nested fusion layers with a convolution and an up-sampling per pair of maps.
 
-    Args:
-        fusion: What they compute, but that the map of the highest resolution comes
-            doubled.
+    The map of the highest resolution comes doubled.
     """
 
     def __init__(self, fusion: NestedFusionLayers) -> None:
-        super().__init__()
-        self.lifts = nn.ModuleList(
-            _parts(conv, fusion.widths[: k + 1]) for k, conv in enumerate(fusion.lifts)
-        )
-        self.downs = fusion.downs
+        lifts = enumerate(fusion.lifts, 1)
+        parts = nn.ModuleList(_parts(conv, fusion.widths[:k]) for k, conv in lifts)
+        super().__init__(parts, fusion.downs, fusion.widths)
         self.reorders = fusion.reorders
 
     def arrivals(self, feats: Sequence[Tensor]) -> list[Tensor]:
@@ -138,20 +134,9 @@ class BlockedFusionLayers(nn.Module):
             arrived.insert(0, here)
         return arrived
 
-    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """All sums."""
-        arrived = self.arrivals(feats)
-        own = [order(feat) for order, feat in zip(self.reorders, feats, strict=True)]
-        top = arrived[0] + own[0]
-        sources, fused = [top, *feats[1:]], [top]
-        for i, paths in enumerate(self.downs, 1):
-            total = own[i]
-            for part in arrived[i : i + 1]:
-                total = total + part
-            for path, source in zip(paths, sources[:i], strict=True):
-                total = total + path(source)
-            fused.append(total)
-        return [feat.relu() for feat in fused]
+    def top(self, arrived: Tensor, own: Tensor) -> Tensor:
+        """The sum of the highest resolution."""
+        return arrived + own
 
 
 class BlockedHRModule(nn.Module):

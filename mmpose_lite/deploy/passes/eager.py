@@ -80,34 +80,25 @@ class EagerFusionLayers(NestedFusionLayers):
         super().__init__(fusion.lifts, fusion.downs, fusion.widths)
         self.reorders = fusion.reorders
         for paths in self.downs:
-            _last(paths[-1]).activation = 'relu'
+            paths[-1][-1][-1].activation = 'relu'
+
+    def added(self, path: nn.Module, x: Tensor, total: Tensor | None) -> Tensor:
+        """What a path gives, added by its last convolution."""
+        if isinstance(path, FusedConv):
+            return path(x, total)
+        for step in path[:-1]:
+            x = step(x)
+        filtered, mix = path[-1]
+        return mix(filtered(x), total)
+
+    def top(self, arrived: Tensor, own: Tensor) -> Tensor:
+        """The sum of the highest resolution."""
+        return arrived.add_(own, alpha=2)
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """All sums."""
-        arrived = self.arrivals(feats)
-        own = [order(feat) for order, feat in zip(self.reorders, feats, strict=True)]
-        top = arrived[0].add_(own[0], alpha=2)
-        sources, fused = [top, *feats[1:]], [top]
-        for i, paths in enumerate(self.downs, 1):
-            total = own[i] + arrived[i] if i < len(arrived) else own[i]
-            for path, source in zip(paths, sources, strict=False):
-                for step in path[:-1]:
-                    source = step(source)
-                filtered, mix = path[-1]
-                total = mix(filtered(source), total)
-            fused.append(total)
-        return [top.relu_(), *fused[1:]]
-
-    def lifted(self, k: int, feat: Tensor, passing: Tensor | None) -> Tensor:
-        """What leaves resolution k, with what passes it, in one operator."""
-        return self.lifts[k - 1](feat, passing)
-
-
-def _last(path: nn.Sequential) -> FusedConv:
-    """The convolution that ends a path."""
-    conv = path[-1][-1]
-    assert isinstance(conv, FusedConv)
-    return conv
+        """All sums, of which all but the first were activated with their last paths."""
+        top, *others = self.sums(feats)
+        return [top.relu_(), *others]
 
 
 def _fuse_conv(conv: nn.Conv2d) -> nn.Module:

@@ -70,39 +70,43 @@ class NestedFusionLayers(nn.Module):
         self.widths = list(widths)
         self.reorders = nn.ModuleList(nn.Identity() for _ in widths)
 
-    def lifted(self, k: int, feat: Tensor, passing: Tensor | None) -> Tensor:
-        """What leaves resolution k for all higher ones, with what passes it."""
-        lifted = self.lifts[k - 1](feat)
-        return lifted if passing is None else lifted + passing
-
     def arrivals(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """What each resolution but the lowest receives from all below it."""
         arrived: list[Tensor] = []
         passing: Tensor | None = None
         for k in range(len(feats) - 1, 0, -1):
-            lifted = self.lifted(k, feats[k], passing)
+            lifted = self.added(self.lifts[k - 1], feats[k], passing)
             lifted = F.interpolate(lifted, scale_factor=2.0, mode='nearest')
-            here = self.widths[k - 1]
             onward = sum(self.widths[: k - 1])
             if onward:
-                passing, lifted = lifted.split((onward, here), 1)
+                passing, lifted = lifted.split((onward, self.widths[k - 1]), 1)
             arrived.insert(0, lifted)
         return arrived
 
-    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """All sums."""
+    def added(self, path: nn.Module, x: Tensor, total: Tensor | None) -> Tensor:
+        """What a path gives, and what there was already."""
+        return path(x) if total is None else total + path(x)
+
+    def top(self, arrived: Tensor, own: Tensor) -> Tensor:
+        """The sum of the highest resolution."""
+        return torch.add(arrived, own, alpha=2)
+
+    def sums(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """All sums, before the activation."""
         arrived = self.arrivals(feats)
         own = [order(feat) for order, feat in zip(self.reorders, feats, strict=True)]
-        top = torch.add(arrived[0], own[0], alpha=2)
-        sources, fused = [top, *feats[1:]], [top]
+        sums = [self.top(arrived[0], own[0])]
+        sources = [sums[0], *feats[1:]]
         for i, paths in enumerate(self.downs, 1):
-            total = paths[0](top)
-            for path, source in zip(paths[1:], sources[1:i], strict=True):
-                total = total + path(source)
-            for part in (own[i], *arrived[i : i + 1]):
-                total = total + part
-            fused.append(total)
-        return [feat.relu() for feat in fused]
+            total = own[i] + arrived[i] if i < len(arrived) else own[i]
+            for path, source in zip(paths, sources, strict=False):
+                total = self.added(path, source, total)
+            sums.append(total)
+        return sums
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """All sums, activated."""
+        return [total.relu() for total in self.sums(feats)]
 
 
 class OptimizedHRModule(nn.Module):
