@@ -114,7 +114,7 @@ class Planner:
                     self.reads.setdefault(base, []).append(run)
 
     def plan(self) -> MemoryPlan:
-        """Location all maps."""
+        """Locate all maps."""
         for node in self.graph.nodes:
             if node.kind == 'cat':
                 self.current = node
