@@ -66,7 +66,7 @@ class TestEvaluation:
 
 
 def test_two_exported_models(toy, tmp_path):
-    files = write_estimator(tmp_path)
+    files = write_estimator(tmp_path, 'dark')
     for precision in ('fp32', 'fp16'):
         export_small(files, tmp_path / f'{precision}.onnx', precision=precision)
     told = []
