@@ -18,6 +18,7 @@ from mmpose.apis import inference_topdown
 
 from mmpose_lite.deploy import PoseRuntime
 from mmpose_lite.explain.explain import explain
+from mmpose_lite.loading import load_model
 from reliability.frame import SHARE
 
 pytestmark = pytest.mark.slow
