@@ -29,7 +29,7 @@ from ..loading import load_model
 from .backends import Files, find_backend
 from .backends.onnx import OPSET
 from .estimator import EstimatorGraph, describe, sized_config
-from .parity import Difference, Tolerance
+from .parity import Difference, tolerances
 from .passes import optimize
 from .proof import prove
 from .runtime import Contract, PoseNetwork, contract_path, model_paths
@@ -92,7 +92,7 @@ def export(
     """
     backend = find_backend(out, format)
     backend.check(precision, batch, optimized)
-    limits = Tolerance.of(precision, tolerance or {})
+    limits = tolerances(precision, tolerance or {})
     model_paths(out, backend.name)
     if not Path(out).parent.is_dir():
         raise FileNotFoundError(f'the folder of {out} does not exist')
@@ -118,7 +118,11 @@ def export(
     files = backend.write(EstimatorGraph(network), contract)
     exported = PoseNetwork(contract, backend.open(files))
     difference = prove(estimator, exported, samples, progress)
-    difference.check(limits, samples.name)
+    exceeded = '; '.join(difference.exceeded(limits))
+    if exceeded:
+        raise ValueError(
+            f'the exported network differs too much on {samples.name}: {exceeded}'
+        )
     contract = contract.sealed(files, difference.figures())
     return Exported(contract, difference, save(out, files, contract))
 

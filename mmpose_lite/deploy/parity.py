@@ -62,43 +62,28 @@ class Outputs:
         return np.stack([part.argmax(2) for part in parts], 2)
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """Largest differences that an export may have.
-
-    Attributes:
-        heatmap: Of any heatmap value, over the largest value of all heatmaps.
-        median: Of the keypoints' shifts, px of the image.
-        p95: 95 of 100 keypoints shift less, px.
-        max: No keypoint shifts more, px, but those that moved to another peak.
-    """
-
-    heatmap: float = float('inf')
-    median: float = float('inf')
-    p95: float = float('inf')
-    max: float = float('inf')
-
-    @classmethod
-    def of(cls, precision: str, changes: Mapping[str, float]) -> Tolerance:
-        """Defaults of a precision, some of them changed.
-
-        Raises:
-            ValueError: If ``changes`` names something else.
-        """
-        values = dict(TOLERANCES[precision])
-        unknown = sorted(set(changes) - set(asdict(cls())))
-        if unknown:
-            raise ValueError(
-                f'tolerances are {tuple(asdict(cls()))}, not {", ".join(unknown)}'
-            )
-        return cls(**{**values, **changes})
-
-
 TOLERANCES: dict[str, dict[str, float]] = {
     'fp32': dict(heatmap=5e-4, median=0.01, p95=0.05, max=0.1),
     'fp16': dict(heatmap=0.01, median=0.05, p95=0.5),
 }
-"""Precision to its tolerances; what is not named may be anything."""
+"""Precision to the largest differences of an export; what is not named may be any.
+
+``heatmap`` is that of any heatmap value, over the largest value of all; the others are
+keypoints' shifts in px of the image, see :class:`Difference`.
+"""
+
+
+def tolerances(precision: str, changes: Mapping[str, float]) -> dict[str, float]:
+    """Those of a precision, some of them changed.
+
+    Raises:
+        ValueError: If ``changes`` names something else.
+    """
+    names = tuple(TOLERANCES['fp32'])
+    unknown = sorted(set(changes) - set(names))
+    if unknown:
+        raise ValueError(f'tolerances are {names}, not {", ".join(unknown)}')
+    return {**TOLERANCES[precision], **changes}
 
 
 @dataclass(frozen=True)
@@ -138,7 +123,9 @@ class Difference:
                 raise ValueError('a network returns values that are not finite')
         difference = float(np.abs(found.heatmaps - reference.heatmaps).max())
         shifts = shifts_of(found, reference)
-        stays = _same_peak(found, reference)
+        # Where two pixels are nearly equally high, the slightest difference decides
+        # which is the higher: how far the keypoint jumps then says nothing.
+        stays = (found.peaks == reference.peaks).all(2)
         return cls(
             people=len(shifts),
             keypoints=shifts.size,
@@ -154,26 +141,12 @@ class Difference:
         """All of it, as numbers by name."""
         return {name: float(value) for name, value in asdict(self).items()}
 
-    def check(self, tolerance: Tolerance, name: str) -> None:
-        """Make sure that all tolerances hold.
-
-        Raises:
-            ValueError: If not; the message gives the limits and ``name``, of the people
-                that were compared.
-        """
-        exceeded = self.exceeded(tolerance)
-        if exceeded:
-            raise ValueError(
-                f'the exported network differs too much on {name}: '
-                f'{"; ".join(exceeded)}'
-            )
-
-    def exceeded(self, tolerance: Tolerance) -> list[str]:
-        """A sentence for every tolerance that does not hold."""
+    def exceeded(self, limits: Mapping[str, float]) -> list[str]:
+        """A sentence for every one of :func:`tolerances` that does not hold."""
         found = dict(asdict(self), heatmap=self.relative)
         return [
             f'{name} is {found[name]:.3g}, at most {limit:g} is tolerated'
-            for name, limit in asdict(tolerance).items()
+            for name, limit in limits.items()
             if not found[name] <= limit
         ]
 
@@ -181,12 +154,3 @@ class Difference:
 def shifts_of(found: Outputs, reference: Outputs) -> NDArray[np.float64]:
     """How far each keypoint lies from its reference, ``(N, K)`` px of the image."""
     return np.linalg.norm(found.keypoints - reference.keypoints, axis=2)
-
-
-def _same_peak(found: Outputs, reference: Outputs) -> NDArray[np.bool_]:
-    """Whether a heatmap's highest pixel, or both of vectors, is the same; ``(N, K)``.
-
-    Where two pixels are nearly equally high, the slightest difference decides which is
-    the higher: how far the keypoint jumps then says nothing about the network.
-    """
-    return (found.peaks == reference.peaks).all(2)

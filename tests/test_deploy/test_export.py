@@ -15,7 +15,7 @@ from deploy_cases import Files, contract, export_small, write_estimator, write_w
 from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy import Contract, PoseRuntime, exporting
 from mmpose_lite.deploy.backends.onnx import halve_weights
-from mmpose_lite.deploy.parity import Difference, Outputs, Tolerance
+from mmpose_lite.deploy.parity import Difference, Outputs, tolerances
 from mmpose_lite.deploy.runtime import contract_path
 from mmpose_lite.deploy.samples import (
     coco_samples,
@@ -293,7 +293,7 @@ class TestDifference:
         assert found.moved == 1
         assert found.max == 0
         assert found.heatmap == pytest.approx(1.001)
-        assert found.exceeded(Tolerance.of('fp32', {})) != []
+        assert found.exceeded(tolerances('fp32', {})) != []
 
     def test_nan_is_no_proof(self):
         bad = self.outputs(scores=np.full((2, 3), np.nan))
@@ -302,8 +302,8 @@ class TestDifference:
 
     def test_limits(self):
         found = Difference.between(self.outputs(0.25), self.outputs())
-        assert found.exceeded(Tolerance(max=0.25)) == []
-        assert found.exceeded(Tolerance(max=0.2, median=0.3)) == [
+        assert found.exceeded(dict(max=0.25)) == []
+        assert found.exceeded(dict(max=0.2, median=0.3)) == [
             'max is 0.25, at most 0.2 is tolerated'
         ]
 

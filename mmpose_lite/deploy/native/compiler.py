@@ -81,12 +81,12 @@ def compiled(
     """
     lanes = lanes_of(march)
     graph = fuse(lower(network, image_size, batch))
-    program = emit(graph, Planner(graph).plan(), lanes)
+    text, weights = emit(graph, Planner(graph).plan(), lanes)
     command = [*compiler(), *FLAGS, f'-march={march}', f'-I{Path(__file__).parent}']
     command += ['-DPROFILE'] if profile else []
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, 'network.cpp').write_text(program.text, encoding='utf-8')
-        Path(folder, 'weights.bin').write_bytes(program.weights)
+        Path(folder, 'network.cpp').write_text(text, encoding='utf-8')
+        Path(folder, 'weights.bin').write_bytes(weights)
         _run([*command, 'network.cpp', '-o', 'network.so'], folder)
         return Path(folder, 'network.so').read_bytes()
 

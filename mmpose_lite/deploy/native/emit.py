@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from .elementwise import element_loop, permutation
 from .graph import Graph, Node, Term, Value
@@ -16,24 +15,7 @@ from .packing import (
     pack_block,
     pack_depthwise,
 )
-
-VERSION = 1
-"""Of what a library exports."""
-
-
-@dataclass(frozen=True)
-class Program:
-    """What the compiler is given.
-
-    Attributes:
-        text: C++.
-        weights: As they shall lie in memory.
-        names: Kind, shape and module of each operation.
-    """
-
-    text: str
-    weights: bytes
-    names: list[str]
+from .running import VERSION
 
 
 class Emitter:
@@ -318,8 +300,8 @@ def work(node: Node) -> int:
     return 0
 
 
-def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> Program:
-    """Write a network.
+def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> tuple[str, bytes]:
+    """C++ of a network, and its weights as they lie in memory.
 
     Args:
         graph: The network.
@@ -352,4 +334,4 @@ def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> Program:
         names=', '.join(f'"{name}"' for name in names),
         arena=arena,
     )
-    return Program(text, emitter.weights.contents(), names)
+    return text, emitter.weights.contents()
