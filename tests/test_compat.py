@@ -35,23 +35,31 @@ TORCHVISION = (
 )
 
 
-def run(code, cwd, **variables):
-    """Run Python code in a fresh process that finds the package, not this one's state.
-
-    Returns:
-        ``(exit status, stdout, stderr)``.
-    """
-    env = {**os.environ, 'PYTHONPATH': str(ROOT), **variables}
-    done = subprocess.run(
-        [sys.executable, '-c', code],
+def run(words, cwd, variables):
+    """Python in a fresh process that finds the package, not this one's state."""
+    return subprocess.run(
+        [sys.executable, *words],
         cwd=cwd,
-        env=env,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), **variables},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    return done.returncode, done.stdout, done.stderr
+
+
+def works(code, cwd, **variables):
+    """What code prints that must run to its end."""
+    done = run(('-c', code), cwd, variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def error_of(code, cwd, **variables):
+    """What code that must fail writes to stderr."""
+    done = run(('-c', code), cwd, variables)
+    assert done.returncode != 0
+    return done.stderr
 
 
 # --- torchvision ------------------------------------------------------------------
@@ -60,31 +68,24 @@ def run(code, cwd, **variables):
 @pytest.fixture(scope='module')
 def broken_torchvision(tmp_path_factory):
     """Skip where torchvision loads: there is nothing to patch then."""
-    status, _, stderr = run('import torchvision', tmp_path_factory.mktemp('plain'))
-    if status == 0:
+    done = run(('-c', 'import torchvision'), tmp_path_factory.mktemp('plain'), {})
+    if done.returncode == 0:
         pytest.skip(
             "this torchvision's compiled part fits this torch, so the failure that "
             'the patch is for cannot occur here'
         )
-    return stderr
+    return done.stderr
 
 
-def test_mmpose_cannot_be_imported_without_patch(broken_torchvision, tmp_path):
-    assert 'operator torchvision::nms does not exist' in broken_torchvision
-    status, _, stderr = run('import mmpose.apis', tmp_path)
-    assert status != 0
-    assert 'operator torchvision::nms does not exist' in stderr
-
-
-@pytest.mark.usefixtures('broken_torchvision')
-def test_mmpose_can_be_imported_with_patch(tmp_path):
+def test_mmpose_can_be_imported_with_patch_only(broken_torchvision, tmp_path):
+    lacking = 'operator torchvision::nms does not exist'
+    assert lacking in broken_torchvision
+    assert lacking in error_of('import mmpose.apis', tmp_path)
     code = """
 import mmpose_lite, mmpose.apis, torchvision
 assert mmpose_lite.compat.RECORD['torchvision ops'].startswith('patched')
 """
-    status, stdout, stderr = run(code, tmp_path)
-    assert status == 0, stderr
-    assert stdout == ''
+    assert works(code, tmp_path) == ''
 
 
 FAKES = {
@@ -109,8 +110,7 @@ assert compat._KEPT not in vars(torch.ops.torchvision)
     (tmp_path / 'torchvision').mkdir()
     (tmp_path / 'torchvision' / '__init__.py').write_text(source)
     # The fake comes first on the path: `-c` puts the working directory there.
-    status, _, stderr = run(code, tmp_path)
-    assert status == 0, stderr
+    works(code, tmp_path)
 
 
 # --- checkpoints --------------------------------------------------------------------
@@ -157,28 +157,16 @@ assert history.mean() > 0
 def trained(tmp_path_factory):
     """Folder with a checkpoint that mmengine's own Runner wrote after one epoch."""
     folder = tmp_path_factory.mktemp('trained')
-    status, _, stderr = run(f'{TORCHVISION}{TRAIN}\nrunner(1).train()', folder)
-    assert status == 0, stderr
+    works(f'{TORCHVISION}{TRAIN}\nrunner(1).train()', folder)
     assert (folder / 'work' / 'epoch_1.pth').is_file()
     return folder
 
 
-def test_resume_fails_without_patch(trained):
-    version = tuple(int(part) for part in torch.__version__.split('.')[:2])
-    if version < (2, 6):
-        pytest.skip(
-            f'torch {torch.__version__} loads checkpoints unsafely by default, so the '
-            'refusal that the patch is for cannot occur here'
-        )
-    status, _, stderr = run(TORCHVISION + TRAIN + RESUME, trained)
-    assert status != 0
-    assert 'Unsupported global' in stderr
-    assert 'weights_only' in stderr
-
-
-def test_resume_works_with_patch(trained):
-    status, _, stderr = run(f'{COMPAT}\ncompat.patch()\n{TRAIN}{RESUME}', trained)
-    assert status == 0, stderr
+def test_resume_works_with_patch_only(trained):
+    error = error_of(TORCHVISION + TRAIN + RESUME, trained)
+    assert 'Unsupported global' in error
+    assert 'weights_only' in error
+    works(f'{COMPAT}\ncompat.patch()\n{TRAIN}{RESUME}', trained)
 
 
 def test_what_mmengine_writes_survives(tmp_path):
@@ -324,31 +312,18 @@ def one_rank():
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    return {
-        'RANK': '0',
-        'LOCAL_RANK': '0',
-        'WORLD_SIZE': '1',
-        'MASTER_ADDR': '127.0.0.1',
-        'MASTER_PORT': str(port),
-    }
+    rank = dict(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1')
+    return rank | dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
 
 
-def test_process_group_fails_without_patch(one_rank, tmp_path):
-    status, _, stderr = run(START, tmp_path, **one_rank)
-    assert status != 0
-    assert 'set_device' in stderr
-
-
-def test_process_group_starts_with_patch(one_rank, tmp_path):
-    status, _, stderr = run(f'{COMPAT}\ncompat.patch()\n{START}', tmp_path, **one_rank)
-    assert status == 0, stderr
+def test_process_group_starts_with_patch_only(one_rank, tmp_path):
+    assert 'set_device' in error_of(START, tmp_path, **one_rank)
+    works(f'{COMPAT}\ncompat.patch()\n{START}', tmp_path, **one_rank)
 
 
 def test_set_device_still_fails_elsewhere(one_rank, tmp_path):
     code = f'{COMPAT}\ncompat.patch()\nimport torch\ntorch.cuda.set_device(0)'
-    status, _, stderr = run(code, tmp_path)
-    assert status != 0
-    assert 'set_device' in stderr
+    assert 'set_device' in error_of(code, tmp_path)
 
 
 # --- all of them --------------------------------------------------------------------
@@ -369,9 +344,7 @@ for name in [n for n in sys.modules if n.partition('.')[0] == 'mmpose_lite']:
 import mmpose_lite, mmpose.apis, torchvision
 assert state() == first
 """
-    status, stdout, stderr = run(code, tmp_path)
-    assert status == 0, stderr
-    assert stdout == ''
+    assert works(code, tmp_path) == ''
 
 
 @pytest.mark.parametrize(
@@ -396,8 +369,7 @@ for package in ('torchvision', 'mmengine'):
 for name in {idle}:
     assert not compat.RECORD.get(name, '').startswith('patched'), compat.RECORD
 """
-    status, _, stderr = run(code, tmp_path)
-    assert status == 0, stderr
+    works(code, tmp_path)
 
 
 # --- Versions ----------------------------------------------------------------------
@@ -435,15 +407,9 @@ def test_other_versions_are_refused(tmp_path, package, found, said):
     info = tmp_path / f'{package}-{found}.dist-info'
     info.mkdir()
     (info / 'METADATA').write_text(f'Name: {package}\nVersion: {found}\n')
-    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    path = dict(PYTHONPATH=os.pathsep.join((str(tmp_path), str(ROOT))))
+    error = f'ImportError: mmpose_lite needs {said}'
     for imports in ('import mmengine, mmpose_lite', 'import mmpose_lite.models'):
-        code, _, told = run(imports, tmp_path, PYTHONPATH=path)
-        assert code == 1
-        assert f'ImportError: mmpose_lite needs {said}' in told
-    _, told, _ = run(
-        'import runpy, sys; sys.argv[1:] = ["env"]\n'
-        'runpy.run_module("mmpose_lite", run_name="__main__")',
-        tmp_path,
-        PYTHONPATH=path,
-    )
-    assert f'BROKEN: ImportError: mmpose_lite needs {said}' in told
+        assert error in error_of(imports, tmp_path, **path)
+    words = ('-W', 'ignore', '-m', 'mmpose_lite', 'env')
+    assert f'BROKEN: {error}' in run(words, tmp_path, path).stdout

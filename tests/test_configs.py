@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import ROOT
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS, KEYPOINT_CODECS, METRICS, MODELS, TRANSFORMS
+from parity import untaught
+
+from mmpose_lite.analysis.complexity import count_macs
 
 CONFIGS = sorted(
     path
@@ -19,6 +23,12 @@ CONFIGS = sorted(
     if not path.parent.name.startswith('_')
 )
 every_config = pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+# Path → entry in a metafile.
+PUBLISHED = {
+    ROOT / entry['Config']: entry
+    for file in sorted((ROOT / 'configs').glob('*/metafile.yml'))
+    for entry in yaml.safe_load(file.read_text())['Models']
+}
 LIGHT = [
     path
     for path in CONFIGS
@@ -124,21 +134,26 @@ def test_config_is_consistent_with_its_name(path):
 
 @every_config
 def test_config_builds_and_predicts(path):
-    """Model, data pipeline and evaluator build; training and prediction run."""
+    """Model, pipeline and evaluator build; shapes, size and cost are as published."""
     cfg = Config.fromfile(path)
-    model = MODELS.build(cfg.model)
+    model = MODELS.build(cfg.model).eval()
     KEYPOINT_CODECS.build(cfg.codec)
     for step in cfg.train_dataloader.dataset.pipeline:
         TRANSFORMS.build(step)
     evaluators = cfg.val_evaluator
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
         METRICS.get(evaluator['type'])
-    dataset = DATASETS.get(cfg.train_dataloader.dataset.type)
-    assert dataset is not None
+    assert DATASETS.get(cfg.train_dataloader.dataset.type) is not None
+    image, found = torch.zeros(1, 3, *size_in_name(path)), []
     with torch.no_grad():
-        found = model.eval()(torch.zeros(1, 3, *size_in_name(path)), None)
-    maps = found if isinstance(found, tuple) else [found]
+        macs = count_macs(lambda: found.append(model(image, None)))
+    maps = found[0] if isinstance(found[0], tuple) else found
     assert [tuple(one.shape) for one in maps] == output_shapes(cfg)
+    if path in PUBLISHED:
+        data = PUBLISHED[path]['Metadata']
+        assert data['Input Size'] == '{}x{}'.format(*size_in_name(path))
+        params = sum(parameter.numel() for parameter in model.parameters())
+        assert (params, macs) == (data['Parameters'], data['MACs'])
 
 
 @pytest.mark.parametrize('path', LIGHT, ids=lambda path: path.stem)
@@ -259,12 +274,7 @@ def test_every_parameter_behind_a_modern_head_learns(path):
     model = MODELS.build(cfg.model).train()
     outputs = model(torch.rand(2, 3, *size_in_name(path)), None)
     sum((one * torch.randn_like(one)).sum() for one in outputs).backward()
-    silent = [
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.grad is None or not parameter.grad.any()
-    ]
-    assert not silent
+    assert untaught(model) == []
 
 
 @pytest.mark.parametrize('path', SIMCC, ids=lambda path: path.stem)

@@ -18,4 +18,4 @@ bin=.venv/bin
 "$bin/ruff" format --check .
 "$bin/mypy"
 # Two processes; whoever is done takes over what the other has left.
-"$bin/python" -m pytest -n 2 --dist worksteal --durations 15 "$@"
+"$bin/python" -m pytest -n 2 --dist worksteal --durations 10 "$@"

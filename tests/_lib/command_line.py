@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 from conftest import ROOT
@@ -22,33 +23,44 @@ GLOO = dict(
 """What the README tells owners of a machine without a GPU to add."""
 
 
-def run_tool(name: str, *words: object) -> str:
+class Ended(NamedTuple):
+    """How a program ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def program(name: str, *words: object) -> Ended:
     """Run a program of ``tools/`` in this process, which imports MMPose only once.
 
     Args:
         name: Of the program, without its suffix.
         *words: Its arguments.
-
-    Returns:
-        What it printed.
-
-    Raises:
-        RuntimeError: If it ended with an exit code other than 0.
     """
-    path = ROOT / 'tools' / f'{name}.py'
-    told = io.StringIO()
+    path, code = ROOT / 'tools' / f'{name}.py', None
+    out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, 'argv', [str(path), *map(str, words)]),
         mock.patch.object(sys, 'path', [str(path.parent), *sys.path]),
-        redirect_stdout(told),
-        redirect_stderr(io.StringIO()),
+        redirect_stdout(out),
+        redirect_stderr(err),
     ):
         try:
             runpy.run_path(str(path), run_name='__main__')
         except SystemExit as end:
-            if end.code:
-                raise RuntimeError(f'{name} ended with {end.code}') from end
-    return told.getvalue()
+            code = end.code
+    if isinstance(code, str):
+        return Ended(1, out.getvalue(), err.getvalue() + code)
+    return Ended(code or 0, out.getvalue(), err.getvalue())
+
+
+def run_tool(name: str, *words: object) -> str:
+    """What a program prints that must end well; see :func:`program`."""
+    ended = program(name, *words)
+    if ended.code:
+        raise RuntimeError(f'{name} ended with {ended.code}: {ended.err}')
+    return ended.out
 
 
 def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options) -> str:

@@ -67,6 +67,15 @@ def own_fill(name: str, shape, dtype) -> np.ndarray:
     return noise * np.sqrt(3 / np.prod(shape[1:]))
 
 
+def untaught(net: nn.Module) -> list[str]:
+    """Parameters whose gradient is missing, zero or not finite."""
+    return [
+        name
+        for name, p in net.named_parameters()
+        if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ]
+
+
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     """Largest difference over the largest value."""
     return float(np.abs(found - expected).max() / np.abs(expected).max())

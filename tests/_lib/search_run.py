@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
+from small_run import QuickRunner
 from torch.utils.data import Dataset
 
 from mmpose_lite.models.layers import searching
@@ -68,13 +68,6 @@ class MeanScore(BaseMetric):
 
     def compute_metrics(self, results):
         return {'score': np.mean(results)}
-
-
-class QuickRunner(Runner):
-    """Starts at once: without the report for which compilers are asked."""
-
-    def _log_env(self, env_cfg):
-        pass
 
 
 def model(arch=None, **resource):

@@ -6,11 +6,7 @@ begun, then what became of it. Who started the process so sees at which file it 
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import hashlib
-import importlib.util
-import io
 import json
 import os
 import resource
@@ -25,6 +21,7 @@ import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 # isort: split
 import numpy as np
 import torch
+from command_line import program
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
@@ -101,15 +98,6 @@ def model() -> nn.Module:
     return net
 
 
-def convert_tool():
-    """The module of ``tools/convert_checkpoint.py``."""
-    path = Path(__file__).parents[2] / 'tools' / 'convert_checkpoint.py'
-    spec = importlib.util.spec_from_file_location('convert_checkpoint', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def attempt(path: Path, net: nn.Module) -> dict[str, Any]:
     """Read a file, then convert what it holds."""
     EVENTS.clear()
@@ -136,34 +124,24 @@ def attempt(path: Path, net: nn.Module) -> dict[str, Any]:
     return fact
 
 
-def run_tool(tool: Any, path: Path) -> dict[str, Any]:
+def convert(path: Path) -> dict[str, Any]:
     """What the command says, and whether it wrote a file."""
     target = path.with_name('converted.pth')
     target.unlink(missing_ok=True)
-    arguments, sys.argv = sys.argv, ['convert', str(path), str(target)]
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            tool.main()
-        said = None
-    except SystemExit as error:
-        said = str(error)
+        ended = program('convert_checkpoint', path, target)
+        said = ended.err if ended.code else None
     except BaseException as error:
         said = f'TRACEBACK {error!r}'
-    finally:
-        sys.argv = arguments
     return dict(said=said, written=target.exists())
 
 
 def main() -> None:
     """Work through the names."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('names', type=Path)
-    parser.add_argument('results', type=Path)
-    arguments = parser.parse_args()
-    names = json.loads(arguments.names.read_text())
-    net, tool = model(), convert_tool()
+    names = json.loads(Path('names.json').read_text())
+    net = model()
     path = Path('checkpoint.pth').absolute()
-    with arguments.results.open('a') as out:
+    with Path('results.jsonl').open('a') as out:
 
         def tell(**facts: Any) -> None:
             out.write(json.dumps(facts) + '\n')
@@ -172,7 +150,7 @@ def main() -> None:
         sys.addaudithook(watch)
         for name, data in whole().items():
             path.write_bytes(data)
-            tell(name=f'whole|{name}', **attempt(path, net), **run_tool(tool, path))
+            tell(name=f'whole|{name}', **attempt(path, net), **convert(path))
         pages = int(Path('/proc/self/statm').read_text().split()[0])
         limit = pages * os.sysconf('SC_PAGE_SIZE') + SPARE
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -183,7 +161,7 @@ def main() -> None:
             fact = attempt(path, net)
             fact['grown'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
             if place % 5 == 0:
-                fact |= run_tool(tool, path)
+                fact |= convert(path)
             tell(name=name, **fact)
 
 

@@ -6,9 +6,13 @@ argument as users write it, and the value.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+
+NAN, INF = math.nan, math.inf
 
 COCO = dict(from_file='configs/_base_/datasets/coco.py')
 TINY = dict(num_modules=(1,), channels=((16, 32),), num_blocks=1)
@@ -106,121 +110,158 @@ Case = tuple[dict[str, Any], str, str]
 """Changes, name and value that the message must show."""
 
 
-def arch(**changes: Any) -> dict[str, Any]:
-    """An arch of one's own, of the naive unit."""
-    return dict(arch={**TINY, 'unit': 'naive', **changes})
+def wrong(**values: Any) -> list[Case]:
+    """Values of single arguments that the message must show as they are written."""
+    return [({name: v}, name, repr(v)) for name, given in values.items() for v in given]
 
 
-NORMS: list[Case] = [
-    (dict(norm_cfg='BN'), 'norm_cfg', "'BN'"),
-    (dict(norm_cfg={}), 'norm_cfg', '{}'),
-    (dict(norm_cfg=dict(type='NB')), 'norm_cfg', "'NB'"),
-    (dict(norm_cfg=dict(type='LN')), 'norm_cfg', "'LN'"),
-    (dict(norm_cfg=dict(type='BN1d')), 'norm_cfg', "'BN1d'"),
-    (dict(norm_cfg=dict(type='BN', esp=1e-5)), 'norm_cfg', "'esp': 1e-05"),
-    (dict(norm_cfg=dict(type='BN', eps=-1)), 'norm_cfg', "'eps': -1"),
-    (dict(norm_cfg=dict(type='BN', momentum='fast')), 'norm_cfg', "'fast'"),
-    (dict(norm_cfg=dict(type='BN', momentum=2)), 'norm_cfg', "'momentum': 2"),
-    (dict(norm_cfg=dict(type='GN')), 'norm_cfg', "'GN'"),
-    (dict(norm_cfg=dict(type='GN', num_groups=7)), 'norm_cfg', "'num_groups': 7"),
-    (dict(norm_cfg=dict(type='GN', num_groups=0)), 'norm_cfg', "'num_groups': 0"),
-]
-INITS: list[Case] = [
-    (dict(init_cfg='Normal'), 'init_cfg', "'Normal'"),
-    (dict(init_cfg=dict(type='Nrmal')), 'init_cfg', "'Nrmal'"),
-    (dict(init_cfg=dict(std=0.1)), 'init_cfg', "'std': 0.1"),
-    (dict(init_cfg=dict(type='Normal', layer='Conv2d', sdt=1)), 'init_cfg', "'sdt': 1"),
-    (
-        dict(init_cfg=[dict(type='Normal', layer='Conv2d', std='a')]),
-        'init_cfg',
-        "'std': 'a'",
-    ),
-    (dict(init_cfg=dict(type='Pretrained', path='a.pth')), 'init_cfg', "'path'"),
-]
-FLAGS = ('norm_eval', 'with_cp')
+def rows(make: Callable[..., dict], *cases: tuple[str, Any, str]) -> list[Case]:
+    """Cases of name, value and what is shown of it; ``make`` puts them into place."""
+    return [(make(**{name: value}), name, shown) for name, value, shown in cases]
+
+
+def named(argument: str, *cases: tuple[dict[str, Any], str]) -> list[Case]:
+    """Cases of one argument: changes, and what the message shows besides its name."""
+    return [(changes, argument, shown) for changes, shown in cases]
 
 
 def not_flags(*names: str) -> list[Case]:
     """Texts and numbers in place of True and False."""
-    values = ('yes', 1, None)
-    return [({name: v}, name, repr(v)) for name in names for v in values]
+    return wrong(**{name: ('yes', 1, None) for name in names})
 
 
 def not_counts(*names: str, least: int = 1) -> list[Case]:
     """Texts, fractions, True and too small a number in place of a count."""
     values = (least - 1, float(least + 1), '3', True, [2])
-    return [({name: v}, name, repr(v)) for name in names for v in values]
+    return wrong(**{name: values for name in names})
 
 
+def not_numbers(*names: str) -> list[Case]:
+    """What is no number of at least 0."""
+    return wrong(**{name: (-1, '1', NAN, None) for name in names})
+
+
+def arch(**changes: Any) -> dict[str, Any]:
+    """An arch of one's own, of the naive unit."""
+    return dict(arch={**TINY, 'unit': 'naive', **changes})
+
+
+def norm(**options: Any) -> dict[str, Any]:
+    return dict(norm_cfg=options)
+
+
+def init(**options: Any) -> dict[str, Any]:
+    return dict(init_cfg=options)
+
+
+def stages(**changes: Any) -> dict[str, Any]:
+    return dict(extra=extra(**changes))
+
+
+def stage2(**changes: Any) -> dict[str, Any]:
+    return stages(stage2=stage(2, **changes))
+
+
+def space(**changes: Any) -> dict[str, Any]:
+    return dict(space={**SPACE, **changes})
+
+
+def block3(**changes: Any) -> dict[str, Any]:
+    return dict(arch=blocks(3, **changes))
+
+
+def entry3(entry: Any) -> dict[str, Any]:
+    return dict(arch=[*blocks()[:3], entry, *blocks()[4:]])
+
+
+def sparse(**changes: Any) -> dict[str, Any]:
+    return dict(sparse_cfg={**TOKENS, **changes})
+
+
+NORMS: list[Case] = named(
+    'norm_cfg',
+    (dict(norm_cfg='BN'), "'BN'"),
+    (norm(), '{}'),
+    (norm(type='NB'), "'NB'"),
+    (norm(type='LN'), "'LN'"),
+    (norm(type='BN1d'), "'BN1d'"),
+    (norm(type='BN', esp=1e-5), "'esp': 1e-05"),
+    (norm(type='BN', eps=-1), "'eps': -1"),
+    (norm(type='BN', momentum='fast'), "'fast'"),
+    (norm(type='BN', momentum=2), "'momentum': 2"),
+    (norm(type='GN'), "'GN'"),
+    (norm(type='GN', num_groups=7), "'num_groups': 7"),
+    (norm(type='GN', num_groups=0), "'num_groups': 0"),
+)
+INITS: list[Case] = named(
+    'init_cfg',
+    (dict(init_cfg='Normal'), "'Normal'"),
+    (init(type='Nrmal'), "'Nrmal'"),
+    (init(std=0.1), "'std': 0.1"),
+    (init(type='Normal', layer='Conv2d', sdt=1), "'sdt': 1"),
+    (dict(init_cfg=[dict(type='Normal', layer='Conv2d', std='a')]), "'std': 'a'"),
+    (init(type='Pretrained', path='a.pth'), "'path'"),
+)
 SHARED: list[Case] = [
     *NORMS,
     *INITS,
-    *not_flags(*FLAGS),
+    *not_flags('norm_eval', 'with_cp'),
     *not_counts('in_channels'),
 ]
 HR: list[Case] = [
     *SHARED,
     *not_flags('with_head'),
-    (dict(frozen_stages=2), 'frozen_stages', '2'),
-    (dict(frozen_stages=-2), 'frozen_stages', '-2'),
-    (dict(frozen_stages='all'), 'frozen_stages', "'all'"),
-    (dict(arch='17'), 'arch', "'17'"),
-    (dict(arch=18), 'arch', '18'),
+    *wrong(frozen_stages=(2, -2, 'all'), arch=('17', 18)),
     (dict(arch={}), 'arch', 'lacks'),
     (arch(unit='none'), "arch['unit']", "'none'"),
-    (arch(unit=['naive']), 'unit', "['naive']"),
     (arch(depth=3), 'arch', "'depth': 3"),
-    (arch(num_modules=3), 'num_modules', '3'),
-    (arch(num_modules=(1, 2)), 'num_modules', '2'),
-    (arch(num_modules=(0,)), 'num_modules', '(0,)'),
-    (arch(num_modules='1'), 'num_modules', "'1'"),
-    (arch(channels=16), 'channels', '16'),
-    (arch(channels=(16, 32)), 'channels', '(16, 32)'),
-    (arch(channels=((16, 31),)), 'channels', '31'),
-    (arch(channels=((16, '32'),)), 'channels', "'32'"),
-    (arch(channels=((),)), 'channels', '[0]'),
     (arch(num_modules=(1, 1), channels=((16, 32), (16,))), 'channels', '[2, 1]'),
-    (arch(num_blocks=0), 'num_blocks', '0'),
-    (arch(num_blocks=1.5), 'num_blocks', '1.5'),
-    (arch(stem_channels=31), 'stem_channels', '31'),
-    (arch(stem_channels=-2), 'stem_channels', '-2'),
+    *rows(
+        arch,
+        ('unit', ['naive'], "['naive']"),
+        ('num_modules', 3, '3'),
+        ('num_modules', (1, 2), '2'),
+        ('num_modules', (0,), '(0,)'),
+        ('num_modules', '1', "'1'"),
+        ('channels', 16, '16'),
+        ('channels', (16, 32), '(16, 32)'),
+        ('channels', ((16, 31),), '31'),
+        ('channels', ((16, '32'),), "'32'"),
+        ('channels', ((),), '[0]'),
+        ('num_blocks', 0, '0'),
+        ('num_blocks', 1.5, '1.5'),
+        ('stem_channels', 31, '31'),
+        ('stem_channels', -2, '-2'),
+    ),
 ]
 HRNET: list[Case] = [
     *SHARED,
     *not_flags('zero_init_residual'),
     (dict(conv_cfg=dict(type='Conv7d')), 'conv_cfg', "'Conv7d'"),
     (dict(conv_cfg=dict(type='Conv1d')), 'conv_cfg', "'Conv1d'"),
-    (dict(conv_cfg='Conv2d'), 'conv_cfg', "'Conv2d'"),
-    (dict(frozen_stages=5), 'frozen_stages', '5'),
-    (dict(extra=None), 'extra', 'None'),
+    *wrong(conv_cfg=('Conv2d',), frozen_stages=(5,), extra=(None,)),
     (dict(extra=lacking(extra(), 'stage2')), 'extra', 'stage2'),
-    (dict(extra=extra(stgae3=stage(3))), 'extra', 'stgae3'),
-    (dict(extra=extra(stage2=3)), "extra['stage2']", '3'),
-    (dict(extra=extra(upsample=dict(mode='cubic'))), "extra['upsample']", "'cubic'"),
-    *(
-        (dict(extra=extra(stage2=stage(2, **{key: value}))), key, shown)
-        for key, value, shown in (
-            ('num_modules', 0, '0'),
-            ('num_branches', 5, '5'),
-            ('block', 'BASCI', "'BASCI'"),
-            ('num_blocks', (1,), '(1,)'),
-            ('num_blocks', (1, 'a'), "'a'"),
-            ('num_channels', (8,), '(8,)'),
-            ('num_channels', (8, -8), '-8'),
-            ('num_chanels', (8, 16), '(8, 16)'),
-            ('multiscale_output', 'no', "'no'"),
-        )
+    (stages(stgae3=stage(3)), 'extra', 'stgae3'),
+    (stages(stage2=3), "extra['stage2']", '3'),
+    (stages(upsample=dict(mode='cubic')), "extra['upsample']", "'cubic'"),
+    (stages(stage2=lacking(stage(2), 'block')), 'extra', "['block']"),
+    (stages(stage1=stage(2, 'BOTTLENECK')), 'num_branches', '2'),
+    *rows(
+        stage2,
+        ('num_modules', 0, '0'),
+        ('num_branches', 5, '5'),
+        ('block', 'BASCI', "'BASCI'"),
+        ('num_blocks', (1,), '(1,)'),
+        ('num_blocks', (1, 'a'), "'a'"),
+        ('num_channels', (8,), '(8,)'),
+        ('num_channels', (8, -8), '-8'),
+        ('num_chanels', (8, 16), '(8, 16)'),
+        ('multiscale_output', 'no', "'no'"),
     ),
-    (dict(extra=extra(stage2=lacking(stage(2), 'block'))), 'extra', "['block']"),
-    (dict(extra=extra(stage1=stage(2, 'BOTTLENECK'))), 'num_branches', '2'),
 ]
-ATTENTION: list[Case] = [
-    (dict(layout='serial'), 'layout', "'serial'"),
-    (dict(layout=None), 'layout', 'None'),
-    (dict(variant='art'), 'variant', "'art'"),
-    (dict(variant=1), 'variant', '1'),
-]
+ATTENTION: list[Case] = wrong(layout=('serial', None), variant=('art', 1))
 TOKENS = dict(mode='mask', layers=(0,))
+FOUR_WIDE = {f'stage{i}': stage(i, num_channels=(4, 8, 16, 32)[:i]) for i in (2, 3, 4)}
 
 BAD: dict[str, list[Case]] = {
     'LiteHRNet': [
@@ -230,47 +271,55 @@ BAD: dict[str, list[Case]] = {
     ],
     'XHRNet': [
         *HR,
-        (dict(max_size=8), 'max_size', '8'),
-        (dict(max_size=(8,)), 'max_size', '(8,)'),
-        (dict(max_size=(8, 0)), 'max_size', '(8, 0)'),
+        *wrong(max_size=(8, (8,), (8, 0), '88')),
         (dict(max_size=(8, 7.5)), 'max_size', '7.5'),
-        (dict(max_size='88'), 'max_size', "'88'"),
     ],
     'HRNASNet': [
         *NORMS,
         *INITS,
         *not_flags('norm_eval', 'channels_last'),
-        (dict(norm_cfg=dict(type='GN', num_groups=2)), 'norm_cfg', "'GN'"),
-        (dict(norm_cfg=dict(type='IN')), 'norm_cfg', "'IN'"),
-        (dict(norm_cfg=dict(type='BN', affine=False)), 'norm_cfg', "'affine': False"),
-        (
-            dict(norm_cfg=dict(type='BN', track_running_stats=False)),
+        *named(
             'norm_cfg',
-            "'track_running_stats': False",
+            (norm(type='GN', num_groups=2), "'GN'"),
+            (norm(type='IN'), "'IN'"),
+            (norm(type='BN', affine=False), "'affine': False"),
+            (norm(type='BN', track_running_stats=False), "'track_running_stats': F"),
         ),
-        (dict(space='huge'), 'space', "'huge'"),
-        (dict(space=3), 'space', '3'),
-        *(
-            (dict(space={**SPACE, name: value}), name, shown)
-            for name, value, shown in (
-                ('num_blocks', ((1,), (1, 0)), '0'),
-                ('num_blocks', ((1,), (1, True)), 'True'),
-                ('num_blocks', 3, '3'),
-                ('channels', ((4,), (4, 6, 8)), '(4, 6, 8)'),
-                ('channels', ((4,), (4, '6')), "'6'"),
-                ('stem_channels', (3,), '(3,)'),
-                ('head_channels', 0, '0'),
-                ('expand', 0, '0'),
-                ('expand', float('nan'), 'nan'),
-                ('expand', float('inf'), 'inf'),
-                ('expand', True, 'True'),
-                ('kernels', (3, 4), '(3, 4)'),
-                ('kernels', (3, 3), '(3, 3)'),
-                ('kernels', (3, True), 'True'),
-                ('transformer', 'some', "'some'"),
-                ('tokens', 0, '0'),
-                ('kernel', (3,), "'kernel': (3,)"),
-            )
+        *wrong(space=('huge', '', {}, 3)),
+        *named(
+            'space',
+            (dict(space=dict(base='huge')), "'huge'"),
+            (dict(space=dict(tokens=3)), "'base'"),
+            (space(num_blocks=(), channels=()), '()'),
+            (space(num_blocks=((1, 1, 1),), channels=((8, 8, 8),)), '(8, 8, 8)'),
+            (space(num_blocks=((),), channels=((),)), '()'),
+        ),
+        *rows(
+            space,
+            ('num_blocks', ((1,), (1, 0)), '0'),
+            ('num_blocks', ((1,), (1, True)), 'True'),
+            ('num_blocks', 3, '3'),
+            ('channels', ((4,), (4, 6, 8)), '(4, 6, 8)'),
+            ('channels', ((4,), (4, '6')), "'6'"),
+            ('stem_channels', (3,), '(3,)'),
+            ('stem_channels', (3, 0), '(3, 0)'),
+            ('head_channels', 0, '0'),
+            ('head_channels', 2.5, '2.5'),
+            ('expand', 0, '0'),
+            ('expand', 0.01, '0.01'),
+            ('expand', '4', "'4'"),
+            ('expand', NAN, 'nan'),
+            ('expand', INF, 'inf'),
+            ('expand', True, 'True'),
+            ('kernels', 3, '3'),
+            ('kernels', (), '()'),
+            ('kernels', (3, -1), '(3, -1)'),
+            ('kernels', (3, 4), '(3, 4)'),
+            ('kernels', (3, 3), '(3, 3)'),
+            ('kernels', (3, True), 'True'),
+            ('transformer', 'some', "'some'"),
+            ('tokens', 0, '0'),
+            ('kernel', (3,), "'kernel': (3,)"),
         ),
         (dict(arch=3), 'arch', 'int'),
         (dict(arch=blocks()[:-1]), 'arch', '6'),
@@ -279,29 +328,37 @@ BAD: dict[str, list[Case]] = {
         (dict(arch=dict(blocks=blocks(), type='Net')), 'arch', "'Net'"),
         (dict(arch=dict(blocks=blocks(), input_size=(0, 1))), 'input_size', '(0, 1)'),
         (dict(arch=dict(blocks=blocks(), space='mini')), 'space', "'mini'"),
-        *(
-            (dict(arch=blocks(3, **{name: value})), 'arch[3]', shown)
-            for name, value, shown in (
-                ('out', 5, '5'),
-                ('stride', 1, '1'),
-                ('kernels', [9, 5], '9'),
-                ('kernels', [4, 5], '4'),
-                ('kernels', [3, 3], '[3, 3]'),
-                ('kernels', [3], '[3]'),
-                ('channels', [2, 9], '9'),
-                ('channels', [2, 0], '0'),
-                ('channels', [2, 1.5], '1.5'),
-                ('channels', [2, True], 'True'),
-                ('tokens', 6, '6'),
-                ('tokens', -1, '-1'),
-                ('tokens', 'few', "'few'"),
-            )
+        *named(
+            'arch[3]',
+            (block3(out=5), '5'),
+            (block3(stride=1), '1'),
+            (block3(repeats=2), '2'),
+            (block3(expands=False), 'False'),
+            (block3(kernels=3), '3'),
+            (block3(kernels=[3, -5]), '-5'),
+            (block3(kernels=[3, 5, 7]), '7'),
+            (block3(kernels=[9, 5]), '9'),
+            (block3(kernels=[4, 5]), '4'),
+            (block3(kernels=[3, 3]), '[3, 3]'),
+            (block3(kernels=[3]), '[3]'),
+            (block3(channels=[2, 9]), '9'),
+            (block3(channels=[2, 0]), '0'),
+            (block3(channels=[2, 1.5]), '1.5'),
+            (block3(channels=[2, True]), 'True'),
+            (block3(tokens=6), '6'),
+            (block3(tokens=-1), '-1'),
+            (block3(tokens='few'), "'few'"),
+            (entry3([]), '[]'),
+            (entry3(6), '6'),
+            (entry3(None), 'None'),
+            (entry3(blocks()[3][:5]), '6'),
+            (entry3([*blocks()[3], 1]), '1]'),
         ),
     ],
     'HRNetTrunk': [
         *HRNET,
         *not_counts('num_stages'),
-        (dict(num_stages=4), 'num_stages', '4'),
+        *wrong(num_stages=(4,)),
         (dict(num_stages=1, frozen_stages=2), 'frozen_stages', '2'),
     ],
     'RawImage': INITS,
@@ -309,59 +366,32 @@ BAD: dict[str, list[Case]] = {
         *HRNET,
         *ATTENTION,
         *not_flags('in_bottlenecks'),
-        (dict(extra=extra(stage3=stage(3, num_channels=(4, 16, 32)))), 'widths', '(4,'),
-        (dict(extra=extra(stage3=stage(1))), 'num_branches', '1'),
-        (
-            dict(extra=extra(stage2=stage(2, num_channels=(9, 16)))),
-            'num_channels',
-            '9',
-        ),
-        (
-            dict(
-                layout='sequential',
-                extra=extra(
-                    **{
-                        f'stage{i}': stage(i, num_channels=(4, 8, 16, 32)[:i])
-                        for i in (2, 3, 4)
-                    }
-                ),
-            ),
-            'num_channels',
-            '4',
-        ),
+        (stages(stage3=stage(3, num_channels=(4, 16, 32))), 'widths', '(4,'),
+        (stages(stage3=stage(1)), 'num_branches', '1'),
+        (stage2(num_channels=(9, 16)), 'num_channels', '9'),
+        (dict(stages(**FOUR_WIDE), layout='sequential'), 'num_channels', '4'),
     ],
     'PSAResNet': [
         *SHARED,
         *ATTENTION,
         *not_flags('deep_stem', 'avg_down', 'zero_init_residual'),
         *not_counts('stem_channels', 'base_channels', 'num_stages'),
-        (dict(depth=19), 'depth', '19'),
-        (dict(depth='18'), 'depth', "'18'"),
-        (dict(base_channels=9), 'base_channels', '9'),
-        (dict(num_stages=5), 'num_stages', '5'),
-        (dict(expansion=0), 'expansion', '0'),
-        (dict(expansion=2), 'expansion', '2'),
-        (dict(strides=(1, 2)), 'strides', '(1, 2)'),
+        *wrong(depth=(19, '18'), base_channels=(9,), num_stages=(5,)),
+        *wrong(expansion=(0, 2), strides=((1, 2),), dilations=((1, 1, 1), 2)),
+        *wrong(out_indices=((4,), (), 3), style=('tensorflow',), frozen_stages=(5,)),
         (dict(strides=(1, 2, 2, 0)), 'strides', '0'),
-        (dict(dilations=(1, 1, 1)), 'dilations', '(1, 1, 1)'),
-        (dict(dilations=2), 'dilations', '2'),
-        (dict(out_indices=(4,)), 'out_indices', '(4,)'),
-        (dict(out_indices=()), 'out_indices', '()'),
-        (dict(out_indices=3), 'out_indices', '3'),
         (
             dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(3,)),
             'out_indices',
             '(3,)',
         ),
-        (dict(style='tensorflow'), 'style', "'tensorflow'"),
         (dict(conv_cfg=dict(type='Conv1d')), 'conv_cfg', "'Conv1d'"),
-        (dict(frozen_stages=5), 'frozen_stages', '5'),
         (dict(deep_stem=True, stem_channels=1), 'stem_channels', '1'),
     ],
     'PolarizedSelfAttention': [
         *ATTENTION,
         *not_counts('in_channels'),
-        (dict(in_channels=15), 'in_channels', '15'),
+        *wrong(in_channels=(15,)),
         (dict(in_channels=6, layout='sequential'), 'in_channels', '6'),
     ],
     'TokenPoseHead': [
@@ -370,135 +400,106 @@ BAD: dict[str, list[Case]] = {
         *not_counts('hidden_channels'),
         *not_counts('graph_depth', least=0),
         *not_flags('graph_zero_init'),
-        *(
-            ({name: value}, name, repr(value))
-            for name in ('in_featuremap_size', 'heatmap_size', 'patch_size')
-            for value in (12, (12,), (12, 0), (12, 16.0), '12')
+        *wrong(
+            **{
+                name: (12, (12,), (12, 0), (12, 16.0), '12')
+                for name in ('in_featuremap_size', 'heatmap_size', 'patch_size')
+            }
         ),
-        (dict(patch_size=(5, 4)), 'patch_size', '(5, 4)'),
-        (dict(patch_size=(3, 5)), 'patch_size', '(3, 5)'),
-        (dict(heatmap_size=(24, 32)), 'heatmap_size', '(24, 32)'),
-        (dict(num_heads=3), 'num_heads', '3'),
-        (dict(embed_dims=18), 'embed_dims', '18'),
-        (dict(depths=3), 'depths', '3'),
-        (dict(depths=()), 'depths', '()'),
-        (dict(depths=(2, 0)), 'depths', '(2, 0)'),
-        (dict(mlp_ratio=0), 'mlp_ratio', '0'),
-        (dict(mlp_ratio=0.01), 'mlp_ratio', '0.01'),
-        (dict(mlp_ratio=float('nan')), 'mlp_ratio', 'nan'),
-        (dict(mlp_ratio='3'), 'mlp_ratio', "'3'"),
-        (dict(position='cosine'), 'position', "'cosine'"),
-        (dict(qk_scale='deep'), 'qk_scale', "'deep'"),
+        *wrong(patch_size=((5, 4), (3, 5)), heatmap_size=((24, 32),), num_heads=(3,)),
+        *wrong(embed_dims=(18,), depths=(3, (), (2, 0)), mlp_ratio=(0, 0.01, NAN, '3')),
+        *wrong(
+            position=('cosine',), qk_scale=('deep',), metainfo=(3,), loss=(None, {})
+        ),
+        *wrong(joint_mask=('skeleton',), drop_links=([(5, 6)],), sparse_cfg=(3,)),
+        *wrong(decoder=('MSRAHeatmap',)),
         (dict(graph_depth=1, depths=(2, 2)), 'graph_depth', '1'),
-        (dict(joint_mask='skeleton'), 'joint_mask', "'skeleton'"),
-        (dict(graph_depth=1, joint_mask='limb'), 'joint_mask', "'limb'"),
-        (dict(GRAPH, joint_mask='arms'), 'joint_mask', "'arms'"),
-        (dict(GRAPH, joint_mask=3), 'joint_mask', '3'),
-        (dict(GRAPH, out_channels=5), 'joint_mask', '(17, 17)'),
-        (dict(graph_depth=1, joint_mask=[[1] * 4] * 4), 'joint_mask', '(4, 4)'),
-        (dict(graph_depth=1, joint_mask=[[1] * 5] * 4), 'joint_mask', '(4, 5)'),
-        (dict(graph_depth=1, joint_mask=[[1], [1, 1]]), 'joint_mask', '[[1], [1, 1]]'),
-        (dict(graph_depth=1, joint_mask=[[2] * 5] * 5), 'joint_mask', '2'),
-        (dict(graph_depth=1, joint_mask=[['a'] * 5] * 5), 'joint_mask', "'a'"),
-        (dict(graph_depth=1, joint_mask=[[0] * 5] * 5), 'joint_mask', '0'),
+        *named(
+            'joint_mask',
+            (dict(graph_depth=1, joint_mask='limb'), "'limb'"),
+            (dict(GRAPH, joint_mask='arms'), "'arms'"),
+            (dict(GRAPH, joint_mask=3), '3'),
+            (dict(GRAPH, out_channels=5), '(17, 17)'),
+            (dict(graph_depth=1, joint_mask=[[1] * 4] * 4), '(4, 4)'),
+            (dict(graph_depth=1, joint_mask=[[1] * 5] * 4), '(4, 5)'),
+            (dict(graph_depth=1, joint_mask=[[1], [1, 1]]), '[[1], [1, 1]]'),
+            (dict(graph_depth=1, joint_mask=[[2] * 5] * 5), '2'),
+            (dict(graph_depth=1, joint_mask=[['a'] * 5] * 5), "'a'"),
+            (dict(graph_depth=1, joint_mask=[[0] * 5] * 5), '0'),
+            (dict(graph_depth=1, joint_mask=[[1, 0, 0, 0, 0]] * 5), '0'),
+        ),
         (dict(metainfo=COCO), 'out_channels', '5'),
-        (dict(metainfo=3), 'metainfo', '3'),
         (dict(GRAPH, metainfo=dict(from_file='none.py')), 'metainfo', 'none.py'),
         (dict(GRAPH, metainfo=dict(dataset_name='a')), 'metainfo', "'a'"),
         (dict(GRAPH, drop_links=[(0, 16)]), 'drop_links', '[0, 16]'),
         (dict(GRAPH, drop_links=[3]), 'drop_links', '[3]'),
-        (dict(drop_links=[(5, 6)]), 'drop_links', '[(5, 6)]'),
-        (dict(loss=None), 'loss', 'None'),
         (dict(loss=dict(type='KeypointLoss')), 'loss', "'KeypointLoss'"),
-        (dict(loss={}), 'loss', '{}'),
         (dict(decoder=dict(CODEC, type='Heatmap')), 'decoder', "'Heatmap'"),
-        (dict(decoder='MSRAHeatmap'), 'decoder', "'MSRAHeatmap'"),
-        (dict(sparse_cfg=3), 'sparse_cfg', '3'),
         *(
-            (dict(sparse_cfg={**TOKENS, name: v}), f'sparse_cfg {name}', repr(v))
-            for name, v in (
-                ('mode', 'fast'),
-                ('mode', 3),
-                ('keep_ratio', 0),
-                ('keep_ratio', 1.5),
-                ('keep_ratio', 'half'),
-                ('layers', 0),
-                ('layers', (2,)),
-                ('layers', (1, 0)),
-                ('layers', ('0',)),
-                ('reselect', 'no'),
-                ('block', 2.5),
-                ('queries', 'all'),
-                ('mask_eps', float('nan')),
-                ('mask_eps', '0'),
+            (sparse(**{name: value}), f'sparse_cfg {name}', repr(value))
+            for name, values in (
+                ('mode', ('fast', 3)),
+                ('keep_ratio', (0, 1.5, 'half')),
+                ('layers', (0, (2,), (1, 0), (0, 0), ('0',))),
+                ('reselect', ('no',)),
+                ('block', (0, 2.5)),
+                ('queries', ('all',)),
+                ('mask_eps', (NAN, '0')),
             )
+            for value in values
         ),
-        (dict(sparse_cfg=dict(TOKENS, keep=0.5)), 'sparse_cfg', "'keep'"),
-        (dict(sparse_cfg=dict(TOKENS, mode='block', block=3)), 'sparse_cfg block', '3'),
-        (dict(sparse_cfg=dict(TOKENS, mask_eps=-1)), 'mask_eps', '-1'),
+        (sparse(keep=0.5), 'sparse_cfg', "'keep'"),
+        (sparse(mode='block', block=3), 'sparse_cfg block', '3'),
+        (sparse(mask_eps=-1), 'mask_eps', '-1'),
+        (sparse(mode='token', reselect='masked'), 'sparse_cfg', "'masked'"),
     ],
     'SearchablePoseEstimator': [
-        (dict(resource=None), 'resource', 'None'),
-        (dict(resource={}), 'resource', '{}'),
+        *wrong(resource=(None, {}), backbone=(None,), head=(None,), neck=('none',)),
+        *wrong(test_cfg=('flip',), train_cfg=(3,), metainfo=('coco',)),
         (dict(resource=dict(RESOURCE, budget=3)), 'resource', "'budget': 3"),
         (dict(resource=dict(input_size=48)), "resource['input_size']", '48'),
         (dict(resource=dict(input_size=(48, 0))), "resource['input_size']", '(48, 0)'),
         (dict(resource=dict(RESOURCE, cost='flops')), "resource['cost']", "'flops'"),
         (dict(resource=dict(RESOURCE, cost='no.json')), 'latency table', 'no.json'),
-        (dict(resource=dict(RESOURCE, target=3)), "resource['target']", '3'),
-        *(
-            (dict(resource=dict(RESOURCE, target=dict(t))), "resource['target']", shown)
-            for t, shown in (
-                (dict(flops=3), "'flops': 3"),
-                (dict(latency_ms=3), 'latency_ms'),
-                (dict(macs=0), '0'),
-                (dict(macs='2e7'), "'2e7'"),
-                (dict(macs=float('nan')), 'nan'),
-            )
+        *named(
+            "resource['target']",
+            *(
+                (dict(resource=dict(RESOURCE, target=target)), shown)
+                for target, shown in (
+                    (3, '3'),
+                    (dict(flops=3), "'flops': 3"),
+                    (dict(latency_ms=3), 'latency_ms'),
+                    (dict(macs=0), '0'),
+                    (dict(macs='2e7'), "'2e7'"),
+                    (dict(macs=NAN), 'nan'),
+                )
+            ),
         ),
-        (dict(backbone=None), 'backbone', 'None'),
         (dict(backbone=dict(type='HRNASet')), 'backbone', "'HRNASet'"),
         (dict(backbone=dict(BACKBONE, space='huge')), 'space', "'huge'"),
         (dict(backbone=dict(type='mmpose_lite.RawImage')), 'backbone', 'RawImage'),
-        (dict(head=None), 'head', 'None'),
         (dict(head=dict(HEAD, type='HeatHead')), 'head', "'HeatHead'"),
         (dict(head=dict(HEAD, in_channels=7)), 'head in_channels', '7'),
-        (dict(neck='none'), 'neck', "'none'"),
         (dict(neck=dict(type='Nck')), 'neck', "'Nck'"),
-        (dict(test_cfg='flip'), 'test_cfg', "'flip'"),
-        (dict(train_cfg=3), 'train_cfg', '3'),
         (dict(data_preprocessor=dict(mean=[1])), 'data_preprocessor', "'mean': [1]"),
-        (dict(metainfo='coco'), 'metainfo', "'coco'"),
         *INITS,
     ],
     'RampedAverage': [
-        (dict(model=3), 'model', '3'),
+        *wrong(model=(3,), momentum=(0, 1, -0.5, '0.1', NAN, True), device=('gpu',)),
         *not_counts('interval'),
         *not_flags('update_buffers'),
-        *(
-            (dict(momentum=value), 'momentum', repr(value))
-            for value in (0, 1, -0.5, '0.1', float('nan'), True)
-        ),
-        (dict(device='gpu'), 'device', "'gpu'"),
     ],
     'AtomicCheckpointHook': [
         *not_counts('interval', 'max_keep_ckpts'),
         *not_counts('save_begin', least=0),
         *not_flags('by_epoch', 'save_optimizer', 'save_param_scheduler', 'save_last'),
-        (dict(interval=-2), 'interval', '-2'),
-        (dict(max_keep_ckpts=-2), 'max_keep_ckpts', '-2'),
-        (dict(out_dir=3), 'out_dir', '3'),
-        (dict(save_best=3), 'save_best', '3'),
+        *wrong(interval=(-2,), max_keep_ckpts=(-2,), out_dir=(3,)),
+        *wrong(save_best=(3, ['auto', 'AP'], 'my_score'), greater_keys=(3,)),
+        *wrong(less_keys=([3],), filename_tmpl=('last.pth',)),
+        *wrong(published_keys=(['a', 'a'], 3)),
         (dict(save_best=['AP', 'AP'], rule='greater'), 'save_best', "['AP', 'AP']"),
-        (dict(save_best=['auto', 'AP']), 'save_best', "['auto', 'AP']"),
-        (dict(save_best='my_score'), 'save_best', "'my_score'"),
         (dict(save_best='AP', rule='more'), 'rule', "'more'"),
         (dict(save_best='AP', rule=['less', 'less']), 'rule', "['less', 'less']"),
-        (dict(greater_keys=3), 'greater_keys', '3'),
-        (dict(less_keys=[3]), 'less_keys', '[3]'),
-        (dict(filename_tmpl='last.pth'), 'filename_tmpl', "'last.pth'"),
-        (dict(published_keys=['a', 'a']), 'published_keys', "['a', 'a']"),
-        (dict(published_keys=3), 'published_keys', '3'),
         (dict(backend_args=dict(backend='petrel')), 'backend_args', 'petrel'),
         (dict(file_client_args=dict(backend='disk')), 'file_client_args', 'disk'),
     ],
@@ -506,31 +507,20 @@ BAD: dict[str, list[Case]] = {
     'CheckFitHook': [],
     'DataGuardHook': [
         *not_flags('images', 'validation'),
-        *(
-            (dict(tolerance=value), 'tolerance', repr(value))
-            for value in (-0.1, 1.5, '1 %', float('nan'), True)
-        ),
+        *wrong(tolerance=(-0.1, 1.5, '1 %', NAN, True)),
     ],
     'EpochSeedHook': not_flags('strict'),
     'PenaltyHook': [
-        *(
-            ({name: value}, name, repr(value))
-            for name in ('weight', 'begin', 'end')
-            for value in (-1, '1', float('nan'), float('inf'), None)
-        ),
+        *not_numbers('weight', 'begin', 'end'),
+        *wrong(weight=(INF,), begin=(INF,), end=(INF,)),
         (dict(begin=3, end=1), 'begin', '3'),
     ],
     'ShrinkHook': [
         *not_counts('interval'),
         *not_counts('tokens_from', least=0),
-        (dict(end=0), 'end', '0'),
-        (dict(end='last'), 'end', "'last'"),
+        *wrong(end=(0, 'last')),
         (dict(interval=5, end=3), 'interval', '5'),
-        *(
-            ({name: value}, name, repr(value))
-            for name in ('threshold', 'min_saving')
-            for value in (-1, '1', float('nan'), None)
-        ),
-        (dict(min_saving=1.5), 'min_saving', '1.5'),
+        *not_numbers('threshold', 'min_saving'),
+        *wrong(min_saving=(1.5,)),
     ],
 }

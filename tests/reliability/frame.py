@@ -2,32 +2,25 @@
 
 A file of the campaign names its section once::
 
-    from reliability.frame import cases
-
     SECTION = (2, 'Bad data')
 
-and marks its tests in one of two ways. A case per test::
+and gives its cases in one of two ways. A case per test::
 
     @cases({'zero bytes': b'', 'text': b'hello'})
     def test_image(case, tmp_path): ...
 
-of which a tenth runs, chosen by seed, and all with ``--full``. Or, where a case is too
-small for a test of its own, a loop over what the fixture ``campaign`` chooses::
+of which a tenth runs, always the same one, and all with ``--full``. Or, where a case is
+too small for a test of its own, a loop over what the fixture ``campaign`` chooses::
 
     def test_many(campaign):
         for mutation in campaign.choose(MUTATIONS):
             ...
             campaign.survived()
 
-Tests without either always run and are not counted. Cases must be the same list in
-every process and of one order (no sets, no times): with xdist every worker chooses.
-
-``pytest tests/reliability --full`` runs everything. The seed is the day's date, or
-``MMPOSE_LITE_CAMPAIGN_SEED``; it stands in the header, so that a failure can be
-repeated. At the end there is a table of cases there are, tried and survived per
-section. With ``--full --campaign-table FILE`` it is also written into FILE, between the
-lines ``<!-- campaign -->`` and ``<!-- /campaign -->`` if it has them; rows of sections
-that did not run stay.
+Tests without either always run and are not counted. ``--full --campaign-table FILE``
+writes the table of cases there are, tried and survived per section between the lines
+``<!-- campaign -->`` and ``<!-- /campaign -->`` of FILE; rows of sections that did not
+run stay.
 
 This is a plugin and no ``conftest.py``: with xdist the process that prints the table
 collects nothing, so only what ``tests/conftest.py`` names is there.
@@ -35,9 +28,7 @@ collects nothing, so only what ``tests/conftest.py`` names is there.
 
 from __future__ import annotations
 
-import datetime
 import math
-import os
 import random
 import re
 from collections import defaultdict
@@ -48,57 +39,53 @@ from typing import Any, TypeVar
 import pytest
 
 T = TypeVar('T')
-SEED = 'MMPOSE_LITE_CAMPAIGN_SEED'
 SHARE = 10
 """One case in so many runs by default."""
 _HEAD = '| § | section | cases | tried | survived |\n|---|---|---|---|---|\n'
 _BEGIN, _END = '<!-- campaign -->\n', '<!-- /campaign -->'
 
 
-def cases(table: Mapping[str, Any] | Sequence[Any], **options: Any):
-    """Decorator: one test per case, given as argument ``case``; a tenth of them runs.
+def cases(table: Mapping[str, Any] | Sequence[Any], *, share: int = SHARE):
+    """Decorator: one test per case, given as argument ``case``.
 
     Args:
         table: Name to case, or cases that pytest can name.
-        **options: Of ``pytest.mark.parametrize``.
+        share: One case in so many runs by default.
     """
-    if isinstance(table, Mapping):
-        options.setdefault('ids', [str(name) for name in table])
-        table = list(table.values())
+    names = [str(name) for name in table] if isinstance(table, Mapping) else None
+    values = list(table.values()) if isinstance(table, Mapping) else table
 
     def decorate(function):
-        marked = pytest.mark.campaign(function)
-        return pytest.mark.parametrize('case', table, **options)(marked)
+        marked = pytest.mark.campaign(share)(function)
+        return pytest.mark.parametrize('case', values, ids=names)(marked)
 
     return decorate
 
 
-def chosen(items: Sequence[T], key: str, *, full: bool, seed: str) -> list[T]:
-    """A tenth of the items, at least one, in their order; all of them if ``full``."""
-    if full:
-        return list(items)
-    count = math.ceil(len(items) / SHARE)
-    places = random.Random(f'{seed}:{key}').sample(range(len(items)), count)
+def chosen(items: Sequence[T], key: str, share: int = SHARE) -> list[T]:
+    """One item in ``share``, at least one, in their order; the same ones every day."""
+    count = math.ceil(len(items) / share)
+    places = random.Random(key).sample(range(len(items)), count)
     return [items[place] for place in sorted(places)]
 
 
+@pytest.fixture
+def campaign(request):
+    """Chooses and counts the cases of a test that loops over them."""
+    return Campaign(request.node, 1 if request.config.getoption('--full') else SHARE)
+
+
 class Campaign:
-    """What a test with a loop of its own tells about its cases.
+    """The cases of one test; see :func:`campaign`."""
 
-    Attributes:
-        full: Whether all cases run.
-        seed: Text to seed a test's own random generators with.
-    """
-
-    def __init__(self, key: str, full: bool, seed: str) -> None:
-        self.full = full
-        self.seed = seed
-        self._key = key
+    def __init__(self, item, share: int) -> None:
+        self._key, self._share = item.nodeid, share
         self.counts = dict(cases=0, tried=0, survived=0)
+        _note(item, item.nodeid, self.counts)
 
     def choose(self, items: Sequence[T], name: str = '') -> list[T]:
         """The cases to run; ``name`` tells several calls of one test apart."""
-        some = chosen(items, self._key + name, full=self.full, seed=self.seed)
+        some = chosen(items, self._key + name, self._share)
         self.counts['cases'] += len(items)
         self.counts['tried'] += len(some)
         return some
@@ -108,18 +95,10 @@ class Campaign:
         self.counts['survived'] += count
 
 
-@pytest.fixture
-def campaign(request) -> Campaign:
-    """Chooses and counts the cases of a test that loops over them."""
-    found = Campaign(
-        request.node.nodeid, request.config.getoption('--full'), os.environ[SEED]
-    )
-    request.node.stash[_OWN] = found
-    return found
-
-
-_OWN = pytest.StashKey[Campaign]()
-_GROUP = pytest.StashKey[tuple[str, int]]()
+def _note(item, group: str, counts: dict[str, int]) -> None:
+    """Let a test's report carry what it counts, also out of a worker."""
+    fact = dict(section=item.module.SECTION, group=group, counts=counts)
+    item.user_properties.append(('campaign', fact))
 
 
 def pytest_addoption(parser):
@@ -132,58 +111,29 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'campaign: a case of the reliability campaign')
-    # Set here, it is the same in every worker that this process starts.
-    os.environ.setdefault(SEED, datetime.date.today().strftime('%Y%m%d'))
     if config.getoption('--campaign-table') and not config.getoption('--full'):
         raise pytest.UsageError('--campaign-table needs --full')
     if not hasattr(config, 'workerinput'):
         config.pluginmanager.register(_Table(config))
 
 
-def pytest_report_header(config):
-    share = 'all cases' if config.getoption('--full') else f'one case in {SHARE}'
-    return f'reliability campaign: {share}, {SEED}={os.environ[SEED]}'
-
-
 def pytest_collection_modifyitems(config, items):
+    # Who names single cases on the command line wants those.
+    full = config.getoption('--full') or any('[' in str(arg) for arg in config.args)
     groups = defaultdict(list)
     for item in items:
         if item.get_closest_marker('campaign'):
             groups[item.nodeid.partition('[')[0]].append(item)
     dropped = set()
     for key, members in groups.items():
-        options = dict(full=config.getoption('--full'), seed=os.environ[SEED])
-        # Who names single cases on the command line wants those.
-        if any('[' in str(argument) for argument in config.args):
-            options['full'] = True
-        kept = chosen(members, key, **options)
+        (share,) = members[0].get_closest_marker('campaign').args
+        kept = chosen(members, key, 1 if full else share)
         for item in kept:
-            item.stash[_GROUP] = key, len(members)
+            _note(item, key, dict(cases=len(members), tried=1))
         dropped |= set(members) - set(kept)
     if dropped:
         config.hook.pytest_deselected(items=[i for i in items if i in dropped])
         items[:] = [item for item in items if item not in dropped]
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Send a case's outcome along with its report, also out of a worker."""
-    report = yield
-    counted = call.when == 'call' or (call.when == 'setup' and not report.passed)
-    section = getattr(getattr(item, 'module', None), 'SECTION', None)
-    if section is None or not counted or report.skipped:
-        return report
-    group = item.stash.get(_GROUP, None)
-    own = item.stash.get(_OWN, None)
-    fact: dict[str, Any] | None = None
-    if group is not None:
-        fact = dict(group=group[0], cases=group[1], tried=1, survived=+report.passed)
-    elif own is not None and own.counts['cases']:
-        fact = dict(group=item.nodeid, **own.counts)
-    if fact is not None:
-        fact['section'] = list(section)
-        report.user_properties.append(('campaign', fact))
-    return report
 
 
 class _Table:
@@ -195,14 +145,13 @@ class _Table:
         self.counts: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
 
     def pytest_runtest_logreport(self, report):
-        facts = [v for name, v in report.user_properties if name == 'campaign']
-        # Properties of a test lie in the reports of its later phases, too.
-        if facts and report.when != 'teardown':
-            fact = facts[-1]
-            section = tuple(fact['section'])
-            self.groups[section][fact['group']] = fact['cases']
-            self.counts[section][0] += fact['tried']
-            self.counts[section][1] += fact['survived']
+        facts = [fact for name, fact in report.user_properties if name == 'campaign']
+        ended = report.when == 'call' or (report.when == 'setup' and report.failed)
+        if facts and ended and not report.skipped:
+            section, counts = tuple(facts[-1]['section']), facts[-1]['counts']
+            self.groups[section][facts[-1]['group']] = counts['cases']
+            self.counts[section][0] += counts['tried']
+            self.counts[section][1] += counts.get('survived', int(report.passed))
 
     def rows(self) -> dict[int, str]:
         """Section number to its row."""
@@ -215,7 +164,7 @@ class _Table:
     def pytest_terminal_summary(self, terminalreporter):
         if not self.counts:
             return
-        terminalreporter.section(f'reliability campaign, {SEED}={os.environ[SEED]}')
+        terminalreporter.section('reliability campaign')
         terminalreporter.write(_HEAD + ''.join(self.rows().values()))
         path = self.config.getoption('--campaign-table')
         if path:
@@ -230,6 +179,5 @@ def put_table(path: Path, rows: Mapping[int, str]) -> None:
     if not begin or not end:
         raise pytest.UsageError(f'{path} has no lines {_BEGIN.strip()} and {_END}')
     kept = {int(m[1]): m[0] for m in re.finditer(r'(?m)^\| (\d+) \|.*\n', old)}
-    merged = sorted({**kept, **rows}.items())
-    table = _HEAD + ''.join(row for _, row in merged)
+    table = _HEAD + ''.join(row for _, row in sorted({**kept, **rows}.items()))
     path.write_text(before + begin + table + end + after, encoding='utf-8')

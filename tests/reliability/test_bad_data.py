@@ -7,14 +7,12 @@ Runner and the guard.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from command_line import program
 from deploy_cases import export_small, write_estimator
 from mmcv.transforms import BaseTransform
 from mmengine.hooks import Hook
@@ -65,26 +63,15 @@ def people_of(site):
     return {p['id'] for p in people if p['image_id'] == number}
 
 
-def load_tool():
-    spec = importlib.util.spec_from_file_location(
-        'check_data', ROOT / 'tools' / 'check_data.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def check(monkeypatch, capsys, tmp_path):
-    """Function that runs ``tools/check_data.py``: exit code, findings, text."""
-    tool = load_tool()
+def check(tmp_path):
+    """Function that runs the check of data: exit code, findings, text."""
 
     def run(site, *options):
         out = tmp_path / 'findings.json'
-        words = [str(site.annotations), str(site.images), '--json', str(out)]
-        monkeypatch.setattr(sys, 'argv', ['check_data.py', *words, *options])
-        code = tool.main()
-        return code, json.loads(out.read_text()), capsys.readouterr().out
+        words = (site.annotations, site.images, '--json', out, *options)
+        ended = program('check_data', *words)
+        return ended.code, json.loads(out.read_text()), ended.out
 
     return run
 

@@ -34,7 +34,7 @@ from .hostile_pickles import CANARY
 SECTION = (3, 'Hostile and broken checkpoints')
 GROWTH = 150_000
 """KiB by which reading one file may raise the peak of memory; bombs unpack to more."""
-COMMAND = ('-m', 'reliability.checkpoint_worker', 'names.json', 'results.jsonl')
+COMMAND = ('-m', 'reliability.checkpoint_worker')
 OWN = re.compile(r'checkpoint\.pth is (refused: |damaged or no checkpoint \()')
 CHECKED = ('weights', 'training', 'module')
 KINDS: dict[str, list[str]] = {}

@@ -192,7 +192,7 @@ def test_every_layer_has_a_gradient_case():
             assert name in given, name
 
 
-@cases(LAYERS)
+@cases(LAYERS, share=1)
 def test_gradient(case):
     """Analytic against numeric, double precision, of inputs and all parameters."""
     make, shapes = case

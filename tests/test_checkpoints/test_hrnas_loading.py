@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
-from conftest import ROOT
+from command_line import run_tool
 from hrnas import SPREAD, TINY, NASPose, upstream_shrink, upstream_weights
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -105,6 +103,7 @@ def test_init_model(shrunk, file, tmp_path, given):
     cfg = Config(dict(model=estimator_cfg(forms[given], space)))
     model = init_model(cfg, file, device='cpu')
     assert model.backbone.arch == shrunk.backbone.arch
+    assert model.backbone.is_searched == (given != 'nothing')
     assert model.backbone.space == shrunk.backbone.space
     assert torch.equal(run(model), run(shrunk))
     assert not any(module.training for module in model.modules())
@@ -318,24 +317,15 @@ def test_a_key_that_lacks_or_is_too_many(upstream):
         convert(grown, net)
 
 
-@pytest.mark.slow
 def test_command_line_converts_a_shrunk_network(upstream, tmp_path):
     source, target, config = (tmp_path / name for name in ('a.pth', 'b.pth', 'c.py'))
     shrunk = {f'module.{k}': v for k, v in upstream_shrink(upstream).items()}
     torch.save(shrunk, source)
     config.write_text(f'model = {estimator_cfg(None, TINY)!r}\n')
-    words = [sys.executable, 'tools/convert_checkpoint.py', source, target]
-    result = subprocess.run(
-        [*map(str, words), '--config', str(config)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert 'layout: HR-NAS' in result.stdout
-    assert 'lost all its convolutions' in result.stdout
-    assert 'load strictly into' in result.stdout
+    said = run_tool('convert_checkpoint', source, target, '--config', config)
+    assert 'layout: HR-NAS' in said
+    assert 'lost all its convolutions' in said
+    assert 'load strictly into' in said
     model = build(estimator_cfg(None, TINY))
     load_checkpoint(model, str(target), map_location='cpu', strict=True)
     net = NASPose(space=TINY).eval()

@@ -78,32 +78,10 @@ def test_layer_equals_formulas(variant, layout, channels):
     torch.testing.assert_close(layer(x), naive(layer, x, variant))
 
 
-@every_form
-def test_gradient(variant, layout):
-    torch.manual_seed(0)
-    layer = PolarizedSelfAttention(8, layout, variant).double()
-    x = torch.randn(1, 8, 3, 2, dtype=torch.double, requires_grad=True)
-    assert torch.autograd.gradcheck(layer, (x,))
-
-
 def test_paper_form_normalises_over_channels():
     layer = PolarizedSelfAttention(8, 'parallel', 'paper')
     assert layer.conv_up[0].bias is not None
     assert layer.conv_up[1].normalized_shape == (8, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        ((64, 'serial'), r"layout must be one of .*'sequential'\), got 'serial'"),
-        ((64, 'parallel', 'art'), r"variant must be one of .*got 'art'"),
-        ((9,), 'even and at least 2, got 9'),
-        ((6, 'sequential'), 'even and at least 8, got 6'),
-    ],
-)
-def test_bad_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        PolarizedSelfAttention(*arguments)
 
 
 def test_plugin_of_mmdet_resnet():

@@ -55,7 +55,7 @@ def test_get_flops(cls, arch, get_flops, tmp_path):
     """MMPose counts element-wise work too, so its figure is somewhat larger."""
     config = tmp_path / 'config.py'
     row_config(cls, arch).dump(config)
-    expected = complexity(init_model(str(config), device='cpu'), (256, 192))
+    expected = complexity(init_model(str(config), device='cpu'), (64, 64))
     arguments = Namespace(
         config=str(config),
         device='cpu',
@@ -63,6 +63,6 @@ def test_get_flops(cls, arch, get_flops, tmp_path):
         batch_size=1,
         show_arch_info=False,
     )
-    found = get_flops.inference(arguments, (3, 256, 192), None)
+    found = get_flops.inference(arguments, (3, 64, 64), None)
     assert found['params'] == expected.params
     assert expected.macs < found['flops'] < 1.5 * expected.macs
