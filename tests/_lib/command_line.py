@@ -7,12 +7,16 @@ import os
 import runpy
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import mmpose
 from conftest import ROOT
+from mmengine.visualization import Visualizer
+from mmpose.visualization import PoseLocalVisualizer
 
 TWO = ('--launcher', 'pytorch', '--gpus', '2')
 GLOO = dict(
@@ -31,15 +35,9 @@ class Ended(NamedTuple):
     err: str
 
 
-def program(name: str, *words: object) -> Ended:
-    """Run a program of ``tools/`` in this process, which imports MMPose only once.
-
-    Args:
-        name: Of the program, without its suffix.
-        *words: Its arguments.
-    """
-    path, code = ROOT / 'tools' / f'{name}.py', None
-    out, err = io.StringIO(), io.StringIO()
+def _run(path: Path, *words: object) -> Ended:
+    """Run a program in this process, which imports MMPose only once."""
+    code, out, err = None, io.StringIO(), io.StringIO()
     with (
         mock.patch.object(sys, 'argv', [str(path), *map(str, words)]),
         mock.patch.object(sys, 'path', [str(path.parent), *sys.path]),
@@ -55,12 +53,33 @@ def program(name: str, *words: object) -> Ended:
     return Ended(code or 0, out.getvalue(), err.getvalue())
 
 
+def program(name: str, *words: object) -> Ended:
+    """Run a program of ``tools/``, named without its suffix, in this process."""
+    return _run(ROOT / 'tools' / f'{name}.py', *words)
+
+
 def run_tool(name: str, *words: object) -> str:
     """What a program prints that must end well; see :func:`program`."""
     ended = program(name, *words)
     if ended.code:
         raise RuntimeError(f'{name} ended with {ended.code}: {ended.err}')
     return ended.out
+
+
+def mmpose_script(
+    command: str, config: Path | str, work_dir: Path, *args: str, **options
+) -> str:
+    """Run the script that :func:`mim` starts in this process; the same arguments."""
+    path = Path(mmpose.__file__).parent / '.mim' / 'tools' / f'{command}.py'
+    args = [word for word in args if word != '--checkpoint']
+    # It would write to the files of the run before.
+    Visualizer._instance_dict.clear()
+    PoseLocalVisualizer._instance_dict.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return _run(
+            path, config, *args, '--work-dir', work_dir, *cfg_options(options)
+        ).out
 
 
 def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options) -> str:
@@ -77,10 +96,8 @@ def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options)
         *(str(Path(sys.executable).parent / 'mim'), command, 'mmpose', str(config)),
         *('--work-dir', str(work_dir)),
         *(args if '--gpus' in args else ('--gpus', '0', *args)),
+        *cfg_options(options),
     ]
-    if options:
-        words.append('--cfg-options')
-        words += [f'{k.replace("__", ".")}={v}' for k, v in options.items()]
     result = subprocess.run(
         words,
         cwd=ROOT,
@@ -93,6 +110,12 @@ def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options)
     own = result.stdout.partition('Traceback (most recent call last)')
     assert result.returncode == 0, own[1] + own[2][:5000]
     return result.stdout
+
+
+def cfg_options(options: dict[str, object]) -> list[str]:
+    """Words that change a config; dots are written as double underscores."""
+    words = [f'{k.replace("__", ".")}={v}' for k, v in options.items()]
+    return ['--cfg-options', *words] if words else []
 
 
 def dataset_options(folder: str, root: Path, **values) -> dict[str, str]:

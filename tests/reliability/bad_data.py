@@ -9,7 +9,7 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -124,17 +124,18 @@ def chain(*steps: Callable[[Site], None]) -> Callable[[Site], None]:
     return damage
 
 
-def exif(orientation: int) -> bytes:
-    """A segment of JPEG that tells an orientation."""
-    entry = struct.pack('>HHIHH', 0x0112, 3, 1, orientation, 0)
-    tiff = b'MM\0*' + struct.pack('>IH', 8, 1) + entry + bytes(4)
-    body = b'Exif\0\0' + tiff
-    return b'\xff\xe1' + struct.pack('>H', len(body) + 2) + body
+def tags(orientation: int) -> Image.Exif:
+    """EXIF data that tell an orientation."""
+    found = Image.Exif()
+    found[0x0112] = orientation
+    return found
 
 
 def told(orientation: int) -> Callable[[Site], None]:
     """Let the file say that it must be turned, and turn nothing."""
-    return rewrite(lambda data: data[:2] + exif(orientation) + data[2:])
+    body = tags(orientation).tobytes()
+    segment = b'\xff\xe1' + struct.pack('>H', len(body) + 2) + body
+    return rewrite(lambda data: data[:2] + segment + data[2:])
 
 
 STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -158,9 +159,7 @@ def stored_turned(orientation: int, suffix: str = '.jpg') -> Callable[[Site], No
         site.path.unlink()
         site.record['file_name'] = f'turned{suffix}'
         data = np.ascontiguousarray(STORED[orientation](image)[..., ::-1])
-        tags = Image.Exif()
-        tags[0x0112] = orientation
-        Image.fromarray(data).save(site.path, exif=tags)
+        Image.fromarray(data).save(site.path, exif=tags(orientation))
 
     return damage
 
@@ -268,20 +267,35 @@ FINE_IMAGES = {
 # --- People -------------------------------------------------------------------------
 
 
-def box(*values: float) -> Callable[[Site], None]:
-    return lambda site: site.person.update(bbox=[*values])
+GONE = object()
+"""In the place of a value: the entry is taken out."""
 
 
-def person(**values: Any) -> Callable[[Site], None]:
-    return lambda site: site.person.update(copy.deepcopy(values))
+def changed(
+    places: Callable[[Site], list[dict[str, Any]]], **values: Any
+) -> Callable[[Site], None]:
+    """Change entries of records of the annotation file."""
 
-
-def without(*names: str) -> Callable[[Site], None]:
     def damage(site: Site) -> None:
-        for name in names:
-            del site.person[name]
+        for place in places(site):
+            place.update(
+                copy.deepcopy({k: v for k, v in values.items() if v is not GONE})
+            )
+            for name in values:
+                if values[name] is GONE:
+                    del place[name]
 
     return damage
+
+
+content = partial(changed, lambda site: [site.content])
+record = partial(changed, lambda site: [site.record])
+person = partial(changed, lambda site: [site.person])
+everybody = partial(changed, lambda site: site.content['annotations'])
+
+
+def box(*values: float) -> Callable[[Site], None]:
+    return person(bbox=[*values])
 
 
 def joint(x: float, y: float, flag: float) -> Callable[[Site], None]:
@@ -293,21 +307,17 @@ def joint(x: float, y: float, flag: float) -> Callable[[Site], None]:
     return damage
 
 
-def flags(value: int, told: int | None) -> Callable[[Site], None]:
+def flags(value: int, told: Any) -> Callable[[Site], None]:
     """Every joint with the same visibility, and a count of them."""
 
     def damage(site: Site) -> None:
         site.person['keypoints'][2::3] = [value] * 17
-        site.person['num_keypoints'] = told
-        if told is None:
-            del site.person['num_keypoints']
 
-    return damage
+    return chain(damage, person(num_keypoints=told))
 
 
 def dog(site: Site) -> None:
-    names = ['id', 'name']
-    site.content['categories'].append(dict(zip(names, [18, 'dog'], strict=True)))
+    site.content['categories'].append(dict(id=18, name='dog'))
     site.person['category_id'] = 18
 
 
@@ -325,7 +335,7 @@ LOST_PEOPLE = {
     'box width NaN': box(10, 10, NAN, 60),
     'box infinite': box(10, 10, INF, 60),
     'box from minus infinity': box(-INF, 10, 40, 60),
-    'no box': without('bbox'),
+    'no box': person(bbox=GONE),
     'joint NaN': joint(NAN, NAN, 2),
     'joint y NaN': joint(40, NAN, 1),
     'invisible joint NaN': joint(NAN, NAN, 0),
@@ -339,7 +349,7 @@ LOST_PEOPLE = {
     'one joint less': lambda site: site.person['keypoints'].__delitem__(slice(3)),
     'one joint more': lambda site: site.person['keypoints'].extend([1, 1, 2]),
     'no joint visible, 17 told': flags(0, 17),
-    'no joint visible, no number': flags(0, None),
+    'no joint visible, no number': flags(0, GONE),
     'area NaN': person(area=NAN),
     'area infinite': person(area=INF),
     'category of a dog': dog,
@@ -361,8 +371,8 @@ KEPT_PEOPLE = {
     'no joint labelled, no box': person(
         keypoints=[0] * 51, num_keypoints=0, bbox=[0, 0, 0, 0]
     ),
-    'no keypoints': without('keypoints', 'num_keypoints'),
-    'no area': without('area'),
+    'no keypoints': person(keypoints=GONE, num_keypoints=GONE),
+    'no area': person(area=GONE),
 }
 """Who is as COCO has them, or is left out by MMPose, or does no harm."""
 
@@ -379,29 +389,6 @@ def cut(part: float) -> Callable[[Site], None]:
 
 def text(value: bytes) -> Callable[[Site], None]:
     return lambda site: setattr(site, 'text', value)
-
-
-def everybody(**values: Any) -> Callable[[Site], None]:
-    def damage(site: Site) -> None:
-        for record in site.content['annotations']:
-            record.update(copy.deepcopy(values))
-
-    return damage
-
-
-def content(**values: Any) -> Callable[[Site], None]:
-    return lambda site: site.content.update(copy.deepcopy(values))
-
-
-def record(**values: Any) -> Callable[[Site], None]:
-    return lambda site: site.record.update(values)
-
-
-def lacking(name: str, key: str) -> Callable[[Site], None]:
-    def damage(site: Site) -> None:
-        del getattr(site, name)[key]
-
-    return damage
 
 
 def same_person(near: bool) -> Callable[[Site], None]:
@@ -445,8 +432,8 @@ REFUSED = {
     'a number': text(b'3'),
     'null': text(b'null'),
     'an empty object': text(b'{}'),
-    'no images': lambda site: site.content.pop('images'),
-    'no annotations': lambda site: site.content.pop('annotations'),
+    'no images': content(images=GONE),
+    'no annotations': content(annotations=GONE),
     'images empty': content(images=[]),
     'annotations empty': content(annotations=[]),
     'annotations of other things': content(annotations=[1, 2]),
@@ -463,18 +450,18 @@ REFUSED = {
     'person id twice, same image': same_person(True),
     'person id twice, other image': same_person(False),
     'image id twice': same_image,
-    'image without a name': lacking('record', 'file_name'),
+    'image without a name': record(file_name=GONE),
     'image name a number': record(file_name=3),
-    'image without a width': lacking('record', 'width'),
+    'image without a width': record(width=GONE),
     'image height a text': record(height='120'),
     'image height 0': record(height=0),
     'image width NaN': record(width=NAN),
-    'image without an id': lacking('record', 'id'),
+    'image without an id': record(id=GONE),
     'image id a text': record(id='a'),
     'image id null': record(id=None),
-    'person without an id': without('id'),
+    'person without an id': person(id=GONE),
     'person id null': person(id=None),
-    'person without a category': without('category_id'),
+    'person without a category': person(category_id=GONE),
     'category null': person(category_id=None),
     'box of 3 numbers': person(bbox=[1, 2, 3]),
     'box of 5 numbers': person(bbox=[1, 2, 3, 4, 5]),

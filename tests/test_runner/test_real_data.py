@@ -1,7 +1,7 @@
-"""Published weights and real images through ``mim test``."""
+"""Published weights and real images through MMPose's own scripts, and through mim."""
 
 import pytest
-from command_line import dataset_options, mim
+from command_line import dataset_options, mim, mmpose_script
 from conftest import ROOT
 
 from mmpose_lite.io.logs import last_metric, read_scalars
@@ -30,7 +30,7 @@ def ap_on_coco_mini(shared, config, work_dir, size, flip):
     annotations = 'annotations/person_keypoints_val2017.json'
     weights = f'wider_naive_litehrnet18_tinypose_{size.replace("x", "_")}.pth'
     options = dataset_options('test', root, ann_file=annotations, bbox_file='None')
-    mim(
+    mmpose_script(
         'test',
         config,
         work_dir,
@@ -91,7 +91,7 @@ def test_mpii(shared, tmp_path):
         **dataset_options('train', root, ann_file='annotations/mpii_val.json'),
         **dataset_options('val', root),
     }
-    mim(
+    mmpose_script(
         'train',
         CONFIGS / 'td-hm_naive-litehrnet-18_8xb64-210e_mpii-256x256.py',
         tmp_path,
@@ -110,7 +110,7 @@ def test_polarized_self_attention(shared, tmp_path):
     """Attention in MMPose's ResNet through training, validation and the COCO metric."""
     root = shared / 'data' / 'coco_sample'
     files = dict(ann_file='test_coco.json', data_prefix__img='')
-    mim(
+    mmpose_script(
         'train',
         ROOT / 'configs/psa/td-hm_res50-psa-p_8xb64-210e_coco-256x192.py',
         tmp_path,

@@ -1,10 +1,10 @@
-"""TokenPose on real images through ``mim train`` and ``mim test``."""
+"""TokenPose on real images through MMPose's scripts of training and testing."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from command_line import dataset_options, mim
+from command_line import dataset_options, mmpose_script
 from conftest import ROOT
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -41,7 +41,7 @@ def test_mpii_through_pckh(shared, tmp_path):
         'test', root, headbox_file=root / 'annotations/mpii_gt_val.mat'
     )
     weights = fresh_weights(config, tmp_path / 'fresh.pth')
-    log = mim('test', config, tmp_path / 'work', *weights, **options)
+    log = mmpose_script('test', config, tmp_path / 'work', *weights, **options)
     assert_loaded_as_they_are(log)
     for metric in ('PCK', 'PCK@0.1', 'Head PCK', 'Hip PCK'):
         assert 0 <= last_metric(tmp_path / 'work', metric) <= 100
@@ -53,7 +53,7 @@ def test_coco_with_true_boxes(shared, tmp_path):
     config = CONFIGS / COCO
     weights = fresh_weights(config, tmp_path / 'fresh.pth')
     options = dataset_options('test', root, ann_file=annotations, bbox_file='None')
-    log = mim(
+    log = mmpose_script(
         'test',
         config,
         tmp_path / 'work',
@@ -81,8 +81,10 @@ def test_sparse_training_resumes(shared, tmp_path):
         'default_hooks__checkpoint__interval': 1,
         'default_hooks__logger__interval': 1,
     }
-    mim('train', config, tmp_path, **options, train_cfg__max_epochs=1)
-    log = mim('train', config, tmp_path, '--resume', **options, train_cfg__max_epochs=2)
+    mmpose_script('train', config, tmp_path, **options, train_cfg__max_epochs=1)
+    log = mmpose_script(
+        'train', config, tmp_path, '--resume', **options, train_cfg__max_epochs=2
+    )
     assert 'resumed epoch: 1, iter: 3' in log
     logged = read_scalars(tmp_path)
     losses = {line['step']: line['loss'] for line in logged if 'loss' in line}
