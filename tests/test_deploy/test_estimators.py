@@ -1,16 +1,14 @@
-"""Heads and whole pose estimators: optimized, traced, exported."""
+"""Heads and whole pose estimators, optimized."""
 
 import copy
 
-import onnx
-import onnxruntime
 import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from parity import fill_from, own_fill
-from passes_cases import TOLERANCE, build, calls, image
-from rows import TINY, TINY_IDS, TINY_ROWS
+from passes_cases import TOLERANCE, calls, image
+from rows import TINY
 
 from mmpose_lite.deploy import TARGETS, gains, optimize, relative_difference
 from mmpose_lite.deploy.passes.fold import fold_positions
@@ -130,35 +128,3 @@ def test_estimator_with_tokens():
     )
     rows = gains(estimator(head), image(dtype=torch.float32))
     assert max(row.difference for row in rows) < TOLERANCE
-
-
-@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
-@pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
-def test_trace(cls, arch):
-    net = build(cls, arch).double()
-    traced = torch.jit.trace(optimize(net), image(), check_trace=False)
-    other = image(batch=3)
-    with torch.no_grad():
-        assert relative_difference(list(traced(other)), list(net(other))) < TOLERANCE
-
-
-@pytest.mark.filterwarnings('ignore::DeprecationWarning')
-@pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
-@pytest.mark.parametrize(
-    ('target', 'layout'),
-    [('graph', 'runs'), ('graph', 'full'), ('onnxruntime', None), ('openvino', None)],
-)
-@pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
-def test_export(cls, arch, target, layout, tmp_path):
-    net, picture = build(cls, arch), image(batch=1, dtype=torch.float32)
-    file = tmp_path / 'net.onnx'
-    optimized = optimize(net, target, layout, image_size=(64, 96))
-    torch.onnx.export(optimized, (picture,), file, dynamo=False, opset_version=17)
-    kinds = {node.op_type for node in onnx.load(file).graph.node}
-    # Moved rows of a few gates are all that may be transposed.
-    allowed = {'Transpose'} if arch['unit'] in ('sequential', 'parallel') else set()
-    assert not kinds & ({'Transpose', 'Reshape', 'ScatterND', 'Shape'} - allowed)
-    session = onnxruntime.InferenceSession(file, providers=['CPUExecutionProvider'])
-    (found,) = session.run(None, {session.get_inputs()[0].name: picture.numpy()})
-    with torch.no_grad():
-        assert relative_difference([torch.from_numpy(found)], list(net(picture))) < 1e-4

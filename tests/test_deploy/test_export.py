@@ -2,6 +2,8 @@
 
 import copy
 import json
+import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -110,6 +112,71 @@ class TestFiles:
         for batch in (1, 2):
             export_small(small, tmp_path / 'm.onnx', batch=batch)
         assert PoseRuntime(tmp_path / 'm.onnx').contract.batch == 2
+
+
+@pytest.fixture(scope='module')
+def compiled(small, tmp_path_factory):
+    """A compiled export, made where the packages of other formats are missing."""
+    out = tmp_path_factory.mktemp('native') / 'm.so'
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ('onnx', 'onnxruntime', 'openvino'):
+            patch.setitem(sys.modules, name, None)
+        return out, export_small(small, out, batch=2)
+
+
+@pytest.mark.skipif(
+    not any(map(shutil.which, ('c++', 'g++', 'clang++'))), reason='no C++ compiler'
+)
+class TestCompiled:
+    """Compiled networks are proven, described and checked like any other."""
+
+    def test_does_what_mmpose_does(self, compiled, small, tmp_path):
+        out, done = compiled
+        assert {path.name for path in out.parent.iterdir()} == {'m.so', 'm.so.json'}
+        assert done.difference.relative < 1e-5
+        assert (done.contract.format, done.contract.batch) == ('native', 2)
+        assert 'onnx' not in done.contract.versions
+        export_small(small, tmp_path / 'm.onnx', batch=2)
+        crops = np.random.default_rng(0).standard_normal((2, 3, 96, 64), np.float32)
+        first, second = (
+            PoseRuntime(file).heatmaps(crops) for file in (out, tmp_path / 'm.onnx')
+        )
+        np.testing.assert_allclose(first, second, rtol=0, atol=1e-5 * abs(second).max())
+
+    def test_another_file_is_never_loaded(self, compiled, tmp_path):
+        out, _ = compiled
+        for path in out.parent.iterdir():
+            shutil.copy(path, tmp_path)
+        library = tmp_path / 'm.so'
+        library.write_bytes(library.read_bytes() + b'!')
+        with pytest.raises(ValueError, match=r'm\.so'):
+            PoseRuntime(library)
+
+    @pytest.mark.parametrize('options', [dict(threads=2), dict(hint='bf16')])
+    def test_one_thread_in_single_precision(self, compiled, options):
+        with pytest.raises(
+            ValueError, match=r"(threads must be 1|'f32',\)) for native"
+        ):
+            PoseRuntime(compiled[0], **options)
+
+    @pytest.mark.parametrize(
+        ('options', 'match'),
+        [
+            (dict(batch=None), 'batch must be a number'),
+            (dict(precision='fp16'), r"precision must be one of \('fp32',\)"),
+            (dict(optimized=False), 'optimized must be True'),
+        ],
+    )
+    def test_refused(self, small, tmp_path, options, match):
+        with pytest.raises(ValueError, match=match):
+            export_small(small, tmp_path / 'm.so', **options)
+        assert not list(tmp_path.iterdir())
+
+    def test_no_compiler(self, small, tmp_path, monkeypatch):
+        monkeypatch.setenv('CXX', 'no-such-compiler')
+        with pytest.raises(RuntimeError, match='no C\\+\\+ compiler found'):
+            export_small(small, tmp_path / 'm.so')
+        assert not list(tmp_path.iterdir())
 
 
 class TestRefused:

@@ -1,6 +1,12 @@
-"""Networks as ONNX graphs: any batch, the same outputs, clear refusals."""
+"""Networks as ONNX graphs: any batch, the same outputs, no operator too many.
+
+And what ONNX Runtime makes of a network in blocks of channels.
+"""
+
+from collections import Counter
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -9,6 +15,7 @@ from rows import TINY_IDS, TINY_ROWS
 from torch import nn
 
 from mmpose_lite.deploy import optimize, to_onnx
+from mmpose_lite.models.backbones import LiteHRNet
 
 
 def run(data, images):
@@ -26,16 +33,23 @@ def assert_same(data, network, images):
     )
 
 
+@pytest.mark.parametrize(
+    ('target', 'layout'),
+    [('graph', 'runs'), ('graph', 'full'), ('onnxruntime', None), ('openvino', None)],
+)
 @pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
-def test_batch_of_any_size(cls, arch):
-    network = build(cls, arch)
-    data = to_onnx(
-        optimize(network, image_size=(64, 96)),
-        image(batch=1, dtype=torch.float32),
-        batch='dynamic',
-    )
+def test_optimized(cls, arch, target, layout):
+    """Batches of any size, and of one size without operators that move maps."""
+    network, picture = build(cls, arch), image(batch=1, dtype=torch.float32)
+    optimized = optimize(network, target, layout, image_size=(64, 96))
+    data = to_onnx(optimized, picture, batch='dynamic')
     for count in (1, 3):
         assert_same(data, network, image(batch=count, dtype=torch.float32))
+    graph = onnx.load_from_string(to_onnx(optimized, picture)).graph
+    kinds = {node.op_type for node in graph.node}
+    # Moved rows of a few gates are all that may be transposed.
+    allowed = {'Transpose'} if arch['unit'] in ('sequential', 'parallel') else set()
+    assert not kinds & ({'Transpose', 'Reshape', 'ScatterND', 'Shape'} - allowed)
 
 
 @pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
@@ -79,3 +93,26 @@ def test_network_keeps_its_modes():
     assert not network[1].training
     assert not network[1][0].training
     assert network[0].num_batches_tracked == 0
+
+
+def operators(target, folder):
+    """How often each operator is in the graph that the engine runs."""
+    net = optimize(build(LiteHRNet, '18'), target, image_size=(128, 96))
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / f'{target}.onnx')
+    options.log_severity_level = 3
+    data = to_onnx(net, image((128, 96), 1, torch.float32))
+    onnxruntime.InferenceSession(data, options, providers=['CPUExecutionProvider'])
+    graph = onnx.load(options.optimized_model_filepath).graph
+    return Counter(node.op_type for node in graph.node)
+
+
+@pytest.mark.slow
+def test_maps_stay_in_blocks(tmp_path):
+    before = operators('graph', tmp_path)
+    if not before['ReorderInput']:
+        pytest.skip('ONNX Runtime knows no blocks of channels on this processor')
+    after = operators('onnxruntime', tmp_path)
+    assert before['ReorderInput'] + before['ReorderOutput'] > 100
+    assert after['ReorderInput'] == 0
+    assert after['ReorderOutput'] == 1  # of the heatmaps

@@ -76,8 +76,16 @@ def conv(inputs, outputs, kernel=1, stride=1, groups=1, padding=None):
     return nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
 
 
+def depthwise(width, kernel=3, stride=1):
+    return conv(width, width, kernel, stride, width)
+
+
 def stem(width):
     return conv(3, width, 3)
+
+
+def made(function, *layers):
+    return filled(Net(function, *layers))
 
 
 def squeezed(x, first, filters, squeeze, excite):
@@ -116,7 +124,7 @@ def split_stem(x, first, one, other, last):
     return last(torch.cat((one(a).relu(), other(b), a), 1))
 
 
-def on_span(x, first, filters, last):
+def on_slots(x, first, filters, last):
     x = first(x).relu()
     changed = filters(x[:, 5:16])
     x = torch.cat((x[:, :5], changed, x[:, 16:]), 1)
@@ -125,7 +133,7 @@ def on_span(x, first, filters, last):
     return last(x)
 
 
-def on_span_read_later(x, first, filters, last):
+def on_slots_read_later(x, first, filters, last):
     """What a block overwrites is read again after it."""
     before = first(x).relu()
     x = torch.cat((before[:, :5], filters(before[:, 5:16]), before[:, 16:]), 1)
@@ -151,66 +159,42 @@ KERNELS = {
     'dense of a map': (in_turn(stem(7), conv(7, 12, 3, 2), conv(12, 5, 5)), (17, 14)),
     'pointwise stride 2': (in_turn(stem(6), conv(6, 33, 1, 2)), (9, 11)),
     'pointwise wide': (in_turn(stem(21), conv(21, 150), conv(150, 67)), (7, 5)),
-    'depthwise 3': (in_turn(stem(20), conv(20, 20, 3, 1, 20)), (13, 24)),
-    'depthwise 5': (in_turn(stem(7), conv(7, 7, 5, 1, 7), nn.ReLU()), (9, 7)),
-    'depthwise 7': (in_turn(stem(40), conv(40, 40, 7, 1, 40)), (12, 10)),
-    'depthwise narrow': (in_turn(stem(2), conv(2, 2, 3, 1, 2)), (5, 3)),
-    'depthwise stride 2': (in_turn(stem(21), conv(21, 21, 3, 2, 21)), (15, 18)),
-    'depthwise whole vectors': (in_turn(stem(32), conv(32, 32, 3, 1, 32)), (6, 9)),
+    'depthwise 3': (in_turn(stem(20), depthwise(20)), (13, 24)),
+    'depthwise 5': (in_turn(stem(7), depthwise(7, 5), nn.ReLU()), (9, 7)),
+    'depthwise 7': (in_turn(stem(40), depthwise(40, 7)), (12, 10)),
+    'depthwise narrow': (in_turn(stem(2), depthwise(2)), (5, 3)),
+    'depthwise stride 2': (in_turn(stem(21), depthwise(21, 3, 2)), (15, 18)),
+    'depthwise whole vectors': (in_turn(stem(32), depthwise(32)), (6, 9)),
     'squeeze and excite': (
-        filled(
-            Net(
-                squeezed,
-                stem(11),
-                conv(11, 11, 3, 1, 11),
-                nn.Linear(11, 3),
-                nn.Linear(3, 11),
-            )
-        ),
+        made(squeezed, stem(11), depthwise(11), nn.Linear(11, 3), nn.Linear(3, 11)),
         (14, 10),
     ),
     'gates': (
-        filled(Net(gated, stem(20), conv(20, 3), conv(3, 20), conv(20, 20, 3, 1, 20))),
-        (12, 14),
+        made(gated, stem(20), conv(20, 3), conv(3, 20), depthwise(20)), (12, 14)
     ),
     'exchange': (
-        filled(
-            Net(
-                exchanged,
-                stem(42),
-                conv(42, 42, 3, 2, 42),
-                conv(42, 42),
-                conv(42, 42),
-                Reorder(torch.arange(42) * 5 % 42, 42),
-            )
+        made(
+            exchanged, stem(42), depthwise(42, 3, 2), conv(42, 42), conv(42, 42),
+            Reorder(torch.arange(42) * 5 % 42, 42),
         ),
         (12, 10),
     ),
     'bilinear, corners': (
-        filled(Net(blended(True), stem(9), conv(9, 9, 3, 2, 9), conv(9, 9))),
-        (10, 14),
+        made(blended(True), stem(9), depthwise(9, 3, 2), conv(9, 9)), (10, 14)
     ),
     'bilinear, edges': (
-        filled(Net(blended(False), stem(9), conv(9, 9, 3, 2, 9), conv(9, 9))),
-        (10, 14),
+        made(blended(False), stem(9), depthwise(9, 3, 2), conv(9, 9)), (10, 14)
     ),
     'joined': (
-        filled(Net(split_stem, stem(20), conv(9, 6), conv(11, 13, 3), conv(28, 8))),
-        (9, 10),
+        made(split_stem, stem(20), conv(9, 6), conv(11, 13, 3), conv(28, 8)), (9, 10)
     ),
-    'spans in place': (
-        filled(Net(on_span, stem(20), conv(11, 11, 3, 1, 11), conv(20, 9))),
-        (8, 10),
+    'slots in place': (made(on_slots, stem(20), depthwise(11), conv(20, 9)), (8, 10)),
+    'slots read later': (
+        made(on_slots_read_later, stem(20), depthwise(11), conv(20, 9)), (8, 10)
     ),
-    'span read later': (
-        filled(Net(on_span_read_later, stem(20), conv(11, 11, 3, 1, 11), conv(20, 9))),
-        (8, 10),
-    ),
-    'joined twice': (
-        filled(Net(joined_twice, stem(20), conv(11, 11, 3, 1, 11), conv(22, 9))),
-        (8, 10),
-    ),
-}
+    'joined twice': (made(joined_twice, stem(20), depthwise(11), conv(22, 9)), (8, 10)),
+}  # fmt: skip
+"""What to compile, and the size of its images."""
 
 
 @needs_compiler
