@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def steps() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each of several steps; yields what is told a step, its done and all."""
+    """Bars of several steps; yields a function of a step's name, done and total."""
     with Progress(transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 

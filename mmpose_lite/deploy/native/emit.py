@@ -19,12 +19,7 @@ from .running import VERSION
 
 
 class Emitter:
-    """Writes the calls of a network.
-
-    Args:
-        plan: Operations and where maps lie.
-        lanes: Floats of a vector of the machine.
-    """
+    """Writes the calls of a network, for vectors of so many lanes."""
 
     def __init__(self, plan: MemoryPlan, lanes: int) -> None:
         self.plan = plan
@@ -301,12 +296,9 @@ def work(node: Node) -> int:
 
 
 def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> tuple[str, bytes]:
-    """C++ of a network, and its weights as they lie in memory.
+    """C++ of a planned network, and its weights as they lie in memory.
 
-    Args:
-        graph: The network.
-        plan: Where its maps lie.
-        lanes: Floats of a vector of the machine.
+    A vector of the machine has ``lanes`` floats.
     """
     emitter = Emitter(plan, lanes)
     calls, names = [], []

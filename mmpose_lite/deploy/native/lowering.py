@@ -33,11 +33,7 @@ def lowers(*names: str) -> Callable[[Handler], Handler]:
 
 
 class Lowering:
-    """A graph in the making.
-
-    Args:
-        program: The exported network.
-    """
+    """A graph in the making, of an exported network."""
 
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         self.nodes: list[Node] = []

@@ -93,11 +93,7 @@ def resolve(value: Value) -> tuple[Value, int]:
 
 
 class Planner:
-    """Locates the maps of a graph.
-
-    Args:
-        graph: The network, fused.
-    """
+    """Locates the maps of a graph whose operations are fused."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph

@@ -123,13 +123,7 @@ class ConvolvedAttention(AxisAttention):
     first, and each change of layout takes longer than the product.
 
     Values are a product with the map and a sum; the norm over channels is written out,
-    its mean folded into the weights before it.
-
-    Args:
-        layer: What it computes; must know the length of its axis.
-
-    Shape:
-        - Input, output: ``(B, C, H, W)``, H or W being that length.
+    its mean folded into the weights before it. The length of the axis must be known.
     """
 
     def __init__(self, layer: AxisAttention) -> None:

@@ -59,10 +59,7 @@ def stretched(gates: Sequence[Tensor], maps: Sequence[Tensor]) -> list[Tensor]:
 
 
 class BlockedCCW(nn.Module):
-    """A merged CCW whose gates come apart, one convolution for each map.
-
-    Args:
-        ccw: On all channels of its maps.
+    """A merged CCW, on all channels, with a convolution for the gate of each map.
 
     Shape:
         - Input: list of ``(B, C_i, H / 2^i, W / 2^i)``, and, if they are still to be
@@ -140,18 +137,16 @@ class BlockedFusionLayers(NestedFusionLayers):
 
 
 class BlockedHRModule(nn.Module):
-    """A module of the skeleton whose gates are multiplied as late as may be.
+    """A module, of CCW on all channels, with gates multiplied as late as may be."""
 
-    Args:
-        stage: The module; its steps must be CCW of all channels.
-    """
-
-    def __init__(self, stage: OptimizedHRModule) -> None:
+    def __init__(self, module: OptimizedHRModule) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(BlockedCCW(step.transform) for step in stage.layers)
-        self.fusion = stage.fusion
-        if isinstance(stage.fusion, NestedFusionLayers):
-            self.fusion = BlockedFusionLayers(stage.fusion)
+        self.blocks = nn.ModuleList(
+            BlockedCCW(step.transform) for step in module.layers
+        )
+        self.fusion = module.fusion
+        if isinstance(module.fusion, NestedFusionLayers):
+            self.fusion = BlockedFusionLayers(module.fusion)
             self.blocks[-1].double_first()
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
@@ -166,11 +161,7 @@ class BlockedHRModule(nn.Module):
 
 
 class BlockedStem(nn.Module):
-    """The stem with a convolution of the image for each of its branches.
-
-    Args:
-        stem: What it computes.
-    """
+    """The stem with a convolution of the image for each of its branches."""
 
     def __init__(self, stem: ConcatenatedStem) -> None:
         super().__init__()

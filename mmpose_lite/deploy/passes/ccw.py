@@ -28,12 +28,9 @@ Product = tuple[Tensor, Tensor | None]
 def gated(
     feats: Sequence[Tensor], gates: Sequence[Tensor], filters: nn.ModuleList
 ) -> list[Tensor]:
-    """Maps multiplied with gates of the last map's size, and filtered.
+    """Maps, each half as large as the one before, times their gates, then filtered.
 
-    Args:
-        feats: Maps, each half as large as the one before.
-        gates: For each a map of as many channels.
-        filters: For each what follows.
+    Gates have the size of the last map.
     """
     last, filtered = len(feats) - 1, []
     for i, (feat, gate) in enumerate(zip(feats, gates, strict=True)):
@@ -50,9 +47,6 @@ class MergedCCW(nn.Module):
     Every resolution is half as large as the one before, so the pooling and up-sampling
     factors are powers of two. The spatial weightings of all resolutions, small networks
     on the maps' means, are block-diagonal layers of one network.
-
-    Args:
-        block: The block, norms folded; its convolutions are taken over.
 
     Shape:
         - Input: list of ``(B, widths[i], H / 2^i, W / 2^i)``.

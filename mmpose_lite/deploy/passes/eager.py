@@ -34,9 +34,7 @@ def _has_post_operations(x: Tensor) -> bool:
 class FusedConv(nn.Conv2d):
     """Convolution, sum with a map, and activation in one operator where there is one.
 
-    Args:
-        conv: Weights and geometry, taken over.
-        activation: ``'relu'``, ``'sigmoid'`` or None.
+    ``activation`` is ``'relu'``, ``'sigmoid'`` or None.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: str | None = None) -> None:
@@ -66,7 +64,7 @@ class FusedConv(nn.Conv2d):
         if other is None:
             name = self.activation or 'none'
             return operator(x, self.weight, self.bias, *where, name, [], '')
-        # After a sum it knows no other activation.
+        # After a sum no other activation is fused.
         fused = self.activation if self.activation == 'relu' else None
         after = ('add', 1.0, fused, [], '')
         out = operator(x, other, self.weight, self.bias, *where, *after)

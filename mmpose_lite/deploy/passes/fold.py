@@ -81,9 +81,6 @@ def fold_norms(model: nn.Module) -> nn.Module:
 class PatchConvolution(nn.Module):
     """Patch embedding with its weights laid out as the convolution reads them.
 
-    Args:
-        embedding: What it computes.
-
     Shape:
         - Input: ``(B, C, H, W)``.
         - Output: ``(B, n, D)``.
@@ -104,11 +101,7 @@ class PatchConvolution(nn.Module):
 
 
 class PositionedLinear(nn.Module):
-    """Linear layer whose bias differs from token to token.
-
-    Args:
-        linear: Weights and bias.
-        position: What is added to each token, ``(1, N, D)``.
+    """Linear layer that adds a position ``(1, N, D)`` with its bias.
 
     Shape:
         - Input: ``(B, N, in_features)``.

@@ -35,18 +35,7 @@ BLOCK = 16
 
 
 class OptimizedHRNet(nn.Module):
-    """The skeleton of an optimized network.
-
-    Args:
-        stem: Image to the stride-4 map.
-        transitions: Per stage, what leads from the maps before to its own.
-        stages: Per stage, its modules.
-        head: What merges the maps into one; None to return all.
-
-    Shape:
-        - Input: ``(B, 3, H, W)``.
-        - Output: tuple of maps, as of the network that it was made of.
-    """
+    """The skeleton of an optimized network; without a head it returns all maps."""
 
     def __init__(
         self,
@@ -88,15 +77,9 @@ class ConcatenatedStem(nn.Module):
 
 
 def carry(path: nn.Module, labels: Tensor, wanted: Tensor) -> nn.Module:
-    """Let a path of convolutions read and write given orders.
+    """Let a path read the order ``labels`` and write ``wanted``; what replaces it.
 
-    Args:
-        path: Nested sequences of depthwise and 1x1 convolutions and activations.
-        labels: Order of its input.
-        wanted: Order of its output.
-
-    Returns:
-        The path, or what replaces it.
+    It is of nested sequences of depthwise and 1x1 convolutions and activations.
     """
     convs = [m for m in path.modules() if isinstance(m, nn.Conv2d)]
     replaced: dict[nn.Module, nn.Module] = {}
@@ -163,10 +146,9 @@ def _relabel_fusion(
 
 
 class StaticHead(nn.Module):
-    """The iterative head, which knows that each map is half as large as the next.
+    """The iterative head for maps of which each is half as large as the next.
 
-    Args:
-        projects: What follows each sum, lowest resolution first.
+    ``projects`` follow each sum, lowest resolution first.
     """
 
     def __init__(self, projects: Sequence[nn.Module]) -> None:
@@ -216,13 +198,10 @@ def _relabel_stage(
     entry: Sequence[Tensor] | None,
     leave: Sequence[Tensor] | None,
 ) -> list[Tensor]:
-    """The modules of a stage on slots; returns the labels of its maps.
+    """The modules of a stage, changed to work on slots; the labels of its maps.
 
-    Args:
-        modules: The modules, changed in place.
-        labels: Order of the maps at its start.
-        entry: Order in which the blocks of every module want them; None for any.
-        leave: Order in which the last module leaves them; None for any.
+    The blocks of every module want their maps in the order ``entry``, the last module
+    leaves them in ``leave``; None is any.
     """
     for number, module in enumerate(modules):
         runs = entry is not None

@@ -19,7 +19,7 @@ SCHEMA = 1
 FORMATS = {'onnx': ('.onnx',), 'openvino': ('.xml', '.bin'), 'native': ('.so',)}
 """Format to the suffixes of its files, that of the path which users name first."""
 PRECISIONS = ('fp32', 'fp16', 'int8')
-"""What a model may be in; int8 is read, for files of former times, and not written."""
+"""What a model may be in; int8 is read, of older files, and not written."""
 METADATA_KEY = 'mmpose_lite'
 """Under which a model file holds its contract."""
 
@@ -46,7 +46,7 @@ class Contract:
         format: A key of ``FORMATS``.
         precision: One of ``PRECISIONS``.
         batch: Crops per run; None is any number.
-        optimized: Whether the graph was rewritten before it was exported.
+        optimized: Whether the network was optimized before it was exported.
         opset: Version of ONNX's operators.
         source: Names of config, checkpoint and data set.
         versions: Package to version, as exported.
