@@ -138,13 +138,8 @@ def runtime_outputs(
     """
 
     def run(sample: Sample) -> list[tuple[Any, ...]]:
-        image = sample.image()
-        keypoints, scores = exported(image, sample.boxes)
-        crops = exported.crops(image, sample.boxes)
-        size = exported.contract.batch or 1
-        parts = [crops[i : i + size] for i in range(0, len(crops), size)]
-        heatmaps = np.concatenate([exported.heatmaps(part) for part in parts])
-        return list(zip(heatmaps, keypoints, scores, strict=True))
+        batches = exported.batches(sample.image(), sample.boxes)
+        return [row for batch in batches for row in zip(*batch, strict=True)]
 
     outputs = _collect(run, samples, progress)
     return replace(outputs, split=axis_split(exported.contract))

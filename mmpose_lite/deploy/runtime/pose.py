@@ -63,17 +63,30 @@ class PoseNetwork:
             ValueError: If an argument is not as described, or ``batch`` is another than
                 the model's.
         """
+        shape = (0, len(self.contract.keypoint_names), 2)
+        keypoints, scores = [np.empty(shape, np.float32)], [np.empty(shape[:2])]
+        for _, found, values in self.batches(image, boxes, flip_test, batch):
+            keypoints.append(found)
+            scores.append(values)
+        return np.concatenate(keypoints), np.concatenate(scores, dtype=np.float32)
+
+    def batches(
+        self,
+        image: NDArray[np.uint8],
+        boxes: ArrayLike | None = None,
+        flip_test: bool = False,
+        batch: int | None = None,
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], Array]]:
+        """Heatmaps, keypoints and scores of a call, run by run of the engine."""
         check_image(image)
         regions = centers_and_scales(check_boxes(boxes, image), self.contract)
-        count = len(self.contract.keypoint_names)
-        keypoints = np.empty((len(regions[0]), count, 2), np.float32)
-        scores = np.empty(keypoints.shape[:2], np.float32)
-        for part in self._parts(len(keypoints), batch):
+        for part in self._parts(len(regions[0]), batch):
             centers, scales = (values[part] for values in regions)
             crops = cut(image, centers, scales, self.contract)
-            found, scores[part] = self.decode(self.heatmaps(crops, flip_test))
-            keypoints[part] = to_image(found, centers, scales, self.contract)
-        return keypoints, scores
+            heatmaps = self.heatmaps(crops, flip_test)
+            found, scores = self.decode(heatmaps)
+            placed = to_image(found, centers, scales, self.contract)
+            yield heatmaps, placed.astype(np.float32), scores
 
     def crops(
         self, image: NDArray[np.uint8], boxes: ArrayLike | None = None
