@@ -145,7 +145,7 @@ class Planner:
         return buffer
 
     def join(self, cat: Node) -> None:
-        """Location the output of a cat, and its inputs within it if that may be."""
+        """Locate the output of a cat, and its inputs within it if that may be."""
         offsets, offset = [], 0
         for value in cat.inputs:
             offsets.append(offset)

@@ -80,9 +80,11 @@ def _quarter(heatmaps: Array, places: Array) -> Array:
     return 0.25 * np.stack(steps, 2)
 
 
-def _newton(slopes: list[Array], curvatures: list[Array]) -> Array:
+def _newton(
+    at: Callable[[int, int], Array], dxx: Array, dxy: Array, dyy: Array
+) -> Array:
     """Steps to where a paraboloid is largest: minus inverse Hessian times gradient."""
-    (dx, dy), (dxx, dxy, dyy) = slopes, curvatures
+    dx, dy = 0.5 * (at(1, 0) - at(-1, 0)), 0.5 * (at(0, 1) - at(0, -1))
     determinant = dxx * dyy - dxy * dxy
     safe = np.where(determinant == 0, 1, determinant)
     step = [(dxy * dy - dyy * dx) / safe, (dxy * dx - dxx * dy) / safe]
@@ -114,12 +116,10 @@ def decode_msra(
         x, y = places[..., 0], places[..., 1]
         inside = (x > 1) & (x < width - 2) & (y > 1) & (y < height - 2)
         step = _newton(
-            [0.5 * (at(1, 0) - at(-1, 0)), 0.5 * (at(0, 1) - at(0, -1))],
-            [
-                0.25 * (at(2, 0) - 2 * at(0, 0) + at(-2, 0)),
-                0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)),
-                0.25 * (at(0, 2) - 2 * at(0, 0) + at(0, -2)),
-            ],
+            at,
+            0.25 * (at(2, 0) - 2 * at(0, 0) + at(-2, 0)),
+            0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)),
+            0.25 * (at(0, 2) - 2 * at(0, 0) + at(0, -2)),
         )
         places = places + step * inside[..., None]
     else:
@@ -150,12 +150,10 @@ def decode_udp(
     mixed = 0.5 * (mixed - at(-1, 0) - at(0, -1) + at(-1, -1))
     ridge = np.finfo(np.float32).eps  # keeps flat maps where they are
     step = _newton(
-        [0.5 * (at(1, 0) - at(-1, 0)), 0.5 * (at(0, 1) - at(0, -1))],
-        [
-            at(1, 0) - 2 * middle + at(-1, 0) + ridge,
-            mixed,
-            at(0, 1) - 2 * middle + at(0, -1) + ridge,
-        ],
+        at,
+        at(1, 0) - 2 * middle + at(-1, 0) + ridge,
+        mixed,
+        at(0, 1) - 2 * middle + at(0, -1) + ridge,
     )
     outer = np.array([width - 1, height - 1])
     return (places + step) / outer * np.array(input_size), scores
