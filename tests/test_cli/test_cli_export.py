@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from command_line import run_tool
 from deploy_cases import write_estimator
 
 from mmpose_lite.cli import main
@@ -56,3 +57,10 @@ def test_what_no_format_takes_is_a_bad_argument(words, small, tmp_path):
     with pytest.raises(SystemExit) as ended:
         run('export', small.config, small.checkpoint, tmp_path / 'm.onnx', *words)
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ('tool', 'verb'), [('export', 'export'), ('compare_precision', 'compare')]
+)
+def test_old_names_of_programs(tool, verb):
+    assert run_tool(tool, '--help').startswith(f'usage: mmpose-lite {verb} ')
