@@ -38,6 +38,7 @@ def _join_registries(execute: Callable[[], None]) -> None:
 
     for theirs, location in (
         (registry.MODELS, f'{__name__}.models'),
+        (registry.MODELS, f'{__name__}.search'),
         (registry.HOOKS, f'{__name__}.training'),
     ):
         # What a registry has imported once it does not import again.

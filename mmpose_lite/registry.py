@@ -25,17 +25,19 @@ SCOPE = 'mmpose_lite'
 T = TypeVar('T', bound=type)
 
 
-def _child(name: str, parent: Registry, location: str) -> Registry:
+def _child(name: str, parent: Registry, *locations: str) -> Registry:
     """The package's child of a root registry.
 
     A second import of the package (after its modules were dropped) finds it there.
     """
     return parent.children.get(SCOPE) or Registry(
-        name, parent=parent, scope=SCOPE, locations=[location]
+        name, parent=parent, scope=SCOPE, locations=list(locations)
     )
 
 
-MODELS: Registry = _child('model', MMENGINE_MODELS, 'mmpose_lite.models')
+MODELS: Registry = _child(
+    'model', MMENGINE_MODELS, 'mmpose_lite.models', 'mmpose_lite.search'
+)
 HOOKS: Registry = _child('hook', MMENGINE_HOOKS, 'mmpose_lite.training')
 
 

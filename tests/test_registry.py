@@ -12,6 +12,8 @@ from mmengine.registry import DefaultScope, MODELS as ROOT, init_default_scope
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmpose.registry import HOOKS, MODELS
 assert MODELS.get('XHRNet').__module__ == 'mmpose_lite.models.backbones.xhrnet'
+for name in ('SearchablePoseEstimator', 'RampedAverage'):
+    assert MODELS.get(name).__module__.startswith('mmpose_lite.search.')
 assert MODELS.get('LiteHRNet').__module__ == 'mmpose.models.backbones.litehrnet'
 for scope in ('mmpose', 'mmdet', 'mmengine', 'mmpose_lite'):
     init_default_scope(scope)

@@ -7,16 +7,13 @@ import json
 
 import pytest
 import torch
-from command_line import run_tool
-from hrnas import SPREAD, TINY, NASPose, upstream_shrink, upstream_weights
+from hrnas import SPREAD, TINY
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmpose.apis import init_model
 from mmpose.registry import MODELS
-from parity import own_fill
 
-from mmpose_lite.checkpoints import convert
 from mmpose_lite.models.backbones import HRNASNet
 from mmpose_lite.models.backbones.hrnas_arch import dump_arch
 
@@ -204,132 +201,3 @@ def test_training_state_survives_loading(shrunk):
     blocks = [block for _, block in net.named_blocks()]
     assert all(block.training for block in blocks)
     assert all(op.training for block in blocks for op in block.ops)
-
-
-# --- upstream's files ---
-
-BLOCK = {
-    'weight': lambda n: (n,),
-    'bias': lambda n: (n,),
-    'running_mean': lambda n: (n,),
-    'running_var': lambda n: (n,),
-    'num_batches_tracked': lambda n: (),
-}
-
-
-def upstream_shapes(net):
-    """What upstream would call the parts of a network without transformers."""
-    shapes = {}
-
-    def norm(name, width):
-        for leaf, shape in BLOCK.items():
-            shapes[f'{name}.{leaf}'] = shape(width)
-
-    def conv(name, *shape):
-        shapes[f'{name}.weight'] = shape
-
-    for index in (0, 1):
-        layer = net.stem[index].conv
-        conv(f'downsamples.{index}.0', layer.out_channels, layer.in_channels, 3, 3)
-        norm(f'downsamples.{index}.1', layer.out_channels)
-    for (ours, block), place in zip(net.named_blocks(), net.places, strict=True):
-        name = upstream_name(ours, len(net.space.channels))
-        if block.residual is not None:
-            conv(f'{name}.residual', place.out_channels, place.group_width, 1, 1)
-        for op, (kernel, width) in enumerate(
-            zip(block.kernels, block.channels, strict=True)
-        ):
-            conv(f'{name}.ops.{op}.0.0', width, place.in_channels, 1, 1)
-            norm(f'{name}.ops.{op}.0.1', width)
-            conv(f'{name}.ops.{op}.1.0', width, 1, kernel, kernel)
-            norm(f'{name}.ops.{op}.1.1', width)
-            conv(f'{name}.ops.{op}.2', place.out_channels, width, 1, 1)
-            norm(f'{name}.bns.{op}', width)
-        norm(f'{name}.pw_bn', place.out_channels)
-    conv('classifier', 17, net.space.head_channels, 1, 1)
-    shapes['classifier.bias'] = (17,)
-    return shapes
-
-
-def upstream_name(ours, stages):
-    """Upstream's name of a block of ours."""
-    parts = ours.split('.')
-    if 'rows' in parts:
-        _, module, _, row, source = parts
-        tail = '' if row == source else '.0'
-        return f'features.{module}.fuse_layers.{row}.{source}{tail}'
-    if 'grown' in parts:
-        module = int(parts[1])
-        return f'features.{module}.fuse_layers.{module // 2}.0'
-    return ours
-
-
-@pytest.fixture
-def upstream():
-    """Weights of a small supernet, a seventh of the channels silent, one block dead."""
-    shapes = upstream_shapes(HRNASNet(space=TINY))
-
-    def fill(key, shape, dtype):
-        kind = torch.int64 if dtype == 'int64' else torch.float32
-        return own_fill(key, shape, kind).astype(dtype)
-
-    weights = upstream_weights(shapes, fill)
-    for key in [key for key in weights if key.endswith('.1.1.weight')]:
-        if '.ops.' in key:
-            weights[key][::7] = 0
-            if key.startswith('features.3.branches.1.0.'):
-                weights[key][:] = 0
-    return weights
-
-
-def test_upstream_supernet_and_shrunk_weights(upstream):
-    net = NASPose(space=TINY)
-    net.load_state_dict(convert(upstream, net), strict=True)
-    shrunk = upstream_shrink(upstream)
-    other = NASPose(space=TINY)
-    converted = convert(shrunk, other)
-    assert other.backbone.arch == net.backbone.arch  # the model is left as it is
-    other.load_state_dict(converted, strict=True)
-    assert other.backbone.arch != net.backbone.arch
-    dead = [name for name, block in other.backbone.named_blocks() if not block.ops]
-    assert dead == ['features.3.branches.1.0']
-    blocks = dump_arch(other.backbone.space, other.backbone.arch, None)['blocks']
-    searched = NASPose(blocks, TINY)
-    searched.load_state_dict(convert(shrunk, searched), strict=True)
-    image = torch.randn(1, 3, 64, 48)
-    with torch.no_grad():
-        assert torch.equal(searched.eval()(image), other.eval()(image))
-
-
-def test_a_key_that_lacks_or_is_too_many(upstream):
-    """Also in files that were cut short somewhere."""
-    net = NASPose(space=TINY)
-    lacking = {k: v for k, v in upstream.items() if k != 'transform.pw_bn.bias'}
-    with pytest.raises(ValueError, match=r'1 missing.*\n.*transform\.pw_bn\.bias'):
-        convert(lacking, net)
-    lacking = {k: v for k, v in upstream.items() if not k.endswith('.pw_bn.bias')}
-    with pytest.raises(ValueError, match=r'\d+ missing'):
-        convert(upstream_shrink(lacking), net)
-    with pytest.raises(ValueError, match=r'leaves 1 keys over.*\n.*ops\.0\.3\.weight'):
-        convert({**upstream, 'transform.ops.0.3.weight': torch.ones(1)}, net)
-    grown = {**upstream, 'features.2.fuse_layers.1.0.pw_bn.weight': torch.ones(9)}
-    with pytest.raises(ValueError, match=r'another shape.*expected \(6,\).*\(9,\)'):
-        convert(grown, net)
-
-
-def test_command_line_converts_a_shrunk_network(upstream, tmp_path):
-    source, target, config = (tmp_path / name for name in ('a.pth', 'b.pth', 'c.py'))
-    shrunk = {f'module.{k}': v for k, v in upstream_shrink(upstream).items()}
-    torch.save(shrunk, source)
-    config.write_text(f'model = {estimator_cfg(None, TINY)!r}\n')
-    said = run_tool('convert_checkpoint', source, target, '--config', config)
-    assert 'layout: HR-NAS' in said
-    assert 'lost all its convolutions' in said
-    assert 'load strictly into' in said
-    model = build(estimator_cfg(None, TINY))
-    load_checkpoint(model, str(target), map_location='cpu', strict=True)
-    net = NASPose(space=TINY).eval()
-    net.load_state_dict(convert(shrunk, net), strict=True)
-    image = torch.randn(1, 3, 64, 48)
-    with torch.no_grad():
-        assert torch.equal(model(image, None), net(image))

@@ -13,7 +13,8 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
+from command_line import run_tool
+from conftest import ROOT, SHARED
 from hrnas import (
     NASPose,
     living,
@@ -21,6 +22,7 @@ from hrnas import (
     upstream_slice_tokens,
     upstream_weights,
 )
+from mmengine.runner import load_checkpoint
 from parity import check_golden, fill_from, own_fill, relative_error
 
 from mmpose_lite.analysis import complexity
@@ -376,6 +378,38 @@ def test_a_contradicting_architecture_names_both(prune, net_weights):
         convert(weights, net)
     with pytest.raises(ValueError, match=both):
         net.load_state_dict(convert(weights), strict=True)
+
+
+def test_a_key_that_lacks_or_is_too_many(net_weights):
+    """Also in files that were cut short somewhere."""
+    net, last = NASPose(), 'transform.pw_bn.bias'
+    lacking = {k: v for k, v in net_weights.items() if k != last}
+    with pytest.raises(ValueError, match=r'1 missing.*\n.*transform\.pw_bn\.bias'):
+        convert(lacking, net)
+    lacking = {k: v for k, v in net_weights.items() if not k.endswith('.pw_bn.bias')}
+    with pytest.raises(ValueError, match=r'\d+ missing'):
+        convert(upstream_shrink(lacking), net)
+    for key, shape, message in (
+        ('transform.ops.0.3.weight', 1, r'leaves 1 keys over.*\n.*ops\.0\.3\.weight'),
+        (last, 9, r'another shape.*expected \(\d+,\).*\(9,\)'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            convert({**net_weights, key: torch.ones(shape)}, net)
+
+
+def test_command_line_converts_a_shrunk_network(net_weights, tmp_path):
+    source, target = tmp_path / 'a.pth', tmp_path / 'b.pth'
+    torch.save(
+        {f'module.{k}': v for k, v in upstream_shrink(net_weights).items()}, source
+    )
+    (config,) = (ROOT / 'configs/hrnas').glob('td-hm_hrnas-supernet_*coco-256x192.py')
+    said = run_tool('convert_checkpoint', source, target, '--config', config)
+    assert 'layout: HR-NAS' in said
+    assert 'lost all its convolutions' in said
+    assert 'load strictly into' in said
+    net = NASPose()
+    load_checkpoint(net, str(target), map_location='cpu', strict=True)
+    assert not all(block.ops for _, block in net.backbone.named_blocks())
 
 
 @pytest.mark.slow
