@@ -6,9 +6,13 @@ the package; a wheel carries them in ``mmpose_lite/.mim/configs``, where mim loo
 
 from __future__ import annotations
 
+import ast
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+from .io.files import write_atomically
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -66,6 +70,47 @@ def config_path(name: str) -> str:
     raise ValueError(
         f'there is no config {name!r} in {root}; nearest: {_nearest(wanted, known)}'
     )
+
+
+def copy_config(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
+    """A copy of a config to edit, which still inherits from the packaged files.
+
+    Args:
+        source: Path of the config, or a name that :func:`config_path` takes.
+        target: Path of the copy, or a folder that exists.
+
+    Returns:
+        Path of the copy.
+
+    Raises:
+        FileExistsError: If there is such a file already.
+        ValueError: If no config has this name.
+    """
+    path = Path(source)
+    path = path if path.is_file() else Path(config_path(os.fspath(source)))
+    target = Path(target)
+    target = target / path.name if target.is_dir() else target
+    if target.exists():
+        raise FileExistsError(f'{target} exists already and is not overwritten')
+    text = path.read_text(encoding='utf-8')
+    for written, name in _bases(text):
+        if '::' not in name:  # else of another package, which mmengine looks up
+            text = text.replace(written, repr(str((path.parent / name).resolve())), 1)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, text.encode())
+    return target
+
+
+def _bases(text: str) -> list[tuple[str, str]]:
+    """The bases of a config: as they are written, and what that means."""
+    return [
+        (ast.get_source_segment(text, node) or '', str(node.value))
+        for statement in ast.parse(text).body
+        if isinstance(statement, ast.Assign)
+        and ast.unparse(statement.targets[0]) == '_base_'
+        for node in ast.walk(statement.value)
+        if isinstance(node, ast.Constant)
+    ]
 
 
 def _nearest(wanted: str, known: list[str]) -> list[str]:

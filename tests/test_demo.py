@@ -16,20 +16,14 @@ def demo(tmp_path_factory):
     if not (ROOT / '.venv/bin/mim').exists():
         pytest.skip('no .venv at the root of the project; tools/setup.sh makes it')
     folder = tmp_path_factory.mktemp('demo')
-    short = {
-        'DEMO_SETUP': 'no',
-        'DEMO_DIR': str(folder / 'runs'),
-        'DEMO_DATA': str(folder / 'data'),
-        'DEMO_TRAIN': '40',
-        'DEMO_VAL': '8',
-        'DEMO_OPTIONS': 'train_cfg.max_epochs=1 train_cfg.val_interval=1 '
-        'default_hooks.checkpoint.interval=1 default_hooks.logger.interval=1',
-        'OMP_NUM_THREADS': '1',
-    }
+    words = '--train 40 --val 8 --cfg-options train_cfg.max_epochs=1 '
+    words += 'train_cfg.val_interval=1 default_hooks.checkpoint.interval=1 '
+    words += 'default_hooks.logger.interval=1'
+    folders = ('--out', folder / 'runs', '--data', folder / 'data')
     run = subprocess.run(
-        ['bash', 'tools/demo.sh'],
+        ['bash', 'tools/demo.sh', *map(str, folders), *words.split()],
         cwd=ROOT,
-        env={**os.environ, **short},
+        env={**os.environ, 'DEMO_SETUP': 'no', 'OMP_NUM_THREADS': '1'},
         capture_output=True,
         text=True,
         check=False,

@@ -42,7 +42,7 @@ ALLOWED = {
         ),
         (*HOUSE, 'xtcocotools'),
     ),
-    'checkpoints': ((), ('torch',)),
+    'checkpoints': (('io',), ('torch',)),
     'analysis': ((), ('torch',)),
     'checks': ((), ()),
     'io': ((), ('numpy', 'cv2', 'PIL')),
@@ -60,9 +60,14 @@ ALLOWED = {
     ),
     'registry': (('compat',), ('mmengine.registry', 'mmpose.registry')),
     'compat': ((), ('torch', 'numpy', 'mmengine')),
-    'paths': ((), ('mmengine.config',)),
+    'paths': (('io',), ('mmengine.config',)),
     'zoo': (('paths',), ('yaml',)),
     'loading': (('checkpoints', 'zoo'), ('torch', 'mmengine', 'mmpose')),
+    # From toy data to a table: what a user would do, one after the other.
+    'demo': (
+        ('analysis', 'data', 'explain', 'io', 'loading', 'paths'),
+        ('torch', 'mmengine'),
+    ),
     # The rest by name, when it is asked for.
     '__init__': (('compat', 'paths'), ('mmpose.registry',)),
     # Arguments → one public function → a report; nobody imports it.
@@ -70,7 +75,7 @@ ALLOWED = {
         (
             *('__init__', 'compat', 'paths', 'registry', 'analysis', 'checkpoints'),
             *('data', 'deploy', 'explain', 'inference', 'io', 'models', 'search'),
-            *('training', 'loading', 'zoo'),
+            *('training', 'loading', 'zoo', 'demo'),
         ),
         ('mmengine', 'numpy', 'rich'),
     ),

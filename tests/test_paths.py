@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from conftest import ROOT
-from mmengine.config import utils
+from mmengine.config import Config, utils
 
 import mmpose_lite
 from mmpose_lite import config_path, paths
@@ -77,7 +77,7 @@ def test_scope_is_known_to_mmengine_after_import():
 
 def test_scope_is_unknown_to_mmengine_by_itself():
     code = """
-from mmengine.config import utils
+from mmengine.config import Config, utils
 assert 'mmpose_lite' not in utils.MODULE2PACKAGE
 """
     subprocess.run([sys.executable, '-c', code], check=True, timeout=120)
@@ -85,3 +85,21 @@ assert 'mmpose_lite' not in utils.MODULE2PACKAGE
 
 def test_config_path_is_public():
     assert 'config_path' in mmpose_lite.__all__
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_copy_of_a_config_is_the_same_config(name, tmp_path):
+    copied = paths.copy_config(name, tmp_path)
+    assert copied == tmp_path / name.rpartition('/')[2]
+    if not name.startswith('_base_'):
+        assert (
+            Config.fromfile(copied).to_dict()
+            == Config.fromfile(config_path(name)).to_dict()
+        )
+
+
+def test_a_copy_overwrites_nothing(tmp_path):
+    (tmp_path / 'mine.py').write_text('mine')
+    with pytest.raises(FileExistsError, match=r'mine\.py exists already'):
+        paths.copy_config(CONFIGS[0], tmp_path / 'mine.py')
+    assert (tmp_path / 'mine.py').read_text() == 'mine'

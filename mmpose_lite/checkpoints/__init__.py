@@ -1,6 +1,6 @@
 """Checkpoints of other codebases, converted into this project's keys by tables."""
 
-from .convert import LAYOUTS, Conversion, convert, translate
+from .convert import LAYOUTS, Conversion, convert, convert_file, translate
 from .layout import Drop, Dropped, Layout, Rename
 from .read import fetch, read_checkpoint
 from .write import encode_checkpoint
@@ -13,6 +13,7 @@ __all__ = [
     'Layout',
     'Rename',
     'convert',
+    'convert_file',
     'encode_checkpoint',
     'fetch',
     'read_checkpoint',

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from ..io.files import remove_parts, write_atomically
 from . import hrnas, mmpose, psa, tokenpose
 from .check import check
 from .layout import Drop, Dropped, Layout, Rename, describe
+from .read import read_checkpoint
+from .write import encode_checkpoint
 
 OWN = Layout('mmpose_lite', (), (Rename(r'((?:backbone|head)\..+)', r'\1'),))
 LAYOUTS: tuple[Layout, ...] = (
@@ -88,6 +93,43 @@ def translate(
     if model is not None:
         check(model, state_dict, dropped)
     return Conversion(layout, state_dict, dropped, set_aside)
+
+
+def convert_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    model: nn.Module | None = None,
+) -> Conversion:
+    """Convert a checkpoint file into one for ``mim test``.
+
+    Args:
+        source: Of the research code, of MMPose or of this package.
+        target: Where to, whole or not at all; ``.safetensors`` decides for that format.
+        model: See :func:`convert`.
+
+    Returns:
+        What was recognised, kept and dropped.
+
+    Raises:
+        ImportError: If safetensors are to be read or written and not installed.
+        OSError: If a file cannot be read or written.
+        ValueError: See :func:`convert`; also if target is source.
+    """
+    source, target = Path(source), Path(target)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ValueError(f'OUT is IN ({source}); the original is not overwritten')
+    checkpoint = read_checkpoint(source)
+    try:
+        done = translate(checkpoint, model)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from None
+    data = encode_checkpoint(
+        target, done.state_dict, {'converted_from': done.layout.name}
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_parts(target.parent)
+    write_atomically(target, data)
+    return done
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -19,9 +19,14 @@ from collections.abc import Sequence
 from importlib import import_module
 
 VERBS = {
-    'compare': 'precision of two exported models on annotated people',
-    'env': 'versions and builds, for a bug report',
+    'list': 'models of the zoo, with their cost and published figures',
+    'config': 'path of a packaged config, or a copy of it to edit',
+    'demo': 'draw toy people, train on them, evaluate, draw',
+    'infer': 'find poses in images, folders, videos and cameras',
     'export': 'a network as a file for an engine, proven to do the same',
+    'compare': 'precision of two exported models on annotated people',
+    'convert': 'weights of the research codebases for this package',
+    'env': 'versions and builds, for a bug report',
 }
 """Verb to one line of help; its module is the verb with underscores."""
 
@@ -46,7 +51,8 @@ def parser_of(verb: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    parser.set_defaults(run=module.run)
+    # For arguments that do not go together: ends with code 2.
+    parser.set_defaults(run=module.run, error=parser.error)
     return parser
 
 

@@ -1,31 +1,33 @@
 """What people run: models by name, on images, videos and cameras."""
 
-from .boxes import BoxFile, as_boxes, read_boxes
-from .detector import Detector
-from .drawing import Album, Film, Painter
-from .exported import ExportedPoser
+from .boxes import BoxFile, Detector, as_boxes, read_boxes
+from .draw import ImageWriter, Painter, VideoWriter, open_writer
 from .inferencer import EXPORTED, PoseInferencer, inferencer
-from .results import coco_results, write_results
-from .run import Done, process
+from .predict import Done, ExportedPredictor, Predictor, Writer, open_predictor, run
+from .results import Results, coco_results
 from .sources import Frame, Source, open_source
 
 __all__ = [
     'EXPORTED',
-    'Album',
     'BoxFile',
     'Detector',
     'Done',
-    'ExportedPoser',
-    'Film',
+    'ExportedPredictor',
     'Frame',
+    'ImageWriter',
     'Painter',
     'PoseInferencer',
+    'Predictor',
+    'Results',
     'Source',
+    'VideoWriter',
+    'Writer',
     'as_boxes',
     'coco_results',
     'inferencer',
+    'open_predictor',
     'open_source',
-    'process',
+    'open_writer',
     'read_boxes',
-    'write_results',
+    'run',
 ]

@@ -1,17 +1,16 @@
-"""Boxes of people: given by hand, by COCO files, or all of an image."""
+"""Boxes of people: from a file, a detector, or around the whole image."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PERSON = 1  # COCO's category
+from ..data.coco import PERSON, corners, images_of, read_json
 
 
 def as_boxes(values: Any, where: str = 'boxes') -> np.ndarray:
@@ -72,14 +71,14 @@ class BoxFile:
         """Boxes of an image, which may stand under any of some keys.
 
         Raises:
-            ValueError: If the file does not know the image.
+            ValueError: If the image is not in the file.
         """
         for key in keys:
             if key in self.boxes:
                 return self.boxes[key]
         if not self.complete:
             raise ValueError(f'{self.path} holds no boxes of it')
-        return np.zeros((0, 5), np.float32)
+        return as_boxes([])
 
 
 def read_boxes(path: str | os.PathLike[str], threshold: float = 0.3) -> BoxFile:
@@ -95,51 +94,105 @@ def read_boxes(path: str | os.PathLike[str], threshold: float = 0.3) -> BoxFile:
         OSError: If the file cannot be read.
         ValueError: If it is of no such kind.
     """
-    path = os.fspath(path)
-    try:
-        data = json.loads(Path(path).read_text(encoding='utf-8'))
-        if isinstance(data, dict) and {'images', 'annotations'} <= set(data):
-            found = _annotated(path, data)
-        elif isinstance(data, dict):
-            boxes = {k: as_boxes(v, f'boxes of {k} in {path}') for k, v in data.items()}
-            found = BoxFile(path, boxes, {})
-        elif isinstance(data, list):
-            people = [row for row in data if row.get('category_id') == PERSON]
-            rows = ((str(row['image_id']), row) for row in people)
-            found = BoxFile(path, _grouped(path, rows), {}, complete=True)
-        else:
-            raise ValueError('it holds neither a dict nor a list')
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    path, data = os.fspath(path), read_json(path)
+    rows: Mapping[str, Any]
+    ids: dict[str, int] = {}
+    if isinstance(data, dict) and {'images', 'annotations'} <= set(data):
+        images = [(Path(image.name).name, image) for image in images_of(data, path)]
+        rows = {name: [person.box for person in image.people] for name, image in images}
+        ids = {name: image.id for name, image in images}
+    elif isinstance(data, dict):
+        rows = data
+    elif isinstance(data, list):
+        rows = _detected(path, data)
+    else:
         raise ValueError(
-            f'{path} must be json of image name to [[x1, y1, x2, y2], …], COCO '
-            f'annotations or COCO detections; {type(error).__name__}: {error}'
+            f'{path} must hold image name to [[x1, y1, x2, y2], …], COCO annotations '
+            f'or COCO detections, got a {type(data).__name__}'
+        )
+    boxes = {
+        name: as_boxes(v, f'boxes of {name} in {path}') for name, v in rows.items()
+    }
+    kept = {name: rows[rows[:, 4] >= threshold] for name, rows in boxes.items()}
+    return BoxFile(path, kept, ids, complete=isinstance(data, list))
+
+
+def _detected(path: str, found: Sequence[Any]) -> dict[str, list[Sequence[float]]]:
+    """Boxes and scores of COCO detections, by number of the image.
+
+    Raises:
+        ValueError: If they are none.
+    """
+    rows: dict[str, list[Sequence[float]]] = {}
+    try:
+        for row in found:
+            if row.get('category_id') == PERSON:
+                box = corners(row['bbox'])
+                # A few are empty, which MMPose's data sets leave out, too.
+                if box[0] < box[2] and box[1] < box[3]:
+                    scored = (*box, row.get('score', 1.0))
+                    rows.setdefault(str(row['image_id']), []).append(scored)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f'{path} is a list of no COCO detections ({type(error).__name__}: {error})'
         ) from None
-    kept = {name: rows[rows[:, 4] >= threshold] for name, rows in found.boxes.items()}
-    return BoxFile(path, kept, found.image_ids, found.complete)
+    return rows
 
 
-def _annotated(path: str, data: Mapping[str, Any]) -> BoxFile:
-    """Boxes of COCO annotations."""
-    names = {row['id']: Path(row['file_name']).name for row in data['images']}
-    rows = (
-        (names[row['image_id']], row)
-        for row in data['annotations']
-        if row.get('category_id', PERSON) == PERSON and not row.get('iscrowd')
-    )
-    nobody = {name: as_boxes([]) for name in names.values()}
-    ids = {name: number for number, name in names.items()}
-    return BoxFile(path, {**nobody, **_grouped(path, rows)}, ids)
+class Detector:
+    """A detector of mmdet that gives boxes of people.
 
+    Args:
+        model: Path of a config, or a name that mmdet knows (such as ``'rtmdet_tiny'``).
+        weights: Checkpoint. A name that mmdet knows brings an address of its own,
+            a config does not.
+        device: ``'cpu'``, ``'cuda:0'``, …; a GPU if there is one, if not given.
+        categories: Numbers of the classes that are people; 0 in detectors of COCO.
 
-def _grouped(
-    path: str, rows: Iterable[tuple[str, Mapping[str, Any]]]
-) -> dict[str, np.ndarray]:
-    """COCO's left, top, width, height by image, as corners."""
-    boxes: dict[str, list[list[float]]] = {}
-    for name, row in rows:
-        x, y, width, height = row['bbox']
-        # COCO holds a few empty ones, which MMPose's data sets leave out too.
-        if width > 0 and height > 0:
-            box = [x, y, x + width, y + height, row.get('score', 1.0)]
-            boxes.setdefault(name, []).append(box)
-    return {k: as_boxes(v, f'boxes of {k} in {path}') for k, v in boxes.items()}
+    Raises:
+        ValueError: If a config comes without weights, or the name is unknown to mmdet.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        weights: str | None = None,
+        device: str | None = None,
+        categories: int | Sequence[int] = 0,
+    ) -> None:
+        from mmdet.apis import DetInferencer  # takes a second, and few need it
+        from mmengine.config import Config
+
+        scope = 'mmdet'
+        if os.path.exists(model):
+            if weights is None:
+                raise ValueError(f'the detector {model} needs weights: its checkpoint')
+            scope = Config.fromfile(model).get('default_scope', scope)
+        self.categories = np.atleast_1d(categories)
+        self._detect = DetInferencer(
+            model, weights, device, scope=scope, show_progress=False
+        )
+
+    def __call__(
+        self, image: np.ndarray, threshold: float = 0.3, overlap: float = 0.3
+    ) -> np.ndarray:
+        """People of an image.
+
+        Args:
+            image: ``(H, W, 3)`` ``uint8`` BGR.
+            threshold: Score below which boxes are dropped.
+            overlap: Intersection over union above which the box with the lower score
+                is dropped.
+
+        Returns:
+            ``(N, 5)``: left, top, right, bottom in px, and score.
+        """
+        from mmpose.evaluation.functional import nms
+
+        (found,) = self._detect(image, return_datasamples=True)['predictions']
+        people = found.pred_instances.cpu().numpy()
+        boxes = np.concatenate([people.bboxes, people.scores[:, None]], axis=1)
+        chosen = np.isin(people.labels, self.categories) & (people.scores > threshold)
+        width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+        boxes = boxes[chosen & (width > 0) & (height > 0)]
+        return as_boxes(boxes[nms(boxes, overlap)]) if len(boxes) else as_boxes([])

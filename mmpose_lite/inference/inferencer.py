@@ -17,15 +17,14 @@ from torch import nn
 from ..deploy.runtime.contract import FORMATS
 from ..loading import load_model, public_weights, read_config
 from ..zoo import find_model
-from .boxes import as_boxes, whole_image
-from .detector import Detector
+from .boxes import Detector, as_boxes, whole_image
 from .results import as_sample
 
 EXPORTED = tuple(suffixes[0] for suffixes in FORMATS.values())
 
 
 class PoseInferencer(Pose2DInferencer):
-    """MMPose's ``Pose2DInferencer`` that heeds boxes and refuses weights of others.
+    """MMPose's ``Pose2DInferencer`` that takes boxes, and only weights that fit.
 
     It is called like MMPose's and returns what that returns. Different are:
 

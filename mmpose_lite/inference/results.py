@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
+from ..data.coco import PERSON
 from ..io.files import write_atomically
-from .boxes import PERSON
+from .sources import Frame
 
 _SURE = 0.2  # keypoints above it count in a person's score, as in MMPose's CocoMetric
 
@@ -23,7 +23,7 @@ def as_sample(
     keypoints: np.ndarray,
     scores: np.ndarray,
 ) -> PoseDataSample:
-    """MMPose's form of N people of K keypoints, which its visualizer draws.
+    """N people of K keypoints as MMPose holds them and its visualizer draws them.
 
     Args:
         boxes: ``(N, 5)``.
@@ -76,9 +76,27 @@ def coco_results(sample: PoseDataSample, image: int | str) -> list[dict[str, Any
     return results
 
 
-def write_results(
-    path: str | os.PathLike[str], results: Sequence[Mapping[str, Any]]
-) -> None:
-    """Write COCO results as json, whole or not at all."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(results).encode())
+class Results:
+    """COCO results of all images, and of them a json file when it is closed.
+
+    Args:
+        path: Of the file, the folder of which is made; none is written if not given.
+
+    Attributes:
+        rows: See :func:`coco_results`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.path = None if path is None else Path(path)
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def add(self, frame: Frame, people: PoseDataSample, _: Any = None) -> None:
+        """Take the people of one image."""
+        self.rows += coco_results(people, frame.image_id)
+
+    def close(self, complete: bool = True) -> None:
+        """Write the file; without ``complete`` nothing is written."""
+        if complete and self.path is not None:
+            write_atomically(self.path, json.dumps(self.rows).encode())

@@ -10,9 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..io.images import read_image
+from ..io.images import images_in, is_image, read_image
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 _PATIENCE = 30  # frames in a row that may be unreadable before a stream is given up
 
 
@@ -25,12 +24,14 @@ class Frame:
         image: ``(H, W, 3)`` ``uint8`` BGR; None if it cannot be read.
         problem: Why not.
         number: Of the frame, from 0; None where images have names of their own.
+        known_id: The image's number in COCO annotations, if it is in there.
     """
 
     name: str
     image: np.ndarray | None
     problem: str = ''
     number: int | None = None
+    known_id: int | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -41,7 +42,9 @@ class Frame:
 
     @property
     def image_id(self) -> int | str:
-        """Number of the frame or, as in COCO's file names, image; else the name."""
+        """Number of the image in annotations, COCO's file names or a video; or name."""
+        if self.known_id is not None:
+            return self.known_id
         return int(self.keys[2]) if len(self.keys) > 2 else self.name
 
 
@@ -86,22 +89,13 @@ def open_source(given: str | os.PathLike[str]) -> Source:
     if text.isascii() and text.isdigit() and not path.exists():
         return _open_stream(Source(f'camera{text}', 'camera', camera=int(text)))
     if path.is_dir():
-        images = tuple(p for p in sorted(path.iterdir()) if is_image(p))
-        if not images:
-            raise ValueError(
-                f'the folder {path} holds no images ({", ".join(SUFFIXES)})'
-            )
-        return Source(path.resolve().name, 'images', images, len(images))
+        images = images_in(path)
+        return Source(path.resolve().name, 'images', tuple(images), len(images))
     if not path.exists():
         raise ValueError(f'there is no image, folder, video or camera {text!r}')
     if is_image(path):
         return Source(path.stem, 'images', (path,), 1)
     return _open_stream(Source(path.stem, 'video', (path,)))
-
-
-def is_image(path: Path) -> bool:
-    """Whether a path is, by its suffix, that of an image file."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def read_frame(path: Path) -> Frame:

@@ -18,6 +18,8 @@ from conftest import ROOT
 from mmengine.visualization import Visualizer
 from mmpose.visualization import PoseLocalVisualizer
 
+from mmpose_lite.cli import main
+
 TWO = ('--launcher', 'pytorch', '--gpus', '2')
 GLOO = dict(
     env_cfg__dist_cfg__backend='gloo',
@@ -80,6 +82,22 @@ def mmpose_script(
         return _run(
             path, config, *args, '--work-dir', work_dir, *cfg_options(options)
         ).out
+
+
+def run_verb(verb: str, *words: object) -> Ended:
+    """Run a verb of ``mmpose-lite`` in this process, which imports MMPose only once.
+
+    Args:
+        verb: The verb.
+        *words: Its arguments.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main([verb, *map(str, words)])
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return Ended(code, out.getvalue(), err.getvalue())
 
 
 def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options) -> str:

@@ -21,7 +21,7 @@ import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 # isort: split
 import numpy as np
 import torch
-from command_line import program
+from command_line import run_verb
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
@@ -129,7 +129,7 @@ def convert(path: Path) -> dict[str, Any]:
     target = path.with_name('converted.pth')
     target.unlink(missing_ok=True)
     try:
-        ended = program('convert_checkpoint', path, target)
+        ended = run_verb('convert', path, target)
         said = ended.err if ended.code else None
     except BaseException as error:
         said = f'TRACEBACK {error!r}'

@@ -12,7 +12,7 @@ import onnx
 import search_run
 import small_run
 import torch
-from command_line import run_tool
+from command_line import run_tool, run_verb
 from deploy_cases import Files, export_small, write_estimator
 from killing import CHECKPOINTS, STATE, assert_same
 
@@ -126,7 +126,7 @@ def _export(folder: Path) -> None:
 def _convert(folder: Path) -> None:
     given = _given(folder)
     words = ('--config', given.config)
-    run_tool('convert_checkpoint', given.checkpoint, folder / 'converted.pth', *words)
+    run_verb('convert', given.checkpoint, folder / 'converted.pth', *words)
 
 
 def _benchmark(folder: Path) -> None:

@@ -21,8 +21,14 @@ from mmpose.registry import DATASETS, MODELS, TRANSFORMS
 from torch import nn
 
 from mmpose_lite.data import generate_toy_coco, render_toy_image
-from mmpose_lite.inference import ExportedPoser, as_boxes, inferencer, open_source
-from mmpose_lite.inference.run import process
+from mmpose_lite.inference import (
+    ExportedPredictor,
+    Results,
+    as_boxes,
+    inferencer,
+    open_source,
+    run,
+)
 
 from . import bad_data
 from .bad_data import Watch, build, log_of, make_site
@@ -366,7 +372,7 @@ def posers(tmp_path_factory):
     export_small(files, folder / 'small.onnx')
     config, checkpoint = str(files.config), str(files.checkpoint)
     return (
-        ExportedPoser(folder / 'small.onnx'),
+        ExportedPredictor(folder / 'small.onnx'),
         inferencer(config, checkpoint, device='cpu'),
     )
 
@@ -379,11 +385,12 @@ def test_inference_passes_over_it_or_finds_finite_poses(case, damaged, posers):
     assert len(frames) == site.path.is_file()
     unreadable = case in UNREADABLE.values()
     for poser in posers:
-        done = process(frames, poser)
+        results = Results()
+        done = run(frames, poser, writers=[results])
         assert done.images == (0 if unreadable else 1)
         assert len(done.failures) == (len(frames) if unreadable else 0)
         assert all(name == site.path.name and why for name, why in done.failures)
-        for result in done.results:
+        for result in results.rows:
             assert np.isfinite(result['keypoints']).all()
 
 

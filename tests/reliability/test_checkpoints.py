@@ -89,7 +89,7 @@ def complaint(name, fact, legitimate):
         return f'it took {fact["seconds"]:.0f} s'
     said = fact.get('said')
     if said and (not said.startswith('error: ') or fact['written']):
-        return f'the tool said {said}'
+        return f'the command said {said}'
     if fact['outcome'] == 'refused':
         return refusal_complaint(kind, rest, fact['by'], message)
     if fact['convert'] not in ('done', 'ValueError'):

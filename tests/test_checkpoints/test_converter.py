@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 import torch
-from command_line import program
+from command_line import run_verb
 from conftest import ROOT, SHARED
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -649,7 +649,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-tool = partial(program, 'convert_checkpoint')
+tool = partial(run_verb, 'convert')
 
 
 def test_tool_writes_what_mmengine_loads(folder):

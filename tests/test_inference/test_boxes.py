@@ -68,9 +68,9 @@ def test_detections_name_images_by_number(written):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('{', 'must be json of image name .* JSONDecodeError'),
-        ('3', 'neither a dict nor a list'),
-        ([3], 'must be json of image name'),
+        ('{', r'boxes\.json: it is no json, cut off or damaged'),
+        ('3', 'must hold image name .* got a int'),
+        ([3], 'is a list of no COCO detections'),
         ([dict(category_id=1, image_id=3)], "KeyError: 'bbox'"),
         ({'a.jpg': [1, 2, 3, 4]}, r'boxes of a\.jpg in .* must be rows of \[x1'),
         ({'a.jpg': [[1, 2, 3]]}, r'boxes of a\.jpg in .* must be rows of \[x1'),

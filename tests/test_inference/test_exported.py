@@ -1,18 +1,15 @@
 """Exported networks in the place of the inferencer."""
 
 import json
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
+from command_line import run_verb
 from small_pose import BOXES, NAME, SCENE
 
 from mmpose_lite import deploy
-from mmpose_lite.inference import ExportedPoser, inferencer
-from mmpose_lite.inference.exported import keypoint_meta
+from mmpose_lite.inference import ExportedPredictor, inferencer
 from mmpose_lite.zoo import find_model
 
 
@@ -39,7 +36,7 @@ class Contract:
 @pytest.fixture
 def poser(monkeypatch):
     monkeypatch.setattr(deploy, 'PoseRuntime', Runtime, raising=False)
-    return ExportedPoser('model.onnx', threads=3)
+    return ExportedPredictor('model.onnx', threads=3)
 
 
 def test_people_in_boxes(poser):
@@ -64,16 +61,6 @@ def test_whole_image_nobody_and_detector(poser):
     assert found.bbox_scores.tolist() == pytest.approx([0.7])
 
 
-def test_sides_have_colours_of_their_own():
-    names = ['left_knee', 'right_knee', 'nose', 'left_hip']
-    meta = keypoint_meta(names, [(0, 3), (0, 1), (1, 2)])
-    colours = [tuple(colour) for colour in meta['keypoint_colors']]
-    assert colours[0] == colours[3]
-    assert len(set(colours)) == 3
-    links = [tuple(colour) for colour in meta['skeleton_link_colors']]
-    assert links == [colours[0], colours[2], colours[2]]
-
-
 @pytest.mark.slow
 def test_exported_file_does_what_the_checkpoint_does(tmp_path, shared):
     """From ``deploy.export`` to the json of the command line."""
@@ -85,24 +72,19 @@ def test_exported_file_does_what_the_checkpoint_does(tmp_path, shared):
     config = find_model(NAME).config
     deploy.export(config, weights, model, images=(images,), people=2)
     out = tmp_path / 'out'
-    words = ['tools/infer.py', images, '--model', model]
-    words += [
-        '--boxes',
-        tmp_path / 'boxes.json',
+    boxes = ('--boxes', tmp_path / 'boxes.json')
+    done = run_verb(
+        'infer',
+        images,
+        '--model',
+        model,
+        *boxes,
         '--json',
         out / 'r.json',
         '--out',
         out,
-    ]
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     rows = json.loads((out / 'r.json').read_text())
     found = np.array([row['keypoints'] for row in rows]).reshape(-1, 17, 3)
     people = inferencer(NAME, weights, device='cpu').people(

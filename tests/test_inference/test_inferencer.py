@@ -13,6 +13,8 @@ from mmpose.evaluation.metrics import CocoMetric
 from small_pose import BOXES, NAME, SCENE, pose, weights
 
 import mmpose_lite
+from mmpose_lite import loading
+from mmpose_lite.checkpoints import read_checkpoint
 from mmpose_lite.inference import PoseInferencer, coco_results
 from mmpose_lite.zoo import find_model
 
@@ -149,6 +151,21 @@ def test_config_that_names_no_data_mode():
     assert 'data_mode' not in config
     found = PoseInferencer(config, device='cpu').people(SCENE.image, np.array(BOXES))
     assert found.pred_instances.keypoints.shape == (len(BOXES), 17, 2)
+
+
+def test_weights_are_read_once_and_the_config_is_left_alone(monkeypatch):
+    read = []
+
+    def counted(path):
+        read.append(path)
+        return read_checkpoint(path)
+
+    monkeypatch.setattr(loading, 'read_checkpoint', counted)
+    config = Config.fromfile(find_model(NAME).config)
+    before = config.pretty_text
+    PoseInferencer(config, str(weights()), device='cpu')
+    assert read == [str(weights())]
+    assert config.pretty_text == before
 
 
 def test_plain_state_dict_with_prefix_loads(tmp_path):

@@ -1,13 +1,13 @@
-"""``tools/infer.py`` on folders, videos and cameras, good and broken."""
+"""``mmpose-lite infer`` on folders, videos and cameras, good and broken."""
 
-import importlib.util
 import json
+import re
 
 import cv2
 import fixed_detector
 import numpy as np
 import pytest
-from conftest import ROOT
+from command_line import run_verb
 from small_pose import BOXES, NAME, SCENE, pose, weights
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
@@ -18,24 +18,11 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('infer', ROOT / 'tools' / 'infer.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def call(tool, monkeypatch):
-    def run(*arguments, model=NAME, checkpoint=None):
-        words = [*arguments, '--model', model, '--device', 'cpu']
-        if checkpoint != 'none':
-            words += ['--weights', checkpoint or weights()]
-        monkeypatch.setattr('sys.argv', ['infer.py', *map(str, words)])
-        return tool.main()
-
-    return run
+def call(*words, model=NAME, checkpoint=None):
+    """Run ``mmpose-lite infer``."""
+    checkpoint = checkpoint or weights()
+    options = ('--model', model, '--weights', checkpoint, '--device', 'cpu')
+    return run_verb('infer', *words, *options)
 
 
 @pytest.fixture
@@ -54,10 +41,10 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_broken_image_is_named_and_the_rest_done(call, folder, tmp_path, capsys):
+def test_broken_image_is_named_and_the_rest_done(folder, tmp_path):
     out, results = tmp_path / 'new' / 'drawn', tmp_path / 'new' / 'results.json'
-    assert call(folder, '--out', out, '--json', results) == 1
-    told = capsys.readouterr()
+    told = call(folder, '--out', out, '--json', results)
+    assert told.code == 1
     assert 'skipped broken.jpg: it is damaged or no image' in told.out
     assert '2 images, 2 people' in told.out
     assert '1 images were skipped' in told.err
@@ -75,27 +62,28 @@ def test_broken_image_is_named_and_the_rest_done(call, folder, tmp_path, capsys)
     assert np.abs(drawn - image).max() > 60
 
 
-def test_all_well_is_zero(call, folder, tmp_path):
+def test_all_well_is_zero(folder, tmp_path):
     (folder / 'broken.jpg').unlink()
-    assert call(folder, '--json', tmp_path / 'r.json') == 0
-    assert call(folder / 'last.jpg', '--json', tmp_path / 'r.json') == 0
+    assert call(folder, '--json', tmp_path / 'r.json').code == 0
+    assert call(folder / 'last.jpg', '--json', tmp_path / 'r.json').code == 0
     assert len(read(tmp_path / 'r.json')) == 1
 
 
-def test_boxes_of_a_file(call, folder, tmp_path, capsys):
+def test_boxes_of_a_file(folder, tmp_path):
     (folder / 'broken.jpg').unlink()
     boxes = tmp_path / 'boxes.json'
     boxes.write_text(json.dumps({'last.jpg': BOXES}))
     results = tmp_path / 'r.json'
-    assert call(folder, '--boxes', boxes, '--json', results) == 1
-    assert 'skipped 000000000012.jpg: ' in capsys.readouterr().out
+    done = call(folder, '--boxes', boxes, '--json', results)
+    assert done.code == 1
+    assert 'skipped 000000000012.jpg: ' in done.out
     image = cv2.imread(str(folder / 'last.jpg'))
     expected = pose().people(image, np.array(BOXES)).pred_instances.keypoints
     found = np.array([row['keypoints'] for row in read(results)]).reshape(-1, 17, 3)
     assert np.allclose(found[..., :2], expected, atol=1e-3)
 
 
-def test_boxes_of_a_detector(call, folder, tmp_path):
+def test_boxes_of_a_detector(folder, tmp_path):
     size = np.array(SCENE.image.shape[1::-1] * 2)
     rows = [
         (*(np.array(box) / size).tolist(), 0.9 - 0.1 * i, 0)
@@ -104,14 +92,14 @@ def test_boxes_of_a_detector(call, folder, tmp_path):
     config, checkpoint = fixed_detector.write(tmp_path, rows)
     results = tmp_path / 'r.json'
     options = ('--detector', config, '--detector-weights', checkpoint)
-    assert call(folder / 'last.jpg', *options, '--json', results) == 0
+    assert call(folder / 'last.jpg', *options, '--json', results).code == 0
     image = cv2.imread(str(folder / 'last.jpg'))
     expected = pose().people(image, np.array(BOXES)).pred_instances.keypoints
     found = np.array([row['keypoints'] for row in read(results)]).reshape(-1, 17, 3)
     assert np.allclose(found[..., :2], expected, atol=0.1)
 
 
-def test_video_with_a_broken_frame(call, tmp_path, capsys):
+def test_video_with_a_broken_frame(tmp_path):
     path, size = tmp_path / 'clip.avi', SCENE.image.shape[1::-1]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, size)
     for _ in range(6):
@@ -123,15 +111,16 @@ def test_video_with_a_broken_frame(call, tmp_path, capsys):
     end = data.index(b'\xff\xd9', start) + 2
     path.write_bytes(data[:start] + bytes(end - start) + data[end:])
     out, results = tmp_path / 'out', tmp_path / 'r.json'
-    assert call(path, '--out', out, '--json', results, '--draw-boxes') == 1
-    assert 'skipped clip_000002: it cannot be read' in capsys.readouterr().out
+    done = call(path, '--out', out, '--json', results, '--draw-boxes')
+    assert done.code == 1
+    assert 'skipped clip_000002: it cannot be read' in done.out
     assert [row['image_id'] for row in read(results)] == [0, 1, 3, 4, 5]
     film = cv2.VideoCapture(str(out / 'clip.mp4'))
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 5
     assert film.get(cv2.CAP_PROP_FPS) == 10
     assert film.read()[1].shape == SCENE.image.shape
     assert [p.name for p in out.iterdir()] == ['clip.mp4']
-    assert call(path, '--json', results, '--frames', '2') == 0
+    assert call(path, '--json', results, '--frames', '2').code == 0
     assert [row['image_id'] for row in read(results)] == [0, 1]
 
 
@@ -157,9 +146,9 @@ class Camera:
         """Nothing to release."""
 
 
-def test_camera_until_interrupted(call, tmp_path, monkeypatch):
+def test_camera_until_interrupted(tmp_path, monkeypatch):
     monkeypatch.setattr('mmpose_lite.inference.sources.cv2.VideoCapture', Camera)
-    assert call('0', '--out', tmp_path, '--json', tmp_path / 'r.json') == 0
+    assert call('0', '--out', tmp_path, '--json', tmp_path / 'r.json').code == 0
     assert [row['image_id'] for row in read(tmp_path / 'r.json')] == [0, 1, 2]
     monkeypatch.undo()
     film = cv2.VideoCapture(str(tmp_path / 'camera0.mp4'))
@@ -178,30 +167,39 @@ def test_camera_until_interrupted(call, tmp_path, monkeypatch):
         (['images', '--json', 'r.json', '--detector', __file__], 'needs weights'),
     ],
 )
-def test_what_cannot_be_done_is_said(call, folder, monkeypatch, options, message):
+def test_what_cannot_be_done_is_said(folder, monkeypatch, options, message):
     monkeypatch.chdir(folder.parent)
-    with pytest.raises(SystemExit, match=f'error: .*{message}'):
-        call(*options)
+    done = call(*options)
+    assert done.code == 1
+    assert re.match(f'error: .*{message}', done.err)
     assert sorted(path.name for path in folder.parent.iterdir()) == ['images']
 
 
-def test_unknown_model_lists_the_nearest(call, folder, tmp_path):
-    with pytest.raises(SystemExit, match='nearest: xhrnet-s18'):
-        call(folder, '--json', tmp_path / 'r.json', model='xhrnet-s8')
+def test_threads_are_those_of_exported_networks(folder, tmp_path):
+    done = call(folder, '--json', tmp_path / 'r.json', '--threads', 2)
+    assert done.code == 1
+    assert 'threads are those of an exported network' in done.err
+
+
+def test_unknown_model_lists_the_nearest(folder, tmp_path):
+    done = call(folder, '--json', tmp_path / 'r.json', model='xhrnet-s8')
+    assert done.code == 1
+    assert 'nearest: xhrnet-s18' in done.err
 
 
 @pytest.mark.parametrize(
     'options', [[], ['--json', 'r', '--whole-image', '--boxes', 'b'],
-                ['--json', 'r', '--detector-weights', 'w']]
+                ['--json', 'r', '--detector-weights', 'w'],
+                ['--json', 'r', '--frames', '0']]
 )  # fmt: skip
-def test_senseless_options(call, folder, options, capsys):
-    with pytest.raises(SystemExit, match='2'):
-        call(folder, *options)
-    assert 'usage:' in capsys.readouterr().err
+def test_senseless_options(folder, options):
+    done = call(folder, *options)
+    assert done.code == 2
+    assert 'usage: mmpose-lite infer' in done.err
 
 
 @pytest.mark.slow
-def test_real_weights_on_real_images(call, shared, tmp_path):
+def test_real_weights_on_real_images(shared, tmp_path):
     """From the command line to COCO's own evaluation."""
     data = shared / 'data/coco_mini'
     annotations = data / 'annotations/person_keypoints_val2017.json'
@@ -211,7 +209,7 @@ def test_real_weights_on_real_images(call, shared, tmp_path):
             data / 'val2017', '--boxes', annotations, '--json', results,
             model='tinypose-256x192',
             checkpoint=shared / 'weights/wider_naive_litehrnet18_tinypose_256_192.pth',
-        )
+        ).code
         == 0
     )  # fmt: skip
     truth = COCO(str(annotations))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,42 +11,45 @@ import numpy as np
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 
-from ..explain import save_image
 from ..io.files import part_name, remove_parts
+from ..io.images import save_image
 from .sources import Frame, Source
 
-_FINE = 180  # px of an image's smaller side for each px of a joint's radius
+_FINE = 180  # px of an image's smaller side for each px of a keypoint's radius
 _FPS = 25.0  # of a video that does not say
 
 
+@dataclass(frozen=True)
 class Painter:
     """Draws people with MMPose's visualizer.
 
-    Args:
-        visualizer: It, knowing names, links and colours of the keypoints.
-        threshold: Joints with a lower score are not drawn.
-        draw_boxes: Whether boxes are drawn too.
+    Attributes:
+        threshold: Keypoints with a lower score are not drawn.
+        draw_boxes: Whether boxes are drawn, too.
     """
 
-    def __init__(
-        self,
-        visualizer: PoseLocalVisualizer,
-        threshold: float = 0.3,
-        draw_boxes: bool = False,
-    ) -> None:
-        self.visualizer = visualizer
-        self.threshold = threshold
-        self.draw_boxes = draw_boxes
+    threshold: float = 0.3
+    draw_boxes: bool = False
 
-    def __call__(self, image: np.ndarray, sample: PoseDataSample) -> np.ndarray:
-        """A drawn copy of an image ``(H, W, 3)`` ``uint8`` BGR."""
-        radius = max(2, round(min(image.shape[:2]) / _FINE))
-        self.visualizer.radius = radius
-        self.visualizer.line_width = max(1, radius - 1)
-        drawn = self.visualizer.add_datasample(
+    def __call__(
+        self,
+        image: np.ndarray,
+        people: PoseDataSample,
+        visualizer: PoseLocalVisualizer,
+    ) -> np.ndarray:
+        """A drawn copy of an image ``(H, W, 3)`` ``uint8`` BGR.
+
+        Args:
+            image: The image.
+            people: Who is on it.
+            visualizer: MMPose's, with names, links and colours of the keypoints.
+        """
+        visualizer.radius = max(2, round(min(image.shape[:2]) / _FINE))
+        visualizer.line_width = max(1, visualizer.radius - 1)
+        drawn = visualizer.add_datasample(
             'people',
             np.ascontiguousarray(image[..., ::-1]),
-            sample,
+            people,
             draw_gt=False,
             draw_bbox=self.draw_boxes,
             kpt_thr=self.threshold,
@@ -53,45 +57,57 @@ class Painter:
         return np.ascontiguousarray(drawn[..., ::-1])
 
 
-class Album:
+class ImageWriter:
     """Drawn images as files of a folder, under their own names.
 
     Args:
         folder: Made if it is not there.
         source: Where the images come from.
+        painter: Draws them.
 
     Raises:
         ValueError: If the folder is the images' own, where they would be overwritten.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], source: Source) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self, folder: str | os.PathLike[str], source: Source, painter: Painter
+    ) -> None:
+        self.folder, self.painter = Path(folder), painter
         if any(path.parent.resolve() == self.folder.resolve() for path in source.paths):
             raise ValueError(
                 f'--out must not be the folder of the images themselves, got {folder}'
             )
 
-    def add(self, frame: Frame, drawn: np.ndarray) -> None:
-        """Write one image."""
+    def add(
+        self, frame: Frame, people: PoseDataSample, visualizer: PoseLocalVisualizer
+    ) -> None:
+        """Draw and write one image."""
+        assert frame.image is not None
         path = self.folder / frame.name
         if not cv2.haveImageWriter(path.name):
             path = path.with_suffix('.png')
-        save_image(path, drawn)
+        save_image(path, self.painter(frame.image, people, visualizer))
 
     def close(self, complete: bool = True) -> None:
         """Nothing is left to do."""
 
 
-class Film:
+class VideoWriter:
     """Drawn frames as one video, which takes its name when it is closed.
 
     Args:
         folder: Made if it is not there.
         source: Where the frames come from.
+        painter: Draws them.
+
+    Raises:
+        ValueError: If the video would be overwritten by the drawn one.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], source: Source) -> None:
-        self.path = Path(folder) / f'{source.name}.mp4'
+    def __init__(
+        self, folder: str | os.PathLike[str], source: Source, painter: Painter
+    ) -> None:
+        self.path, self.painter = Path(folder) / f'{source.name}.mp4', painter
         if any(path.resolve() == self.path.resolve() for path in source.paths):
             raise ValueError(
                 f'--out must not be the folder of the video itself, got {folder}'
@@ -102,12 +118,16 @@ class Film:
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
 
-    def add(self, frame: Frame, drawn: np.ndarray) -> None:
-        """Append a frame.
+    def add(
+        self, frame: Frame, people: PoseDataSample, visualizer: PoseLocalVisualizer
+    ) -> None:
+        """Draw and append a frame.
 
         Raises:
             OSError: If the video cannot be written.
         """
+        assert frame.image is not None
+        drawn = self.painter(frame.image, people, visualizer)
         if self._writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             remove_parts(self.path.parent)  # of runs that were killed
@@ -126,3 +146,20 @@ class Film:
             if complete:
                 os.replace(self._part, self.path)
         self._part.unlink(missing_ok=True)
+
+
+def open_writer(
+    folder: str | os.PathLike[str], source: Source, painter: Painter | None = None
+) -> ImageWriter | VideoWriter:
+    """What writes the drawn images of a source: each of them, or one video.
+
+    Args:
+        folder: Where to; made if it is not there.
+        source: Where the images come from.
+        painter: Draws them.
+
+    Raises:
+        ValueError: If something of the source would be overwritten.
+    """
+    kind = ImageWriter if source.kind == 'images' else VideoWriter
+    return kind(folder, source, painter or Painter())

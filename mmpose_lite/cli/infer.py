@@ -1,0 +1,85 @@
+"""Poses in an image, a folder of images, a video or a camera.
+
+The exit code is 1 if an image could not be read; the others are done all the same.
+
+  mmpose-lite infer photos --model litehrnet-18 --weights best.pth --out drawn
+  mmpose-lite infer film.mp4 --model net.onnx --boxes boxes.json --json results.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from . import common
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Input, model, where people are, where results go."""
+    add = parser.add_argument
+    add('input', metavar='INPUT', help='image, folder, video or number of a camera')
+    common.add_model(parser, ', or an exported .onnx, .xml or .so')
+    people = parser.add_mutually_exclusive_group()
+    people.add_argument('--detector', help='config of mmdet, or a name it knows')
+    people.add_argument(
+        '--boxes', help='json: {image: [[x1, y1, x2, y2], …]}, or of COCO'
+    )
+    people.add_argument(
+        '--whole-image', action='store_true', help='one person per image (the default)'
+    )
+    add('--detector-weights', help='checkpoint; a name that mmdet knows needs none')
+    add('--box-threshold', type=float, default=0.3, help='least score of a box')
+    add('--out', help='folder for drawn images or the drawn video')
+    add('--json', help='file for COCO keypoint results')
+    add('--keypoint-threshold', type=float, default=0.3, help='least score to draw')
+    add('--draw-boxes', action='store_true')
+    add('--frames', type=common.positive, help='stop after so many images')
+    add('--threads', type=common.positive, help='of the engine of an exported model')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Find, draw, write; 1 if an image was passed over."""
+    if not args.out and not args.json:
+        args.error('nothing to do: give --out FOLDER, --json FILE or both')
+    if args.detector_weights and not args.detector:
+        args.error('--detector-weights needs --detector')
+    from .. import inference
+
+    common.quiet()
+    source = inference.open_source(args.input)
+    boxes = inference.read_boxes(args.boxes, args.box_threshold) if args.boxes else None
+    painter = inference.Painter(args.keypoint_threshold, args.draw_boxes)
+    writers: list[inference.Writer] = []
+    if args.out:
+        writers.append(inference.open_writer(args.out, source, painter))
+    model = inference.open_predictor(
+        args.model,
+        args.weights,
+        detector=args.detector,
+        detector_weights=args.detector_weights,
+        device=args.device,
+        threads=args.threads,
+    )
+    if args.json:
+        writers.append(inference.Results(args.json))
+    total = min(filter(None, (source.total, args.frames)), default=None)
+    with common.progress(source.name, total, 'images') as show:
+        done = inference.run(
+            source,
+            model,
+            boxes,
+            writers,
+            threshold=args.box_threshold,
+            limit=args.frames,
+            on_frame=lambda done, problem: show(
+                done.images + len(done.failures),
+                done.rate,
+                problem and f'skipped {problem}',
+            ),
+        )
+    rate = f' ({done.rate:.1f} images/s)' if done.seconds else ''
+    print(f'{done.images} images, {done.people} people{rate}')
+    print(*filter(None, (args.out, args.json)), sep='\n')
+    if done.failures:
+        print(f'{len(done.failures)} images were skipped', file=sys.stderr)
+    return int(bool(done.failures))
