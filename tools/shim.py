@@ -8,8 +8,8 @@ from typing import NoReturn
 
 
 def run_verb(verb: str) -> NoReturn:
-    """Run a verb, of this checkout if none is installed, with this process's words."""
-    sys.path.append(str(Path(__file__).resolve().parents[1]))
+    """Run a verb of this checkout with the words of this process."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from mmpose_lite.cli import main
 
     raise SystemExit(main([verb, *sys.argv[1:]]))
