@@ -1,9 +1,9 @@
-"""Test published weights: ``python tools/check_published.py --coco DIR --weights DIR``.
+"""Test published weights: ``check_published.py --model NAME --weights FILE``.
 
-For owners of the data and of published files. Finds out by their names which model each
-file belongs to, converts what must be converted, tests through MMPose's Runner and
-prints what comes out beside what was published. The exit code is 1 if a figure deviates
-by more than the tolerance or a file does not fit.
+For owners of the data and of published files. Converts what must be converted, tests
+through ``mim test`` with the model's own config, and prints what comes out beside what
+was published for the file or, if its name is not known, for the model. The exit code is
+1 if a figure deviates by more than the tolerance or a file does not fit.
 """
 
 from __future__ import annotations
@@ -11,181 +11,294 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-from rich.progress import TimeRemainingColumn as TimeLeft
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 
 # isort: split
-from published import verdicts
-from published.data import Data, open_coco, open_mpii
-from published.found import Found, assign, weight_files
-from published.running import run, settings
-from zoo.metafiles import ROOT, families
+from mim_runs import ROOT, StepFailed, mim
 
+from mmpose_lite.checkpoints import encode_checkpoint, fetch, read_checkpoint, translate
 from mmpose_lite.io.files import write_atomically
+from mmpose_lite.io.logs import read_scalars
+from mmpose_lite.io.markdown import markdown_table
+from mmpose_lite.loading import build_model, read_config
+from mmpose_lite.zoo import DETECTOR, GROUND_TRUTH, Model, find_model
+
+AGREES, DEVIATES, FAILED = 'agrees', 'deviates', 'failed'
+NOT_COMPARABLE, NOTHING = 'not comparable', 'nothing published'
+DETECTIONS = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
+HEADS = 'annotations/mpii_gt_val.mat'
 
 
-def parse_args() -> argparse.Namespace:
-    """Arguments of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add = parser.add_argument
-    add('--coco', type=Path, metavar='DIR', help='COCO, laid out as docs/data.md says')
-    add('--mpii', type=Path, metavar='DIR', help='MPII, likewise')
-    add('--weights', type=Path, metavar='DIR', required=True, help='published files')
-    add(
-        '--detections', type=Path, metavar='FILE',
-        help='detector boxes for COCO; the ones MMPose names, if they are there',
-    )  # fmt: skip
-    add(
-        '--ground-truth-boxes', action='store_true',
-        help='use no detector boxes; then most figures cannot be compared',
-    )  # fmt: skip
-    add(
-        '--tolerance', type=float, default=0.5,
-        help='allowed deviation in points of a hundred (0.5)',
-    )  # fmt: skip
-    add('--batch-size', type=int, help="people at a time; the config's if not given")
-    add('--workers', type=int, default=2, help='processes that load images')
-    add('--list', action='store_true', help='only say which file is which model')
-    add('--out', type=Path, default=ROOT / 'work_dirs' / 'published', metavar='DIR')
-    args = parser.parse_args()
-    if not (args.coco or args.mpii):
-        parser.error('nothing to test on: give --coco DIR, --mpii DIR or both')
-    if args.detections and args.ground_truth_boxes:
-        parser.error('--detections and --ground-truth-boxes exclude each other')
-    return args
+@dataclass(frozen=True)
+class Part:
+    """Validation part of a data set; paths are below its folder.
+
+    Attributes:
+        annotations: File of the annotations.
+        images: Folder of the images.
+        others: What else is needed.
+        whole: How many ``items`` the whole part has.
+        items: What is counted.
+        metrics: Published metric to its name in MMPose's log and what it is a share of.
+    """
+
+    annotations: str
+    images: str
+    others: tuple[str, ...]
+    whole: int
+    items: str
+    metrics: Mapping[str, tuple[str, int]]
+
+    def missing(self, root: Path) -> str:
+        """Why figures compare with no published ones; empty if the part is whole.
+
+        Raises:
+            ValueError: If something that is needed is missing.
+        """
+        needed = (self.annotations, self.images, *self.others)
+        absent = [name for name in needed if not (root / name).exists()]
+        if absent:
+            raise ValueError(
+                f'{root} lacks {", ".join(absent)}; docs/data.md shows the folders'
+            )
+        content = json.loads((root / self.annotations).read_text(encoding='utf-8'))
+        count = len(content['images'] if isinstance(content, dict) else content)
+        said = f'{count} {self.items}, the whole part has {self.whole}'
+        return '' if count == self.whole else said
 
 
-def open_data(args: argparse.Namespace) -> dict[str, Data]:
-    """Data sets that were given, by name."""
-    data = {}
-    if args.coco:
-        data['COCO'] = open_coco(args.coco, args.detections, args.ground_truth_boxes)
-    if args.mpii:
-        data['MPII'] = open_mpii(args.mpii)
-    return data
+PARTS = {
+    'COCO': Part(
+        'annotations/person_keypoints_val2017.json', 'val2017/', (), 5000, 'images',
+        {
+            'AP': ('coco/AP', 1),
+            'AP@0.5': ('coco/AP .5', 1),
+            'AP@0.75': ('coco/AP .75', 1),
+            'AR': ('coco/AR', 1),
+        },
+    ),
+    'MPII': Part(
+        'annotations/mpii_val.json', 'images/', (HEADS,), 2958, 'people',
+        {'PCKh@0.5': ('PCK', 100), 'PCKh@0.1': ('PCK@0.1', 100)},
+    ),
+}  # fmt: skip
 
 
-def sort_out(folder: Path, data: dict[str, Data]) -> tuple[list[Found], dict[str, str]]:
-    """Files that can be tested, and why the others cannot."""
-    models = [model for family in families() for model in family.models]
-    found, rest = [], {}
-    for path in weight_files(folder):
-        try:
-            one = assign(path, models)
-        except ValueError as error:
-            rest[str(path)] = str(error)
-            continue
-        if one.model.data in data:
-            found.append(one)
-        else:
-            option = f'--{one.model.data.lower()}'
-            rest[str(path)] = f'{one.model.aliases[0]}, but {option} is not given'
-    return found, rest
+@dataclass
+class Result:
+    """One model with one file; figures are shares of 1, deviations points of 100."""
+
+    model: str
+    file: str
+    boxes: str
+    source: str = ''
+    published: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
+    layout: str = ''
+    verdict: str = FAILED
+    why: str = ''
 
 
-def check_one(
-    args: argparse.Namespace,
-    found: Found,
-    data: Data,
-    begin: Callable[[int], None],
-    advance: Callable[[int], None],
-) -> verdicts.Result:
-    """Test a file and judge the figures; what is wrong with it becomes the result."""
-    started = time.monotonic()
-    # The path tells apart files of one name in several folders.
-    name = '-'.join(found.path.relative_to(args.weights).parts)
-    work_dir = args.out / f'{found.model.aliases[0]}-{name}'
-    try:
-        cfg = settings(found, data, work_dir, args.batch_size, args.workers)
-        layout, measured = run(cfg, found, begin, advance)
-        result = verdicts.judge(found, data, measured, args.tolerance)
-        result.layout = layout
-    except (ValueError, OSError, ImportError) as error:
-        name = found.model.aliases[0]
-        result = verdicts.Result(name, str(found.path), verdicts.FAILED, str(error))
-    result.seconds = round(time.monotonic() - started, 1)
+def known(model: Model, weights: str) -> Result:
+    """What was published for a file of this very name, else for its model."""
+    stem = Path(weights).name.removesuffix('.tar').rpartition('.')[0]
+    file = next((one for one in model.files if stem in one.names), None)
+    boxes = file.boxes if file else DETECTOR
+    result = Result(
+        model=model.aliases[0],
+        file=weights,
+        boxes=GROUND_TRUTH if model.data == 'MPII' else boxes,
+        source=model.source,
+        published=dict(model.metrics),
+    )
+    if file and file.metrics:
+        result.published = dict(file.metrics)
+        result.source = '; '.join(filter(None, (file.source, file.note)))
     return result
 
 
-def check_all(
-    args: argparse.Namespace,
-    found: list[Found],
-    data: dict[str, Data],
-    save: Callable[[list[verdicts.Result]], None],
-) -> list[verdicts.Result]:
-    """One after the other; results are saved whenever there is a new one."""
-    columns = (TextColumn('{task.description}'), BarColumn(), TaskProgressColumn())
-    sets = [data[one.model.data] for one in found]
-    # A person costs the model's MACs: so the time left is known for those to come, too.
-    costs = [
-        part.people[part.boxes_for(one.boxes)] * one.model.macs
-        for one, part in zip(found, sets, strict=True)
+def judge(
+    result: Result,
+    measured: Mapping[str, float],
+    tolerance: float,
+    *,
+    missing: str = '',
+    boxes: str = '',
+) -> Result:
+    """Compare, where figures can be compared.
+
+    Args:
+        result: What was published; it receives the verdict.
+        measured: Figures as shares of 1.
+        tolerance: Largest deviation that agrees, in points of 100.
+        missing: Why the data compare with none.
+        boxes: Those of the test, if they are not those of the published figures.
+    """
+    result.measured = dict(measured)
+    result.deviations = {
+        name: 100 * (measured[name] - value)
+        for name, value in result.published.items()
+        if name in measured
+    }
+    # Rounding must not decide; a NaN agrees with nothing.
+    beyond = [
+        f'{name} by {points:+.2f} points'
+        for name, points in result.deviations.items()
+        if not abs(points) <= tolerance + 1e-6
     ]
-    results: list[verdicts.Result] = []
-    with Progress(*columns, TimeLeft(), console=Console(stderr=True)) as bar:
-        task = bar.add_task('', total=sum(costs))
-        for index, one in enumerate(found):
-            title = f'{one.model.aliases[0]} ({index + 1} of {len(found)})'
-            bar.update(task, description=title, completed=sum(costs[:index]))
+    if boxes and boxes != result.boxes:
+        missing = missing or f'published with boxes of a {result.boxes}, not {boxes}'
+    if not result.published:
+        result.verdict = NOTHING
+    elif missing:
+        result.verdict, result.why = NOT_COMPARABLE, missing
+    elif beyond:
+        result.verdict = DEVIATES
+        result.why = f'{", ".join(beyond)}, allowed {tolerance:g}'
+    else:
+        result.verdict = AGREES
+    return result
 
-            def begin(people: int, index: int = index, one: Found = one) -> None:
-                costs[index] = people * one.model.macs
-                bar.update(task, total=sum(costs))
 
-            def advance(people: int, one: Found = one) -> None:
-                bar.advance(task, people * one.model.macs)
+def measure(
+    args: argparse.Namespace, model: Model, weights: str, boxes: str
+) -> tuple[str, dict[str, float]]:
+    """Convert, check that every weight fits, and test.
 
-            results.append(check_one(args, one, sets[index], begin, advance))
-            save(results)
-        bar.update(task, completed=sum(costs))
-    return results
+    Returns:
+        Layout of the file, and the metrics that are ever published as shares of 1.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it does not fit the model.
+        StepFailed: If the test ends with an error.
+    """
+    part, root = PARTS[model.data], getattr(args, model.data.lower())
+    work_dir = args.out / f'{model.aliases[0]}-{Path(weights).name}'
+    work_dir.mkdir(parents=True, exist_ok=True)
+    done = translate(
+        read_checkpoint(fetch(weights)), build_model(read_config(model.config))
+    )
+    converted = work_dir / 'converted.pth'
+    write_atomically(converted, encode_checkpoint(converted, done.state_dict, {}))
+    loader = {
+        'dataset.data_root': f'{root}/',
+        'dataset.ann_file': part.annotations,
+        'dataset.data_prefix.img': part.images,
+        'dataset.bbox_file': args.detections if boxes == DETECTOR else None,
+        'num_workers': args.workers,
+        'persistent_workers': args.workers > 0,
+    }
+    if args.batch_size:
+        loader['batch_size'] = args.batch_size
+    evaluator = {'ann_file': root / part.annotations}
+    if model.data == 'MPII':
+        loader['dataset.headbox_file'], evaluator = root / HEADS, {}
+    options = [f'test_dataloader.{key}={value}' for key, value in loader.items()]
+    options += [f'test_evaluator.{key}={value}' for key, value in evaluator.items()]
+    words = ('--checkpoint', str(converted))
+    mim('test', model.config, work_dir, *words, options=options, gpus=args.gpus)
+    found = read_scalars(work_dir)[-1]
+    names = part.metrics.items()
+    return done.layout.name, {name: found[key] / whole for name, (key, whole) in names}
+
+
+def check(args: argparse.Namespace, model: Model, weights: str) -> Result:
+    """Measure and judge; what is wrong with a file becomes its result."""
+    result = known(model, weights)
+    boxes = result.boxes if args.detections else GROUND_TRUTH
+    try:
+        result.layout, measured = measure(args, model, weights, boxes)
+    except (ValueError, OSError, ImportError, StepFailed) as error:
+        result.why = str(error)
+        return result
+    missing = args.missing[model.data]
+    return judge(result, measured, args.tolerance, missing=missing, boxes=boxes)
+
+
+def report(results: Sequence[Result]) -> str:
+    """All results as a table, with the reasons below it."""
+    rows, notes = [], []
+    for result in results:
+        name = f'{result.model} ({Path(result.file).name})'
+        for metric, value in result.measured.items():
+            figures = ('–', '–')
+            if metric in result.published:
+                published, points = result.published[metric], result.deviations[metric]
+                figures = (f'{100 * published:.1f}', f'{points:+.2f}')
+            rows.append((name, metric, f'{100 * value:.1f}', *figures, result.verdict))
+        source = f'Published: {result.source}' if result.source else ''
+        said = '. '.join(filter(None, (result.why, source)))
+        notes.append(f'{name}: {result.verdict}{": " * bool(said)}{said}')
+    head = ('model (file)', 'metric', 'ours', 'published', 'deviation', 'verdict')
+    table = markdown_table(head, rows, aligned=False)
+    return '\n'.join([*([table, ''] if rows else []), *notes])
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add, coco, mpii = parser.add_argument, Path('data/coco'), Path('data/mpii')
+    again = dict(action='append', required=True)
+    add('--model', **again, metavar='NAME', help='name in the zoo; may be repeated')
+    add('--weights', **again, metavar='FILE', help='its weights, once for each --model')
+    add('--coco', type=Path, default=coco, help='folder, see docs/data.md (data/coco)')
+    add('--mpii', type=Path, default=mpii, help='likewise (data/mpii)')
+    boxes = parser.add_mutually_exclusive_group()
+    said = "a detector's boxes on COCO (those that MMPose names, if they exist)"
+    boxes.add_argument('--detections', type=Path, metavar='FILE', help=said)
+    said = 'use no detections; then most figures cannot be compared'
+    boxes.add_argument('--ground-truth-boxes', action='store_true', help=said)
+    add('--tolerance', type=float, default=0.5, help='allowed points of 100 (0.5)')
+    add('--batch-size', type=int, help="people at a time (the config's)")
+    add('--workers', type=int, default=2, help='processes that load images (2)')
+    add('--gpus', type=int, default=0, help='0 for the CPU (0)')
+    add('--out', type=Path, default=ROOT / 'work_dirs' / 'published', metavar='DIR')
+    args = parser.parse_args()
+    if len(args.model) != len(args.weights):
+        parser.error('every --model must have its --weights')
+    for name in ('coco', 'mpii', 'out'):
+        setattr(args, name, getattr(args, name).resolve())
+    if args.detections is None and not args.ground_truth_boxes:
+        usual = args.coco / DETECTIONS
+        args.detections = usual if usual.is_file() else None
+    elif args.detections and not args.detections.is_file():
+        parser.error(f'--detections {args.detections} is no file')
+    args.detections = args.detections and args.detections.resolve()
+    return args
 
 
 def main() -> int:
-    """Find, test, compare; 1 if something deviates or does not fit."""
+    """Test and compare; 1 if something deviates or does not fit."""
     args = parse_args()
     try:
-        data = open_data(args)
-        found, rest = sort_out(args.weights, data)
+        models = [find_model(name) for name in args.model]
+        for model in models:
+            if model.data not in PARTS:
+                raise ValueError(f'{model.name} is no model of COCO or MPII in the zoo')
+        args.missing = {
+            name: PARTS[name].missing(getattr(args, name.lower()))
+            for name in {model.data for model in models}
+        }
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from None
-    for one in found:
-        print(f'{one.path}: {one.model.aliases[0]}')
-    for path, reason in rest.items():
-        print(f'{path}: passed over, {reason}')
-    for name, part in data.items():
-        if part.missing:
-            print(f'{name}: {part.missing}; figures are not comparable, none is judged')
-    if args.list:
-        return 0
-    if not found:
-        raise SystemExit('error: no file belongs to a model that can be tested')
     args.out.mkdir(parents=True, exist_ok=True)
-
-    def save(results: list[verdicts.Result]) -> None:
-        tested_on = {name: part.missing or 'complete' for name, part in data.items()}
-        content = dict(
-            tolerance=args.tolerance,
-            data=tested_on,
-            results=[verdicts.as_data(result) for result in results],
-            passed_over=rest,
-        )
+    results: list[Result] = []
+    for model, weights in zip(models, args.weights, strict=True):
+        print(f'== {len(results) + 1}/{len(models)} {model.aliases[0]}', flush=True)
+        results.append(check(args, model, weights))
+        content = dict(tolerance=args.tolerance, results=[*map(asdict, results)])
         text = json.dumps(content, indent=1, ensure_ascii=False)
         write_atomically(args.out / 'results.json', text.encode())
-
-    results = check_all(args, found, data, save)
-    print(f'\n{verdicts.report(results)}\n\n{args.out / "results.json"}')
-    bad = (verdicts.DEVIATES, verdicts.FAILED)
-    return int(any(result.verdict in bad for result in results))
+    print(f'\n{report(results)}\n\n{args.out / "results.json"}')
+    return int(any(one.verdict in (DEVIATES, FAILED) for one in results))
 
 
 if __name__ == '__main__':

@@ -1,1 +1,0 @@
-"""Published weights, tested and compared with what was published."""
