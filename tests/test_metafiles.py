@@ -13,12 +13,11 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from mmpose_lite.zoo import find_model
+from mmpose_lite.zoo import DETECTOR, GROUND_TRUTH, families, find_model
 
 sys.path.insert(0, str(ROOT / 'tools'))
-import model_table
-from zoo import metafiles
-from zoo.citation import bibtex
+import model_zoo
+from model_zoo import bibtex
 
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
 METAFILES = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX]
@@ -49,10 +48,10 @@ def test_collections_are_known():
 def test_generated_pages_are_current():
     stale = [
         str(path)
-        for path, text in model_table.pages().items()
+        for path, text in model_zoo.pages().items()
         if path.read_text() != text
     ]
-    assert stale == [], 'run python tools/model_table.py'
+    assert stale == [], 'run python tools/model_zoo.py'
 
 
 def test_stale_pages_are_named_and_written(tmp_path, monkeypatch, capsys):
@@ -60,12 +59,12 @@ def test_stale_pages_are_named_and_written(tmp_path, monkeypatch, capsys):
     pages = {tmp_path / name: f'{name}\n' for name in ('old', 'missing', 'current')}
     (tmp_path / 'old').write_text('older\n')
     (tmp_path / 'current').write_text('current\n')
-    monkeypatch.setattr(model_table, 'pages', lambda: pages)
-    monkeypatch.setattr(model_table, 'ROOT', tmp_path)
+    monkeypatch.setattr(model_zoo, 'pages', lambda: pages)
+    monkeypatch.setattr(model_zoo, 'ROOT', tmp_path)
 
     def call(*options):
-        monkeypatch.setattr(sys, 'argv', ['model_table.py', *options])
-        code = model_table.main()
+        monkeypatch.setattr(sys, 'argv', ['model_zoo.py', *options])
+        code = model_zoo.main()
         return code, [line.split()[0] for line in capsys.readouterr().out.splitlines()]
 
     assert call('--check') == (1, ['old', 'missing'])
@@ -75,8 +74,23 @@ def test_stale_pages_are_named_and_written(tmp_path, monkeypatch, capsys):
     assert {path: path.read_text() for path in pages} == pages
 
 
+def test_counts_of_a_metafile_are_written():
+    """Only the two numbers of the model that is measured change."""
+    model = find_model('wider-naive-litehrnet-18-udp-128x96')
+    path = Path(model.config).parent / 'metafile.yml'
+    text = path.read_text()
+    number = f'Parameters: {model.params}\n    MACs: {model.macs}\n'
+    assert number in text
+    before, _, after = text.partition(f'- Name: {model.name}\n')
+    wrong = after.replace(number, 'Parameters: 1\n    MACs: 2\n', 1)
+    old = f'{before}- Name: {model.name}\n{wrong}'
+    assert old != text
+    assert model_zoo.measured(old, [model]) == text
+    assert model_zoo.metafiles('wider-*-128x96') == {path: text}
+
+
 def test_every_family_has_a_page_with_what_its_metafile_says():
-    zoo = metafiles.families()
+    zoo = families()
     assert [family.folder / 'metafile.yml' for family in zoo] == [
         ROOT / path for path in INDEX
     ]
@@ -121,7 +135,7 @@ def test_mmposes_weights_and_figures_are_those_of_its_metafiles():
             theirs[model['Weights']] = model['Name'], result['Metrics']
     names = {'Mean': 'PCKh@0.5', 'Mean@0.1': 'PCKh@0.1'}
     seen = set()
-    for family in metafiles.families():
+    for family in families():
         for model in family.models:
             for file in model.files:
                 if file.url is None:
@@ -136,11 +150,11 @@ def test_mmposes_weights_and_figures_are_those_of_its_metafiles():
 
 
 def test_figures_of_files_name_their_source():
-    for family in metafiles.families():
+    for family in families():
         for model in family.models:
             for file in model.files:
                 assert bool(file.metrics) == bool(file.source), file.names
-                assert file.boxes in (metafiles.DETECTOR, metafiles.GROUND_TRUTH)
+                assert file.boxes in (DETECTOR, GROUND_TRUTH)
 
 
 def test_mim_reads_the_index_without_a_complaint(monkeypatch):

@@ -1,90 +1,61 @@
 """PCK of poses that ignore the image: ``tools/constant_pose.py TRAIN.json VAL.json``.
 
-Prints the PCK that two constant poses reach on the second file: the median pose of the
-first, and the pose whose every joint lies where most joints of the first are near. A
-network that has learnt anything of the image must beat them. Both files are annotations
-in COCO's format; poses are relative to the box, as a top-down network's crop is.
+A network that has learnt anything of the image must beat two constant poses: the median
+pose of the first file, and the pose whose every keypoint lies where most of the first
+file are near. Both files are annotations in COCO's format; poses are relative to the
+box, as a top-down network's crop is.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
 PADDING, ASPECT = 1.25, 0.75  # of MMPose's crops and of 128x96 inputs (W / H)
 
 
-def load(path: Path) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """Poses in units of their crop, what of them is labelled, and crop sizes.
-
-    Returns:
-        ``(N, K, 2)``, ``(N, K)``, and ``(N, 3)``: width and height of the crop and the
-        larger side of the box, px.
+def load(path):
+    """Poses ``(N, K, 2)`` in units of their crop, what is labelled, and the crop's size
+    ``(N, 2)`` in units of the box's larger side.
     """
-    poses, labelled, sizes = [], [], []
-    for person in json.loads(path.read_text())['annotations']:
-        joints = np.array(person['keypoints'], float).reshape(-1, 3)
-        x, y, width, height = person['bbox']
-        crop = max(width, height * ASPECT) * PADDING
-        size = np.array([crop, crop / ASPECT])
-        poses.append((joints[:, :2] - [x + width / 2, y + height / 2]) / size)
-        labelled.append(joints[:, 2] > 0)
-        sizes.append([*size, max(width, height)])
-    return np.array(poses), np.array(labelled), np.array(sizes)
+    people = json.loads(path.read_text())['annotations']
+    keypoints = np.array([one['keypoints'] for one in people], float)
+    keypoints = keypoints.reshape(len(people), -1, 3)
+    box = np.array([one['bbox'] for one in people], float)
+    width = np.maximum(box[:, 2], box[:, 3] * ASPECT) * PADDING
+    crop = np.stack((width, width / ASPECT), -1)
+    centre = box[:, :2] + box[:, 2:] / 2
+    poses = (keypoints[..., :2] - centre[:, None]) / crop[:, None]
+    return poses, keypoints[..., 2] > 0, crop / box[:, 2:].max(1, keepdims=True)
 
 
-def distances(poses: Floats, place: Floats, sizes: Floats) -> Floats:
-    """Distances ``(N,)`` of one joint to a place, over the larger side of the box."""
-    return np.linalg.norm((poses - place) * sizes[:, :2], axis=-1) / sizes[:, 2]
+def near(data, k, place, threshold):
+    """Share of the labelled keypoints ``k`` that are near a place."""
+    poses, labelled, size = data
+    seen = labelled[:, k]
+    offset = (poses[seen, k] - place) * size[seen]
+    return (np.linalg.norm(offset, axis=-1) < threshold).mean() if seen.any() else None
 
 
-def constant_poses(
-    train: tuple[Floats, NDArray[np.bool_], Floats], threshold: float
-) -> dict[str, Floats]:
-    """The two constant poses, each ``(K, 2)``."""
-    poses, labelled, sizes = train
-    steps = np.linspace(-0.5, 0.5, 41)
-    grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
-    median, best = [], []
-    for k in range(poses.shape[1]):
-        seen = labelled[:, k]
-        median.append(np.median(poses[seen, k], 0))
-        hits = [
-            (distances(poses[seen, k], place, sizes[seen]) < threshold).mean()
-            for place in grid
-        ]
-        best.append(grid[int(np.argmax(hits))])
-    return dict(median=np.array(median), best=np.array(best))
-
-
-def pck(
-    pose: Floats, val: tuple[Floats, NDArray[np.bool_], Floats], threshold: float
-) -> float:
-    """Mean over joints of the share of labelled ones within the threshold."""
-    poses, labelled, sizes = val
-    shares = [
-        (distances(poses[seen, k], pose[k], sizes[seen]) < threshold).mean()
-        for k, seen in enumerate(labelled.T)
-        if seen.any()
-    ]
-    return float(np.mean(shares))
-
-
-def main() -> None:
+def main():
     """Read both files and print both figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('train', type=Path)
     parser.add_argument('val', type=Path)
     parser.add_argument('--threshold', type=float, default=0.1)
     args = parser.parse_args()
-    val = load(args.val)
-    for name, pose in constant_poses(load(args.train), args.threshold).items():
-        print(f'{name:6} {pck(pose, val, args.threshold):.3f}')
+    train, val = load(args.train), load(args.val)
+    steps = np.linspace(-0.5, 0.5, 41)
+    grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
+    found = {'median': [], 'best': []}
+    for k in range(train[0].shape[1]):
+        hits = [near(train, k, place, args.threshold) for place in grid]
+        median = np.median(train[0][train[1][:, k], k], 0)
+        for name, place in (('median', median), ('best', grid[np.argmax(hits)])):
+            found[name].append(near(val, k, place, args.threshold))
+    for name, shares in found.items():
+        print(f'{name:6} {np.mean([s for s in shares if s is not None]):.3f}')
 
 
 if __name__ == '__main__':

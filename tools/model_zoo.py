@@ -1,16 +1,40 @@
-"""Pages and tables that are made of the metafiles."""
+"""Write what follows from networks and metafiles: ``python tools/model_zoo.py``.
+
+The model tables of README.md and README_zh-CN.md and every configs/FAMILY/README.md.
+With ``--measure`` parameters and MACs of the metafiles are counted anew first, which
+takes minutes; a name or a pattern limits it. With ``--check`` nothing is written; what
+is not current is named, and the exit code is 1.
+"""
 
 from __future__ import annotations
 
+import argparse
+import re
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmpose_lite.io.files import write_atomically
 from mmpose_lite.io.markdown import fill_marked, markdown_table
+from mmpose_lite.paths import config_root
+from mmpose_lite.zoo import (
+    GROUND_TRUTH,
+    Collection,
+    Family,
+    Model,
+    families,
+    list_models,
+    percent,
+)
 
-from .citation import bibtex, references
-from .metafiles import GROUND_TRUTH, ROOT, Collection, Family, Model, percent
+ROOT = config_root().parent
 
 # Wide tables are for browsers, so that a new model changes no other line.
 table = partial(markdown_table, aligned=False)
@@ -24,7 +48,7 @@ PARTS = {
     'COCO': ('COCO val2017', 'boxes of a detector with 56.4 AP, flip test'),
     'MPII': ('MPII val', 'boxes of the annotations, flip test'),
 }
-FAMILY = """<!-- Made by tools/model_table.py of metafile.yml and CITATION.cff -->
+FAMILY = """<!-- Made by tools/model_zoo.py of metafile.yml and CITATION.cff -->
 
 # {names}
 
@@ -58,7 +82,12 @@ Data: [docs/data.md]({up}docs/data.md). Which files load:
 {bibtex}
 ```
 """
-CHECK = 'python tools/check_published.py --{data} data/{data} --weights FOLDER\n'
+CHECK = 'python tools/check_published.py --model {alias} --weights FILE\n'
+# Kind of reference in CITATION.cff → its BibTeX type, and where it appeared.
+KINDS = {
+    'conference-paper': ('inproceedings', 'booktitle', 'collection-title'),
+    'article': ('article', 'journal', 'journal'),
+}
 
 
 def size_of(model: Model) -> tuple[str, str, str]:
@@ -95,7 +124,8 @@ def family_page(family: Family) -> str:
     }
     first = next(one for one in family.models if one.size == '256x192')
     published = any(model.metrics or model.files for model in family.models)
-    known = references()
+    listed = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    known = {entry['title']: entry for entry in listed['references']}
     text = FAMILY.format(
         names=' and '.join(one.name for one in family.collections),
         collections='\n\n'.join(_about(one, up) for one in family.collections),
@@ -104,7 +134,7 @@ def family_page(family: Family) -> str:
         own=_own(family.collections),
         data=first.data,
         config=_below(first.config),
-        check=CHECK.format(data=first.data.lower()) if published else '',
+        check=CHECK.format(alias=first.aliases[0]) if published else '',
         alias=first.aliases[0],
         up=up,
         bibtex='\n\n'.join(bibtex(known[one.title]) for one in family.collections),
@@ -186,8 +216,9 @@ def _files(models: Sequence[Model]) -> str:
         return ''
     head = ('file', 'model', 'published for this file')
     return (
-        '\n### Published weights\n\nNames by which `tools/check_published.py` knows '
-        "files. Those without an address\nare named like the research code's configs."
+        '\n### Published weights\n\nFiles of these names have figures of their own in '
+        '`tools/check_published.py`. Those without\nan address are named like the '
+        "research code's configs."
         f'\n\n{table(head, rows)}\n'
     )
 
@@ -222,3 +253,93 @@ def _named(model: str) -> str:
 
 def _shares(metrics: Mapping[str, float]) -> str:
     return ', '.join(f'{name} {value:.3f}' for name, value in metrics.items())
+
+
+def bibtex(entry: Mapping[str, Any]) -> str:
+    """A reference of ``CITATION.cff`` as BibTeX."""
+    kind, field, place = KINDS[entry['type']]
+    people = [
+        f'{one["family-names"]}, {one["given-names"]}' for one in entry['authors']
+    ]
+    first = entry['authors'][0]['family-names'].lower()
+    word = re.sub(r'\W', '', entry['title'].split()[0].rstrip(':')).lower()
+    rows = {
+        'title': f'{{{entry["title"]}}}',
+        'author': ' and '.join(people),
+        field: entry[place],
+        'year': str(entry['year']),
+        'doi': entry.get('doi'),
+        'url': entry.get('url'),
+    }
+    lines = [f'  {name} = {{{value}}}' for name, value in rows.items() if value]
+    return f'@{kind}{{{first}{entry["year"]}{word},\n' + ',\n'.join(lines) + '\n}'
+
+
+def measured(text: str, models: Sequence[Model]) -> str:
+    """A metafile with the parameters and MACs of the networks as they are built."""
+    from mmpose_lite.analysis import complexity
+    from mmpose_lite.loading import build_model, read_config
+
+    for model in models:
+        cfg = read_config(model.config)
+        width, height = cfg.codec.input_size
+        cost = complexity(build_model(cfg), (height, width))
+        entry = rf'(- Name: {re.escape(model.name)}\n.*?Parameters: )\d+(\s+MACs: )\d+'
+        counts = rf'\g<1>{cost.params}\g<2>{cost.macs}'
+        text, found = re.subn(entry, counts, text, count=1, flags=re.DOTALL)
+        if not found:
+            raise ValueError(f'the metafile has no Parameters and MACs of {model.name}')
+    return text
+
+
+def pages() -> dict[Path, str]:
+    """What every generated file should hold."""
+    zoo = families()
+    texts = {
+        ROOT / name: with_table((ROOT / name).read_text(encoding='utf-8'), head, zoo)
+        for name, head in HEADS.items()
+    }
+    return texts | {one.folder / 'README.md': family_page(one) for one in zoo}
+
+
+def metafiles(pattern: str) -> dict[Path, str]:
+    """What the metafiles of the models of a name or pattern should hold."""
+    wanted, texts = list_models(pattern), {}
+    for family in families():
+        if models := [model for model in family.models if model in wanted]:
+            path = family.folder / 'metafile.yml'
+            texts[path] = measured(path.read_text(encoding='utf-8'), models)
+    return texts
+
+
+def update(texts: Mapping[Path, str], *, write: bool) -> bool:
+    """Name the files that are not current, and write them; whether there were any."""
+    stale = {
+        path: text
+        for path, text in texts.items()
+        if not path.is_file() or path.read_text(encoding='utf-8') != text
+    }
+    for path, text in stale.items():
+        print(path.relative_to(ROOT), 'written' if write else 'is not current')
+        if write:
+            write_atomically(path, text.encode())
+    return bool(stale)
+
+
+def main() -> int:
+    """Rewrite what is not current, or with ``--check`` only name it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--check', action='store_true', help='write nothing')
+    said = 'build and count all networks, or those of a pattern'
+    parser.add_argument('--measure', nargs='?', const='*', metavar='PATTERN', help=said)
+    args = parser.parse_args()
+    stale = False
+    if args.measure:
+        stale = update(metafiles(args.measure), write=not args.check)
+    families.cache_clear()
+    stale |= update(pages(), write=not args.check)
+    return int(args.check and stale)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
