@@ -16,9 +16,7 @@ PADDING, ASPECT = 1.25, 0.75  # of MMPose's crops and of 128x96 inputs (W / H)
 
 
 def load(path):
-    """Poses ``(N, K, 2)`` in units of their crop, what is labelled, and the crop's size
-    ``(N, 2)`` in units of the box's larger side.
-    """
+    """Poses in units of their crop, what is labelled, crops over the box's side."""
     people = json.loads(path.read_text())['annotations']
     keypoints = np.array([one['keypoints'] for one in people], float)
     keypoints = keypoints.reshape(len(people), -1, 3)
