@@ -59,7 +59,7 @@ FAMILY = """<!-- Made by tools/model_zoo.py of metafile.yml and CITATION.cff -->
 Params and MACs (convolutions and matrix products of one image, eval mode, counted by
 `mmpose_lite.analysis.complexity`) are recomputed by the tests. Figures in percent are
 published ones, from the source named below each table; a dash means that none could be
-traced to its source. The short names serve `tools/infer.py --model` and
+traced to its source. The short names serve `mmpose-lite infer --model` and
 `mmpose_lite.inferencer`.
 {tables}
 {files}
@@ -70,7 +70,7 @@ traced to its source. The short names serve `tools/infer.py --model` and
 ```bash
 mim train mmpose {config} --launcher pytorch --gpus 8
 mim test mmpose {config} --checkpoint FILE
-{check}python tools/infer.py IMAGES --model {alias} --weights FILE --out drawn
+{check}mmpose-lite infer IMAGES --model {alias} --weights FILE --out drawn
 ```
 
 Data: [docs/data.md]({up}docs/data.md). Which files load:
