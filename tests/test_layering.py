@@ -21,10 +21,7 @@ ALLOWED = {
     'search': (('models', 'checks', 'registry', 'analysis', 'io'), HOUSE),
     'training': (('search', 'models', 'checks', 'data', 'registry', 'io'), HOUSE),
     'deploy.parity': ((), ('numpy',)),
-    'deploy.passes': (
-        ('models', 'analysis', 'deploy.parity'),
-        ('torch', 'mmcv.cnn'),
-    ),
+    'deploy.passes': (('models', 'analysis', 'deploy.parity'), ('torch', 'mmcv.cnn')),
     # What runs where neither torch nor MMPose is installed; OpenCV and engines are
     # asked for by name.
     'deploy.native.running': ((), ('numpy',)),

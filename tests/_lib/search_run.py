@@ -142,8 +142,7 @@ def runner(work_dir, target=0.5, epochs=4, hooks=(), shrink=None, penalty=None, 
                 **(penalty or {}),
             ),
             dict(
-                dict(type='mmpose_lite.ShrinkHook', interval=1, end=3),
-                **(shrink or {}),
+                dict(type='mmpose_lite.ShrinkHook', interval=1, end=3), **(shrink or {})
             ),
             dict(
                 type='EMAHook',

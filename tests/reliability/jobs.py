@@ -151,11 +151,7 @@ JOBS = {
         write_estimator,
     ),
     'conversion': Job(
-        _convert,
-        CHECKPOINT,
-        {'*.pth': same_states},
-        ('converted',),
-        write_estimator,
+        _convert, CHECKPOINT, {'*.pth': same_states}, ('converted',), write_estimator
     ),
     'toy data': Job(
         _toys,

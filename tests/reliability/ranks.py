@@ -49,9 +49,7 @@ NETWORK = dict(
 GLOO = dict(
     launcher='pytorch',
     env_cfg=dict(dist_cfg=dict(backend='gloo')),
-    cfg=dict(
-        model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None),
-    ),
+    cfg=dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)),
 )
 
 

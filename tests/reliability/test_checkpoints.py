@@ -21,13 +21,7 @@ from conftest import ROOT
 
 from mmpose_lite.checkpoints import read_checkpoint
 
-from .checkpoint_files import (
-    BY_CHANCE,
-    MUTATIONS,
-    REFUSED_BY_READER,
-    saved,
-    weights,
-)
+from .checkpoint_files import BY_CHANCE, MUTATIONS, REFUSED_BY_READER, saved, weights
 from .frame import cases
 from .hostile_pickles import CANARY
 

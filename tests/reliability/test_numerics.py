@@ -16,11 +16,7 @@ from torch import nn
 from torch.autograd import gradcheck
 
 from mmpose_lite.models import layers
-from mmpose_lite.models.layers import (
-    ccw,
-    light_transformer,
-    pruning,
-)
+from mmpose_lite.models.layers import ccw, light_transformer, pruning
 from reliability.frame import cases
 from reliability.jobs import JOBS
 
@@ -143,10 +139,7 @@ LAYERS = {
         lambda: OnMaps(layers.ConditionalChannelWeighting((16, 32), NORM)),
         [(2, 16, 8, 4), (2, 32, 4, 2)],
     ),
-    'ShuffleUnit': (
-        lambda: layers.ShuffleUnit(layers.naive_transform(4, NORM)),
-        MAP,
-    ),
+    'ShuffleUnit': (lambda: layers.ShuffleUnit(layers.naive_transform(4, NORM)), MAP),
     'PerBranch': (
         lambda: OnMaps(
             layers.shuffle_chains((8, 16), 1, NORM, transform=layers.naive_transform)
@@ -154,10 +147,7 @@ LAYERS = {
         PYRAMID,
     ),
     'PatchEmbedding': (lambda: layers.PatchEmbedding(8, (2, 3), 12), MAP),
-    'InvertedBottleneck': (
-        lambda: layers.InvertedBottleneck(8, 5, 8, 3, 1, NORM),
-        MAP,
-    ),
+    'InvertedBottleneck': (lambda: layers.InvertedBottleneck(8, 5, 8, 3, 1, NORM), MAP),
     'SearchingBlock': (_block, ON_SIX),
     'SearchingBlock-stride': (partial(_block, stride=2), ON_SIX),
     'SearchingBlock-tokens': (partial(_block, tokens=3), ON_SIX),
@@ -165,10 +155,7 @@ LAYERS = {
         lambda: WithSize(layers.LightTransformer(6, 6, 3, NORM, dropout=0.0)),
         ON_SIX,
     ),
-    'PostNormLayer': (
-        lambda: light_transformer.PostNormLayer(8, dropout=0.0),
-        TOKENS,
-    ),
+    'PostNormLayer': (lambda: light_transformer.PostNormLayer(8, dropout=0.0), TOKENS),
 }
 
 

@@ -30,7 +30,7 @@ def all_well(ended):
     assert [rank.code for rank in ended] == [0] * len(ended), ended[0].told
 
 
-@cases({f'{kind}-{count}': (kind, count) for kind, count in AGREE})
+@cases({f'{kind}-{count}': (kind, count) for kind, count in AGREE}, share=1)
 def test_ranks_agree_at_every_step(case, tmp_path):
     """Bitwise equal parameters and the same architecture; no file has two writers."""
     kind, count = case

@@ -8,12 +8,7 @@ from mmpose_lite.io.markdown import fill_marked, format_table, markdown_table, m
 def test_a_table_reads_well_as_text():
     assert markdown_table(('name', 'ms'), [('a|b', '1.25'), ('c', '–')]).split(
         '\n'
-    ) == [
-        '| name |   ms |',
-        '| ---- | ---: |',
-        r'| a\|b | 1.25 |',
-        '| c    |    – |',
-    ]
+    ) == ['| name |   ms |', '| ---- | ---: |', r'| a\|b | 1.25 |', '| c    |    – |']
 
 
 def test_a_table_may_be_as_short_as_its_cells():

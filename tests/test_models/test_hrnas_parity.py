@@ -54,8 +54,7 @@ OUTPUTS = [
 # Where the reference is absent one skipped case says so.
 every_layout = pytest.mark.parametrize('name', NAMES or ['absent'])
 every_row = pytest.mark.parametrize(
-    ('base', 'transformer'),
-    [(base, mode) for base in SPACES for mode in TRANSFORMERS],
+    ('base', 'transformer'), [(base, mode) for base in SPACES for mode in TRANSFORMERS]
 )
 # Golden blocks, and a block of the supernet that has their widths and stride.
 BLOCKS = {

@@ -12,12 +12,10 @@ import torch
 from conftest import ROOT
 from mmengine.config import Config
 from mmpose.apis import inference_topdown, init_model
-from rows import IDS, ROWS
+from rows import IDS, ROWS, TINY_IDS, TINY_ROWS
 
 from mmpose_lite.analysis import complexity
 
-# One row of every unit, each in a shallow network.
-UNITS = [(cls, arch) for cls, arch in ROWS if '30' not in arch]
 BASE = ROOT / 'configs/litehrnet/td-hm_litehrnet-18_8xb64-210e_coco-256x192.py'
 
 
@@ -51,7 +49,7 @@ def get_flops():
     return module
 
 
-@pytest.mark.parametrize(('cls', 'arch'), UNITS)
+@pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
 def test_get_flops(cls, arch, get_flops, tmp_path):
     """MMPose counts element-wise work too, so its figure is somewhat larger."""
     config = tmp_path / 'config.py'

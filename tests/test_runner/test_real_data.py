@@ -1,6 +1,7 @@
 """Published weights and real images through MMPose's own scripts, and through mim."""
 
 import pytest
+import torch
 from command_line import dataset_options, mim, mmpose_script
 from conftest import ROOT
 
@@ -8,6 +9,8 @@ from mmpose_lite.io.logs import last_metric, read_scalars
 
 CONFIGS = ROOT / 'configs' / 'litehrnet'
 UDP = 'td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-{}.py'
+
+SPARSE = 'td-hm_tokenpose-s-v1-sparse_udp-5xb16-300e_mpii-256x256.py'
 
 pytestmark = pytest.mark.slow
 
@@ -84,28 +87,6 @@ def test_detector_boxes(shared, tmp_path):
     assert last_metric(tmp_path, 'coco/AP') > 0.5
 
 
-def test_mpii(shared, tmp_path):
-    """The whole path of the MPII data set and metric, from training to PCKh."""
-    root = shared / 'data' / 'mpii_mini'
-    options = {
-        **dataset_options('train', root, ann_file='annotations/mpii_val.json'),
-        **dataset_options('val', root),
-    }
-    mmpose_script(
-        'train',
-        CONFIGS / 'td-hm_naive-litehrnet-18_8xb64-210e_mpii-256x256.py',
-        tmp_path,
-        **options,
-        train_dataloader__batch_size=5,
-        val_dataloader__dataset__headbox_file=root / 'annotations/mpii_gt_val.mat',
-        train_cfg__max_epochs=1,
-        train_cfg__val_interval=1,
-    )
-    results = [line for line in read_scalars(tmp_path) if 'PCK' in line]
-    assert len(results) == 1
-    assert 0 <= results[0]['PCK'] <= 100
-
-
 def test_polarized_self_attention(shared, tmp_path):
     """Attention in MMPose's ResNet through training, validation and the COCO metric."""
     root = shared / 'data' / 'coco_sample'
@@ -129,3 +110,37 @@ def test_polarized_self_attention(shared, tmp_path):
     assert len(losses) >= 2
     assert all(0 < loss < 1 for loss in losses)
     assert [0 <= line['coco/AP'] <= 1 for line in logged if 'coco/AP' in line] == [True]
+
+
+def test_sparse_training_resumes(shared, tmp_path):
+    """Two epochs of three steps; validation after each."""
+    root = shared / 'data' / 'mpii_mini'
+    config = ROOT / 'configs/tokenpose' / SPARSE
+    options = {
+        **dataset_options('train', root, ann_file='annotations/mpii_val.json'),
+        **dataset_options('val', root),
+        'randomness__seed': 0,
+        'train_dataloader__batch_size': 2,
+        'val_dataloader__dataset__headbox_file': root / 'annotations/mpii_gt_val.mat',
+        'train_cfg__val_interval': 1,
+        'default_hooks__checkpoint__interval': 1,
+        'default_hooks__logger__interval': 1,
+    }
+    mmpose_script('train', config, tmp_path, **options, train_cfg__max_epochs=1)
+    log = mmpose_script(
+        'train', config, tmp_path, '--resume', **options, train_cfg__max_epochs=2
+    )
+    assert 'resumed epoch: 1, iter: 3' in log
+    logged = read_scalars(tmp_path)
+    losses = {line['step']: line['loss'] for line in logged if 'loss' in line}
+    assert list(losses) == [1, 2, 3, 4, 5, 6]
+    assert all(0 < loss < 1 for loss in losses.values())
+    assert losses[6] < losses[1]
+    assert [line['step'] for line in logged if 'PCK' in line] == [1, 2]
+    first, second = (
+        torch.load(tmp_path / f'epoch_{n}.pth', weights_only=False)['state_dict']
+        for n in (1, 2)
+    )
+    assert first.keys() == second.keys()
+    still = [name for name in first if torch.equal(first[name], second[name])]
+    assert still == []
