@@ -35,26 +35,30 @@ def is_moment(event, args, written=CHECKPOINTS):
     return event in ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir')
 
 
-class HalfWriter:
-    """A file whose every write stops in the middle for a moment."""
+class Wrapped:
+    """A file whose ``write`` its children replace."""
 
     def __init__(self, file):
-        self._file = file
-
-    def write(self, data):
-        self._file.write(data[: len(data) // 2])
-        self._file.flush()
-        sys.audit('run.half', self._file.name)
-        self._file.write(data[len(data) // 2 :])
+        self.file = file
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        self._file.close()
+        self.file.close()
 
     def __getattr__(self, name):
-        return getattr(self._file, name)
+        return getattr(self.file, name)
+
+
+class HalfWriter(Wrapped):
+    """A file whose every write stops in the middle for a moment."""
+
+    def write(self, data):
+        self.file.write(data[: len(data) // 2])
+        self.file.flush()
+        sys.audit('run.half', self.file.name)
+        self.file.write(data[len(data) // 2 :])
 
 
 def _live(work_dir, die_at, journal, train, written):

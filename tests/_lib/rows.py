@@ -1,6 +1,15 @@
 """Every row of every table of backbones: a new row is tested by existing."""
 
-from mmpose_lite.models.backbones import LiteHRNet, XHRNet, litehrnet, xhrnet
+from functools import partial
+
+from mmpose_lite.models.backbones import (
+    HRNASNet,
+    LiteHRNet,
+    XHRNet,
+    litehrnet,
+    xhrnet,
+)
+from mmpose_lite.models.backbones.hrnas_arch import SPACES, TRANSFORMERS
 
 ROWS = [
     (cls, name)
@@ -8,6 +17,17 @@ ROWS = [
     for name in table
 ]
 IDS = [f'{cls.__name__}-{name}' for cls, name in ROWS]
+NETS = {
+    **{name: partial(cls, arch) for name, (cls, arch) in zip(IDS, ROWS, strict=True)},
+    **{
+        f'HRNASNet-{base}-{mode}': partial(
+            HRNASNet, space=dict(base=base, transformer=mode)
+        )
+        for base in SPACES
+        for mode in TRANSFORMERS
+    },
+}
+"""Name to constructor of every backbone of the package's own tables."""
 TINY = dict(num_modules=(1, 1), channels=((8, 16), (8, 16, 24)), stem_channels=8)
 """An arch of one's own, small enough for float64 and gradients."""
 TINY_ROWS = [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killing import live
+from killing import Wrapped, live
 
 from mmpose_lite.io import files
 from reliability.frame import cases
@@ -108,11 +108,8 @@ def test_full_disk_is_told_and_costs_nothing(name, tmp_path, monkeypatch, reques
     full = rng.randint(1, halves)
     count = 0
 
-    class Full:
+    class Full(Wrapped):
         """A file on a disk that is full from some write on."""
-
-        def __init__(self, file):
-            self.file = file
 
         def write(self, data):
             nonlocal count
@@ -121,15 +118,6 @@ def test_full_disk_is_told_and_costs_nothing(name, tmp_path, monkeypatch, reques
                 self.file.write(data[: len(data) // 2])
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return self.file.write(data)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            self.file.close()
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
 
     torch.manual_seed(0)  # as every other start
     with monkeypatch.context() as patched:

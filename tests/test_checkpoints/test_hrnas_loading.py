@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmpose.apis import init_model
 from mmpose.registry import MODELS
+from search_run import model_cfg
 
 from mmpose_lite.models.backbones import HRNASNet
 from mmpose_lite.models.backbones.hrnas_arch import dump_arch
@@ -22,23 +23,10 @@ SPACE = dict(TINY, transformer='residual')
 
 def estimator_cfg(arch=None, space=SPACE):
     """MMPose's own estimator around the backbone."""
-    codec = dict(
-        type='MSRAHeatmap', input_size=(48, 64), heatmap_size=(12, 16), sigma=2
-    )
-    return dict(
-        type='TopdownPoseEstimator',
-        data_preprocessor=dict(type='PoseDataPreprocessor'),
-        backbone=dict(type='HRNASNet', arch=arch, space=space, init_cfg=SPREAD),
-        head=dict(
-            type='HeatmapHead',
-            in_channels=TINY['head_channels'],
-            out_channels=17,
-            deconv_out_channels=None,
-            loss=dict(type='KeypointMSELoss', use_target_weight=True),
-            decoder=codec,
-        ),
-        test_cfg=dict(flip_test=False),
-    )
+    cfg = model_cfg()
+    del cfg['resource']
+    backbone = dict(type='HRNASNet', arch=arch, space=space, init_cfg=SPREAD)
+    return dict(cfg, type='TopdownPoseEstimator', backbone=backbone)
 
 
 def build(cfg):

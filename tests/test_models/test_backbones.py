@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hrnas import SPREAD
 from parity import untaught
-from rows import IDS, ROWS, TINY, TINY_IDS, TINY_ROWS
+from rows import IDS, NETS, ROWS, TINY, TINY_IDS, TINY_ROWS
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -12,9 +13,8 @@ from mmpose_lite.models.backbones import LiteHRNet, XHRNet, xhrnet
 from mmpose_lite.models.backbones.hr_base import HRModule
 
 every_row = pytest.mark.parametrize(('cls', 'arch'), ROWS, ids=IDS)
+every_net = pytest.mark.parametrize('make', NETS.values(), ids=NETS)
 every_unit = pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
-SPREAD = [dict(type='Normal', std=0.3, layer='Conv2d')]
-"""Weights large enough for gradients to be seen behind many layers."""
 
 
 def saved_bytes(function):
@@ -43,22 +43,17 @@ def test_shapes_at_several_sizes(cls, arch):
         ]
 
 
-@every_row
-def test_every_parameter_gets_a_gradient(cls, arch):
-    net = cls(arch, init_cfg=SPREAD)
+@every_net
+def test_every_parameter_gets_a_gradient(make):
+    net = make(init_cfg=SPREAD)
     net.init_weights()
-    out = net.train()(torch.randn(2, 3, 64, 64))[0]
-    (out * torch.randn_like(out)).sum().backward()
-    assert untaught(net) == []
-
-
-@every_row
-def test_train_and_eval_return_self(cls, arch):
-    net = cls(arch)
     assert net.eval() is net
     assert not any(m.training for m in net.modules())
     assert net.train() is net
     assert all(m.training for m in net.modules())
+    out = net(torch.randn(2, 3, 64, 64))[0]
+    (out * torch.randn_like(out)).sum().backward()
+    assert untaught(net) == []
 
 
 def test_maps_of_every_resolution_without_head():

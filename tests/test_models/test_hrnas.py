@@ -250,23 +250,6 @@ def test_shapes_of_every_space(base, transformer):
     assert tokens == [space.tokens * has for has in allowed[transformer]]
 
 
-@pytest.mark.parametrize(
-    'base',
-    [
-        pytest.param(base, marks=[pytest.mark.slow] * (base == 'keypoint'))
-        for base in SPACES
-    ],
-)
-@every_mode
-def test_every_parameter_gets_a_gradient(base, transformer):
-    space = dict(base=base, transformer=transformer)
-    net = HRNASNet(space=space, init_cfg=SPREAD).train()
-    net.init_weights()
-    out = net(torch.randn(2, 3, 64, 64))[0]
-    (out * torch.randn_like(out)).sum().backward()
-    assert untaught(net) == []
-
-
 def test_every_parameter_of_a_searched_network_gets_a_gradient():
     net = kill(tiny(), tokens=True)
     cut(net)
@@ -280,14 +263,6 @@ def test_every_parameter_of_a_searched_network_gets_a_gradient():
     ]
     assert alone
     assert untaught(net) == alone
-
-
-def test_train_and_eval_return_the_network():
-    net = HRNASNet(space=TINY)
-    assert net.train() is net
-    assert all(module.training for module in net.modules())
-    assert net.eval() is net
-    assert not any(module.training for module in net.modules())
 
 
 def test_norm_eval_freezes_statistics_only():

@@ -147,13 +147,6 @@ def shrink(net):
     return net
 
 
-def upstream_blocks(shapes):
-    """Names of searching blocks under upstream's keys, as they come."""
-    pattern = r'(.+?)\.(?:ops\.\d|pw_bn|transformer|residual|bns)\..+'
-    found = (re.fullmatch(pattern, key) for key in shapes)
-    return list(dict.fromkeys(match[1] for match in found if match))
-
-
 # --- supernets ---
 
 

@@ -11,7 +11,6 @@ from mmpose_lite.models.layers import (
     ParallelSUSA,
     PerBranch,
     ShuffleUnit,
-    checkpoint_keeping_stats,
     conv_norm,
     depthwise_pointwise,
     halves,
@@ -180,26 +179,3 @@ def test_ccw_equals_formulas():
         s = spatial.conv2.conv(spatial.conv1.conv(s).relu()).sigmoid()
         torch.testing.assert_close(out[:, 0::2], x[i][:, : x[i].size(1) // 2])
         torch.testing.assert_close(out[:, 1::2], y * s)
-
-
-def test_ccw_refuses_widths_below_its_bottlenecks():
-    with pytest.raises(ValueError, match='reduce_ratio 8'):
-        ConditionalChannelWeighting([4, 4], BN)
-    with pytest.raises(ValueError, match='channels 2 is below ratio 4'):
-        ConditionalChannelWeighting([4, 16], BN)
-
-
-def test_checkpoint_keeps_gradients_and_statistics():
-    def build():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
-
-    x = torch.randn(2, 3, 8, 8)
-    plain, saving = build(), build()
-    plain(x).square().sum().backward()
-    checkpoint_keeping_stats(saving, x).square().sum().backward()
-    for a, b in zip(plain.parameters(), saving.parameters(), strict=True):
-        assert torch.equal(a.grad, b.grad)
-    for a, b in zip(plain.buffers(), saving.buffers(), strict=True):
-        assert torch.equal(a, b)
-    assert saving[1].num_batches_tracked == 1
