@@ -1,6 +1,9 @@
 """Every row of every table of backbones: a new row is tested by existing."""
 
+from __future__ import annotations
+
 from functools import partial
+from typing import Any
 
 from mmpose_lite.models.backbones import (
     HRNASNet,
@@ -38,3 +41,23 @@ TINY_ROWS = [
     (XHRNet, dict(TINY, unit='naive')),
 ]
 TINY_IDS = [f'{cls.__name__}-{arch["unit"]}' for cls, arch in TINY_ROWS]
+
+
+def hrnet_stage(branches: int, block: str = 'BASIC', **changes: Any) -> dict[str, Any]:
+    """A stage of an HRNet, as narrow as attention allows."""
+    return {
+        **dict(
+            num_modules=1,
+            num_branches=branches,
+            block=block,
+            num_blocks=(1,) * branches,
+            num_channels=tuple(8 * 2**i for i in range(branches)),
+        ),
+        **changes,
+    }
+
+
+def hrnet_extra(**changes: Any) -> dict[str, Any]:
+    """Stages of an HRNet, some of them changed."""
+    stages = {f'stage{i}': hrnet_stage(i) for i in range(2, 5)}
+    return {'stage1': hrnet_stage(1, 'BOTTLENECK'), **stages, **changes}

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from rows import hrnet_extra as extra
+from rows import hrnet_stage as stage
 from torch import nn
 
 NAN, INF = math.nan, math.inf
@@ -37,26 +39,6 @@ def blocks(index: int | None = None, **changes: Any) -> list[list]:
     for name, value in changes.items():
         entries[index or 0][names.index(name)] = value
     return entries
-
-
-def stage(branches: int, block: str = 'BASIC', **changes: Any) -> dict[str, Any]:
-    """A stage of an HRNet, as narrow as attention allows."""
-    return {
-        **dict(
-            num_modules=1,
-            num_branches=branches,
-            block=block,
-            num_blocks=(1,) * branches,
-            num_channels=tuple(8 * 2**i for i in range(branches)),
-        ),
-        **changes,
-    }
-
-
-def extra(**changes: Any) -> dict[str, Any]:
-    """Stages of an HRNet, some of them changed."""
-    stages = {f'stage{i}': stage(i) for i in range(2, 5)}
-    return {'stage1': stage(1, 'BOTTLENECK'), **stages, **changes}
 
 
 def lacking(given: dict[str, Any], key: str) -> dict[str, Any]:

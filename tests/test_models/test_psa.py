@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
 from parity import fill_from
+from rows import hrnet_extra
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -169,33 +170,11 @@ def test_resnet_sizes(layout, sizes):
     check_sizes(build(R50, layout=layout), *sizes)
 
 
-def small_extra():
-    branch = dict(num_modules=1, block='BASIC')
-    return dict(
-        stage1=dict(
-            num_modules=1,
-            num_branches=1,
-            block='BOTTLENECK',
-            num_blocks=(1,),
-            num_channels=(16,),
-        ),
-        **{
-            f'stage{i}': dict(
-                branch,
-                num_branches=i,
-                num_blocks=(1,) * i,
-                num_channels=tuple(8 << j for j in range(i)),
-            )
-            for i in (2, 3, 4)
-        },
-    )
-
-
 def plain_twins():
     from mmpose.models.backbones import HRNet, ResNet
 
     return [
-        (HRNet(small_extra()), PSAHRNet(small_extra(), in_bottlenecks=True)),
+        (HRNet(hrnet_extra()), PSAHRNet(hrnet_extra(), in_bottlenecks=True)),
         (ResNet(18), PSAResNet(18)),
         (ResNet(50), PSAResNet(50, layout='sequential')),
     ]
@@ -219,7 +198,7 @@ def test_plain_weights_load_and_identity_attention_is_the_plain_network(index):
 
 
 def test_attention_sits_after_the_first_3x3_convolution():
-    net = PSAHRNet(small_extra(), in_bottlenecks=True).eval()
+    net = PSAHRNet(hrnet_extra(), in_bottlenecks=True).eval()
     basic, bottleneck = net.stage4[0].branches[0][0], net.layer1[0]
     assert basic.deattn.conv_q_right.in_channels == basic.mid_channels
     seen = {}
@@ -238,12 +217,12 @@ def test_attention_sits_after_the_first_3x3_convolution():
         before, after = seen[name]
         assert (before >= 0).all()
         assert seen[f'after_{name}'] is after
-    default = PSAHRNet(small_extra())
+    default = PSAHRNet(hrnet_extra())
     assert isinstance(default.layer1[0].deattn, nn.Identity)
 
 
 def test_training_frozen_stages_and_checkpointing():
-    net = PSAHRNet(small_extra(), frozen_stages=2, in_bottlenecks=True)
+    net = PSAHRNet(hrnet_extra(), frozen_stages=2, in_bottlenecks=True)
     assert net.train() is net
     assert net.eval() is net
     frozen = {n for n, p in net.named_parameters() if not p.requires_grad}
@@ -253,9 +232,9 @@ def test_training_frozen_stages_and_checkpointing():
     torch.manual_seed(0)
     x = torch.randn(2, 3, 64, 64, requires_grad=True)
     results = []
-    state = PSAHRNet(small_extra()).state_dict()
+    state = PSAHRNet(hrnet_extra()).state_dict()
     for with_cp in (False, True):
-        net = PSAHRNet(small_extra(), with_cp=with_cp)
+        net = PSAHRNet(hrnet_extra(), with_cp=with_cp)
         net.load_state_dict(state)
         net.train()(x)[0].square().sum().backward()
         results.append(net)
