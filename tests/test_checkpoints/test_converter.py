@@ -33,6 +33,8 @@ from mmpose_lite.checkpoints import (
 from mmpose_lite.checkpoints import safetensors as safetensors_files
 from mmpose_lite.checkpoints.convert import apply
 from mmpose_lite.checkpoints.position import is_sine_table
+from mmpose_lite.models.heads import TokenPoseHead
+from mmpose_lite.models.layers import EncoderLayer
 
 NAMES = sorted(
     path.stem for path in (SHARED / 'reference/layouts').glob('tokenpose-*.json')
@@ -224,52 +226,30 @@ def official(position=None):
         **layer_tensors('transformer.transformer.layers.0'),
         **layer_tensors('transformer.transformer.layers.1'),
     }
-    for index, shape in enumerate([(WIDTH,), (6, WIDTH), (6,), (20, 6)]):
+    for index, shape in enumerate([(WIDTH,), (16, WIDTH), (16,), (20, 16)]):
         state[f'transformer.mlp_head.{index}.weight'] = torch.randn(shape)
         state[f'transformer.mlp_head.{index}.bias'] = torch.randn(shape[0])
     return state
 
 
-class Attention(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.qkv = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
-        self.out = nn.Linear(WIDTH, WIDTH)
-
-
-class Layer(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(WIDTH)
-        self.attention = Attention()
-        self.mlp_norm = nn.LayerNorm(WIDTH)
-        self.mlp = nn.Sequential(
-            nn.Linear(WIDTH, 3 * WIDTH), nn.GELU(), nn.Linear(3 * WIDTH, WIDTH)
-        )
-
-
-class Head(nn.Module):
-    def __init__(self, learnable=False):
-        super().__init__()
-        self.keypoint_tokens = nn.Parameter(torch.zeros(1, JOINTS, WIDTH))
-        self.patch_embedding = nn.Linear(12, WIDTH)
-        self.encoders = nn.ModuleList([nn.ModuleList([Layer(), Layer()])])
-        self.heatmap_mlp = nn.Sequential(
-            nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 6), nn.LayerNorm(6), nn.Linear(6, 20)
-        )
-        if learnable:
-            self.position = nn.Parameter(torch.zeros(1, JOINTS + TOKENS, WIDTH))
-        else:
-            table = sine_table(ROWS, COLUMNS, WIDTH)
-            self.register_buffer('position', table, persistent=False)
-
-
 class Network(nn.Module):
-    """The keys of our estimator around :class:`Head`, without its arithmetic."""
+    """The network that :func:`official` is of, without its trunk."""
 
     def __init__(self, learnable=False):
         super().__init__()
-        self.head = Head(learnable)
+        self.head = TokenPoseHead(
+            in_channels=3,
+            out_channels=JOINTS,
+            in_featuremap_size=(2 * COLUMNS, 2 * ROWS),
+            heatmap_size=(4, 5),
+            patch_size=(2, 2),
+            embed_dims=WIDTH,
+            depths=(2,),
+            num_heads=2,
+            mlp_ratio=3,
+            hidden_channels=16,
+            position='learnable' if learnable else 'sine',
+        )
 
 
 def test_each_tensor_goes_where_its_meaning_is():
@@ -431,7 +411,7 @@ def test_own_layout_passes_unchanged_and_is_checked():
 
 def test_misfits_are_all_listed_with_shapes():
     net, state = Network(), official()
-    net.head.graph_layers = nn.ModuleList([Layer()])
+    net.head.graph_layers = nn.ModuleList([EncoderLayer(WIDTH, 2, mlp_ratio=3)])
     del net.head.encoders[0][1].mlp_norm
     state['transformer.mlp_head.3.bias'] = torch.zeros(21)
     with pytest.raises(ValueError, match='do not fit') as error:
