@@ -14,11 +14,8 @@ from mmpose_lite.models.backbones import (
 )
 from mmpose_lite.models.backbones.hrnas_arch import SPACES, TRANSFORMERS
 
-ROWS = [
-    (cls, name)
-    for cls, table in ((LiteHRNet, litehrnet.ARCHS), (XHRNet, xhrnet.ARCHS))
-    for name in table
-]
+TABLES = {LiteHRNet: litehrnet.ARCHS, XHRNet: xhrnet.ARCHS}
+ROWS = [(cls, name) for cls, table in TABLES.items() for name in table]
 IDS = [f'{cls.__name__}-{name}' for cls, name in ROWS]
 NETS = {
     **{name: partial(cls, arch) for name, (cls, arch) in zip(IDS, ROWS, strict=True)},

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmpose.registry import MODELS
 from parity import build_pose_net, fill_from, own_fill
-from rows import IDS, ROWS
+from rows import IDS, ROWS, TABLES
 
 from mmpose_lite.checkpoints import convert, read_checkpoint, translate
 from mmpose_lite.models.backbones import LiteHRNet, XHRNet
@@ -24,7 +24,7 @@ def build_estimator(cls, arch):
     init_default_scope('mmpose')
     cfg = Config.fromfile(BASE).model
     cfg.backbone = dict(type=f'mmpose_lite.{cls.__name__}', arch=arch)
-    cfg.head.in_channels = cls(arch).arch.channels[-1][0]
+    cfg.head.in_channels = TABLES[cls][arch].channels[-1][0]
     return MODELS.build(cfg).eval()
 
 
