@@ -2,8 +2,7 @@
 
 from .checking import Finding, check_annotations, check_images, image_list
 from .keypoints import describe_keypoints
-from .toy_coco import ToyCoco, generate_toy_coco, render_toy_image
-from .toy_scene import ToyPerson, ToyScene
+from .toy import ToyCoco, ToyPerson, ToyScene, generate_toy_coco, render_toy_image
 
 __all__ = [
     'Finding',
