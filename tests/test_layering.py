@@ -43,7 +43,7 @@ ALLOWED = {
     'analysis': ((), ('torch',)),
     'checks': ((), ()),
     'io': ((), ('numpy', 'cv2', 'PIL')),
-    'data': (('io',), ('numpy', 'cv2')),
+    'data': (('checks', 'io'), ('numpy', 'cv2')),
     'explain': (
         ('data', 'io', 'loading', 'models'),
         (*HOUSE, 'cv2', 'matplotlib', 'xtcocotools'),
