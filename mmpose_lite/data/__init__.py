@@ -1,6 +1,7 @@
 """Toy people with exact annotations; anyone's annotations described and checked."""
 
-from .checking import Finding, check_annotations, check_images, image_list
+from .annotations import Finding, check_annotations, image_list
+from .image_files import check_images
 from .keypoints import describe_keypoints
 from .toy import ToyCoco, ToyPerson, ToyScene, generate_toy_coco, render_toy_image
 

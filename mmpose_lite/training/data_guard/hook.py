@@ -13,11 +13,10 @@ from mmpose.datasets import CombinedDataset
 
 from ...checks import FLAG, checked, number
 from ...registry import register_hook
-from ..data_check import Checked, check_dataset, count_lost
 from ..finite_steps import FiniteSteps
-from ..guarding import Failures, GuardedPipeline, datasets_of
-from ..loading import explain_failed_loading, listed
 from ..models_of import live_model
+from .datasets import Checked, check_dataset, count_lost, explain_loading, listed
+from .pipeline import Failures, GuardedPipeline, datasets_of
 
 _SHOWN = 50  # findings that the log lists
 
@@ -27,10 +26,10 @@ class DataGuardHook(Hook):
     """Checks data before the first step, and passes over what is damaged.
 
     Before the first step every annotation, and head and end of every image file, are
-    checked as ``tools/check_data.py`` does it. Then
+    checked as ``mmpose-lite check-data`` does it. Then
 
     - annotations that MMPose cannot load, or reads otherwise than they were meant
-      (repeated ids, other key points than the model's, nobody in them), end the run;
+      (repeated ids, other keypoints than the model's, nobody in them), end the run;
     - single damaged images and persons (not-a-numbers, empty boxes, missing files,
       wrong categories, sizes that do not match, …) are left out, and one warning lists
       them with file and id. MMEngine draws another sample in the place of each;
@@ -38,7 +37,7 @@ class DataGuardHook(Hook):
       validation data, whose figures would be of another data set.
 
     While the run trains, an image that cannot be read after all, and a sample that is
-    not finite after augmentation, are passed over as well and told once. A loss or
+    not finite after augmentation, are passed over as well and logged once. A loss or
     gradient that is not finite ends the run before it reaches the weights, with the
     files of the batch; the last checkpoint is left as it was.
 
@@ -66,7 +65,11 @@ class DataGuardHook(Hook):
         self.validation = validation
         self._steps: FiniteSteps | None = None
         # Data sets are built before any method of a hook is called.
-        explain_failed_loading()
+        self._explained = explain_loading(self)
+
+    def before_run(self, runner: Runner) -> None:
+        """Leave MMPose's data sets as they were: the run's own are built."""
+        self._explained()
 
     def before_train(self, runner: Runner) -> None:
         """Check everything, then guard it."""
@@ -132,7 +135,7 @@ class DataGuardHook(Hook):
         path = str(dataset.ann_file)
         if worst:
             raise ValueError(listed(f'{path} cannot be used', worst + bad))
-        hint = 'tools/check_data.py lists everything that is wrong with it'
+        hint = '`mmpose-lite check-data` lists everything that is wrong with it'
         if bad and dataset.test_mode:
             head = (
                 f'{path} has damaged data, but validates ({hint}; validation=False of '

@@ -1,10 +1,11 @@
-"""Checks of the data sets that a run has built, before its first step."""
+"""Data sets that a run builds: why they cannot be loaded, and what is wrong in them."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +15,66 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 
-from ..data.checking import Finding, check_annotations, check_images, image_list
-from ..data.records import person_faults
-from .loading import counts
+from ...data import Finding, check_annotations, check_images, image_list
+from ...data.annotations import person_faults
 
+SHOWN = 10  # findings that a message lists
 _PERIOD = 10.0  # seconds between two words on how far the check is
+_WAITING: set[object] = set()  # who has the loading of data sets explained
+
+
+def explain_loading(owner: object) -> weakref.finalize:
+    """Let MMPose's data sets say which file, and what in it, they fail on.
+
+    MMPose builds a run's data sets before it calls any hook, and its errors name
+    neither file nor id. Until it is ended the errors of this process do; a data set
+    that loads is not touched.
+
+    Args:
+        owner: Whose end is the end of this, too.
+
+    Returns:
+        What ends it when it is called.
+    """
+    token = object()
+    _WAITING.add(token)
+    BaseCocoStyleDataset.full_init = _explained_full_init
+    return weakref.finalize(owner, _stop_explaining, token)
+
+
+def _stop_explaining(token: object) -> None:
+    _WAITING.discard(token)
+    if not _WAITING:
+        del BaseCocoStyleDataset.full_init  # what it inherits is left
+
+
+def _explained_full_init(dataset: BaseCocoStyleDataset) -> None:
+    """Load the annotations, or raise what explains why they cannot be loaded."""
+    try:
+        BaseDataset.full_init(dataset)
+    except Exception as error:
+        path = str(dataset.ann_file)
+        if not os.path.isfile(path):
+            what = f'{path}: there is no such file of annotations'
+            raise FileNotFoundError(what) from error
+        if _is_coco(dataset):
+            found = check_annotations(path)
+            if worst := [f for f in found.findings if f.grade == 'fatal']:
+                bad = [f for f in found.findings if f.grade == 'error']
+                head = f'{path} cannot be used ({found})'
+                raise ValueError(listed(head, worst + bad)) from error
+        missing = isinstance(error, AssertionError) and 'not exist' in str(error)
+        kind = FileNotFoundError if missing else ValueError
+        reason = str(error) if missing else f'{type(error).__name__}: {error}'
+        raise kind(f'{path} cannot be loaded: {reason}') from error
+
+
+def listed(head: str, findings: list[Finding], shown: int = SHOWN) -> str:
+    """A message with the first findings, a line each."""
+    lines = [f'- {finding}' for finding in findings[:shown]]
+    if len(findings) > shown:
+        lines.append(f'- and {len(findings) - shown} more')
+    return '\n'.join([head + (':' if lines else ''), *lines])
 
 
 @dataclass
@@ -58,7 +114,7 @@ def check_dataset(dataset: BaseDataset, images: bool, logger: MMLogger) -> Check
     Args:
         dataset: Fully loaded.
         images: Whether to look at image files.
-        logger: Is told how far the check is.
+        logger: For how far the check is.
     """
     checked, path = Checked(), str(dataset.ann_file)
     samples = list(_samples(dataset))
@@ -72,7 +128,7 @@ def check_dataset(dataset: BaseDataset, images: bool, logger: MMLogger) -> Check
             points = 0  # theirs are put together from several lists
         found = check_annotations(path, points)
         checked.findings += found.findings
-        checked.about = counts(found)
+        checked.about = str(found)
         sizes = {number: size for number, _, size in image_list(found)}
     elif isinstance(dataset, BaseCocoStyleDataset):
         checked.findings += _sample_findings(dataset)
@@ -82,7 +138,7 @@ def check_dataset(dataset: BaseDataset, images: bool, logger: MMLogger) -> Check
         checked.findings += check_images(files.values(), '', advance=say)
     odd = len(checked.of('warning'))
     if odd:
-        listed = f'{odd} warnings, which tools/check_data.py lists'
+        listed = f'{odd} warnings, which `mmpose-lite check-data` lists'
         checked.about = '; '.join(filter(None, (checked.about, listed)))
     return checked
 

@@ -11,8 +11,11 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
+from torch.utils.data import get_worker_info
 
-from ..io.images import image_facts
+from ...io.images import image_facts
+
+_WRITERS = 33  # the process itself, and workers; more of them share places
 
 
 class Failures:
@@ -24,18 +27,23 @@ class Failures:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        # Workers cannot tell each other names, but they share this memory.
-        self._hashes = torch.zeros(limit, dtype=torch.int64).share_memory_()
+        # Workers cannot tell each other names, but they share this memory. Each writes
+        # to a row of its own, so that two never claim one place.
+        self._hashes = torch.zeros((_WRITERS, limit), dtype=torch.int64).share_memory_()
 
     def __contains__(self, name: str) -> bool:
         return bool((self._hashes == _hash(name)).any())
 
+    def __len__(self) -> int:
+        return len(self._hashes[self._hashes != 0].unique())
+
     def add(self, name: str) -> bool:
         """Note a failure; False if there are too many already."""
-        free = (self._hashes == 0).nonzero()
-        if not len(free):
+        if len(self) >= self.limit:
             return False
-        self._hashes[free[0]] = _hash(name)
+        worker = get_worker_info()
+        row = self._hashes[0 if worker is None else 1 + worker.id % (_WRITERS - 1)]
+        row[(row == 0).nonzero()[0]] = _hash(name)
         return True
 
 
@@ -55,8 +63,8 @@ class GuardedPipeline:
     - images that cannot be read, and
     - samples with a not-a-number or infinity in what the model would get;
 
-    the latter two are told in the log, once. In validation they end the run, with a
-    message that names file and id, as every other failure does.
+    the latter two are logged once. In validation they end the run, with a message that
+    names file and id, as every other failure does.
 
     Args:
         pipeline: What is guarded.
@@ -112,10 +120,9 @@ class GuardedPipeline:
 
     def _is_refused(self, image: Any, persons: Any) -> bool:
         """Whether the image, or one of its persons, was found damaged before."""
-        if not isinstance(image, list) and image in self.images:
-            return True
         given = persons if isinstance(persons, (list, tuple)) else (persons,)
-        return not self.persons.isdisjoint(given)
+        known = not isinstance(image, list) and image in self.images
+        return known or not self.persons.isdisjoint(given)
 
     def _pass_over(self, name: str, reason: str) -> None:
         """Say so; stop if it happens too often.
