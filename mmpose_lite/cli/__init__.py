@@ -26,6 +26,9 @@ VERBS = {
     'export': 'a network as a file for an engine, proven to do the same',
     'compare': 'precision of two exported models on annotated people',
     'convert': 'weights of the research codebases for this package',
+    'check-data': 'damaged annotations and images, before a training',
+    'describe-keypoints': 'own keypoints, as MMPose wants them described',
+    'toy-data': 'drawn people in the format of COCO, for trying things out',
     'env': 'versions and builds, for a bug report',
 }
 """Verb to one line of help; its module is the verb with underscores."""

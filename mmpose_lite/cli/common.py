@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'must be at least 1, got {number}')
+def at_least(least: int) -> Callable[[str], int]:
+    """Type of an option: a whole number of at least ``least``."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f'must be at least {least}, got {value}')
+        return value
+
     return number
+
+
+positive = at_least(1)
 
 
 def add_model(parser: argparse.ArgumentParser, more: str = '') -> None:
@@ -42,9 +49,7 @@ def quiet() -> None:
 
 
 @contextmanager
-def progress(
-    title: str, total: int | None, unit: str
-) -> Iterator[Callable[[int, float, str], None]]:
+def progress(title: str, total: int | None, unit: str) -> Iterator[Callable[..., None]]:
     """A bar with the number done, how many a second, and the time left.
 
     Args:
@@ -53,8 +58,8 @@ def progress(
         unit: Of which there are so many a second, such as ``'images'``.
 
     Yields:
-        A function to call after each: with how many are done, how many a second, and a
-        line to print above the bar, or ``''``.
+        A function to call after each: with how many are done, how many a second (what
+        the bar has measured, if not given), and a line to print above the bar.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
@@ -66,9 +71,10 @@ def progress(
     with Progress(*columns) as bar:
         task = bar.add_task('', total=total, rate=0.0)
 
-        def advance(done: int, rate: float, line: str = '') -> None:
-            bar.update(task, completed=done, rate=rate)
+        def advance(done: int, rate: float | None = None, line: str = '') -> None:
+            measured = bar.tasks[0].speed or 0.0
+            bar.update(task, completed=done, rate=measured if rate is None else rate)
             if line:
-                bar.console.print(line, markup=False, highlight=False)
+                bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         yield advance

@@ -1,14 +1,12 @@
-"""Descriptions of key points, and the tool that writes them for MMPose."""
+"""Descriptions of keypoints, and the command that writes them for MMPose."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
+from mmpose_lite import cli
 from mmpose_lite.data import describe_keypoints
 from mmpose_lite.data.keypoints import (
     COCO_KEYPOINTS,
@@ -94,27 +92,20 @@ def test_refuses(annotations, message):
         describe_keypoints(annotations, 'x')
 
 
-def test_tool_writes_what_mmpose_reads(tmp_path):
+def test_command_writes_what_mmpose_reads(tmp_path, capsys):
     source, target = tmp_path / 'a.json', tmp_path / 'cats.py'
-
-    def call():
-        command = [sys.executable, '-W', 'ignore', 'tools/describe_keypoints.py']
-        return subprocess.run(
-            [*command, source, target],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
+    words = ['describe-keypoints', str(source), str(target)]
     source.write_text(json.dumps(coco(['left_eye', 'right_eye', 'tail'], [[1, 3]])))
-    assert 'left_eye: upper body, mirrored right_eye, sigma=0.025' in call().stdout
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert 'left_eye: upper body, mirrored right_eye, sigma=0.025' in said
     info = parse_pose_metainfo(dict(from_file=str(target)))
     assert info['dataset_name'] == 'cats'
     assert info['flip_indices'] == [1, 0, 2]
     assert info['skeleton_links'] == [(0, 2)]
     assert Config.fromfile(target).dataset_info.sigmas == [0.025, 0.025, 0.067]
     source.write_text('{}')
-    done = call()
-    assert done.returncode == 1
-    assert 'one category' in done.stderr
+    with pytest.raises(SystemExit) as failed:
+        cli.main(words)
+    assert failed.value.code == 1
+    assert 'one category' in capsys.readouterr().err

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from mmpose.datasets import CocoDataset
 
+from mmpose_lite import cli
 from mmpose_lite.data import generate_toy_coco, render_toy_image
 from mmpose_lite.data.keypoints import COCO_KEYPOINTS
 from mmpose_lite.data.toy import JPEG_QUALITY, OBSTACLE, Canvas
@@ -179,6 +180,29 @@ def test_absurd_arguments_are_refused_by_name(tmp_path, name, value):
     with pytest.raises(ValueError, match=name):
         generate_toy_coco(tmp_path / 'out', **{**ARGUMENTS, name: value})
     assert not (tmp_path / 'out').exists()
+
+
+def test_command_draws_and_says_so(tmp_path, capsys):
+    words = [
+        'toy-data',
+        str(tmp_path),
+        '--train',
+        '2',
+        '--val',
+        '1',
+        '--size',
+        '96',
+        '64',
+    ]
+    assert cli.main(words) == 0
+    assert '3 images written' in capsys.readouterr().out
+    assert generate_toy_coco(tmp_path, 2, 1, (96, 64)).written == 0
+    assert cli.main(words) == 0
+    assert 'all there already' in capsys.readouterr().out
+    with pytest.raises(SystemExit) as failed:
+        cli.main([*words, '--seed', '-1'])
+    assert failed.value.code == 1
+    assert 'seed must be' in capsys.readouterr().err
 
 
 def test_a_file_is_no_folder(tmp_path):

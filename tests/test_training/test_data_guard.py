@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import pickle
 from types import SimpleNamespace
 
@@ -17,13 +19,17 @@ from mmpose.datasets import CombinedDataset
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
 from torch import multiprocessing, nn
+from torch.utils.data import DataLoader, Dataset
 
 from mmpose_lite.data import generate_toy_coco
-from mmpose_lite.training.data_check import check_dataset
+from mmpose_lite.training.data_guard import DataGuardHook
+from mmpose_lite.training.data_guard.datasets import check_dataset
+from mmpose_lite.training.data_guard.pipeline import (
+    Failures,
+    GuardedPipeline,
+    datasets_of,
+)
 from mmpose_lite.training.finite_steps import FiniteSteps
-from mmpose_lite.training.guarding import Failures, GuardedPipeline, datasets_of
-from mmpose_lite.training.hooks import DataGuardHook
-from mmpose_lite.training.loading import explain_failed_loading
 
 COCO = dict(from_file='configs/_base_/datasets/coco.py')
 
@@ -146,6 +152,33 @@ def test_processes_share_what_failed():
     assert 'not seen' not in failures
 
 
+class Failing(Dataset):
+    """Notes a failure of every sample."""
+
+    def __init__(self, failures):
+        self.failures = failures
+
+    def __len__(self):
+        return 800
+
+    def __getitem__(self, index):
+        return int(self.failures.add(f'sample {index}'))
+
+
+def test_workers_never_claim_one_place():
+    failures = Failures(1000)
+    loader = DataLoader(Failing(failures), batch_size=8, num_workers=4)
+    assert sum(int(batch.sum()) for batch in loader) == len(failures) == 800
+    assert all(f'sample {index}' in failures for index in range(800))
+
+
+def test_failures_are_counted_once_and_to_the_limit():
+    failures = Failures(2)
+    assert all(map(failures.add, ('a', 'b')))
+    assert len(failures) == 2
+    assert not failures.add('c')
+
+
 def test_guard_shows_the_transforms_and_can_be_copied(toy):
     data = coco(toy)
     pipeline = guarded(data.pipeline)
@@ -223,16 +256,58 @@ def test_wrapped_data_are_checked_where_they_lie(toy):
     assert 'img' in combined[0]
 
 
-def test_failed_loading_is_explained_once(toy, tmp_path):
-    explain_failed_loading()
-    first = BaseCocoStyleDataset.full_init
-    explain_failed_loading()
-    assert BaseCocoStyleDataset.full_init is first
-    assert issubclass(BaseCocoStyleDataset, BaseDataset)
-    assert BaseDataset.full_init is not first
+def test_loading_is_explained_until_the_run_begins(tmp_path):
+    plain = BaseCocoStyleDataset.full_init
+    missing = dict(type='CocoDataset', ann_file=str(tmp_path / 'none.json'))
     init_default_scope('mmpose')
+    one, other = DataGuardHook(), DataGuardHook()
+    one.before_run(None)
     with pytest.raises(FileNotFoundError, match='no such file'):
-        DATASETS.build(dict(type='CocoDataset', ann_file=str(tmp_path / 'none.json')))
+        DATASETS.build(missing)
+    other.before_run(None)
+    assert BaseCocoStyleDataset.full_init is plain
+    assert BaseDataset.full_init is plain
+    with pytest.raises(AssertionError):
+        DATASETS.build(missing)
+    dropped = DataGuardHook()
+    assert BaseCocoStyleDataset.full_init is not plain
+    del dropped  # a Runner that is never run
+    gc.collect()
+    assert BaseCocoStyleDataset.full_init is plain
+
+
+@pytest.fixture
+def guard():
+    hook = DataGuardHook()
+    yield hook
+    hook.before_run(None)
+
+
+def mpii(tmp_path, **options):
+    init_default_scope('mmpose')
+    person = dict(
+        image='1.jpg', center=[5, 5], scale=1, joints=[[1, 1]] * 16, joints_vis=[1] * 16
+    )
+    path = tmp_path / 'mpii.json'
+    path.write_text(json.dumps([person]))
+    kinds = dict(type='MpiiDataset', ann_file=str(path), test_mode=True)
+    return DATASETS.build({**kinds, **options})
+
+
+def test_missing_head_boxes_are_no_damaged_json(tmp_path, guard):
+    """The check of COCO files is for data sets that MMPose reads as such."""
+    absent = tmp_path / 'absent.mat'
+    with pytest.raises(FileNotFoundError, match=r'absent\.mat. does not exist') as info:
+        mpii(tmp_path, headbox_file=str(absent))
+    assert 'cannot be used' not in str(info.value)
+    assert len(mpii(tmp_path)) == 1
+
+
+def test_other_failures_of_other_formats_keep_their_reason(tmp_path, guard):
+    path = tmp_path / 'damaged.json'
+    path.write_text('{')
+    with pytest.raises(ValueError, match=r'damaged\.json cannot be loaded: JSONDecode'):
+        mpii(tmp_path, ann_file=str(path))
 
 
 # --- Steps --------------------------------------------------------------------------

@@ -1,24 +1,19 @@
-"""Data checks: what is found, what is let through, and the command line."""
+"""Data checks: what is found, what is let through, and the command."""
 
 import json
-import subprocess
-import sys
 
-import cv2
-import numpy as np
 import pytest
-from conftest import ROOT
 
+from mmpose_lite import cli
 from mmpose_lite.data import (
     check_annotations,
     check_images,
     generate_toy_coco,
     image_list,
-    render_toy_image,
 )
-from mmpose_lite.data.records import person_faults
-from mmpose_lite.io.image_faults import image_faults
-from mmpose_lite.io.images import ImageFacts, image_facts, read_image
+from mmpose_lite.data.annotations import person_faults
+from mmpose_lite.data.image_files import image_faults
+from mmpose_lite.io.images import ImageFacts
 
 SIZE = (160, 120)
 POINTS = [50, 40, 2] * 17
@@ -51,7 +46,7 @@ def test_real_data_have_no_errors(shared, split):
     assert [f for f in found if f.grade != 'warning'] == []
 
 
-def test_people_without_key_points_are_counted(toy, tmp_path):
+def test_people_without_keypoints_are_counted(toy, tmp_path):
     content = json.loads(toy.annotations['train'].read_text())
     content['annotations'][0].update(keypoints=[0] * 51, num_keypoints=0)
     path = tmp_path / 'a.json'
@@ -120,75 +115,10 @@ def test_box_that_just_reaches_into_the_image_is_kept():
     assert [f[0] for f in faults(bbox=[158, 10, 30, 30])] == ['warning']
 
 
-def test_other_numbers_of_key_points():
-    assert faults(count=14) == [('error', 'it has 17 key points instead of 14')]
+def test_other_numbers_of_keypoints():
+    assert faults(count=14) == [('error', 'it has 17 keypoints instead of 14')]
     assert faults(categories={1: 14}) == faults(count=14)
     assert faults(categories={1: 14}, count=17) == []
-
-
-def scene():
-    return render_toy_image(0, 'val', 0, SIZE).image
-
-
-@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.bmp', '.webp', '.tiff'])
-@pytest.mark.parametrize('grey', [False, True])
-@pytest.mark.parametrize('decode', [False, True])
-def test_facts_are_those_of_the_decoded_image(tmp_path, suffix, grey, decode):
-    path = tmp_path / f'a{suffix}'
-    image = scene()[..., 0] if grey else scene()
-    cv2.imwrite(str(path), image)
-    # WebP knows no grey.
-    kind = 'grey' if grey and suffix != '.webp' else 'colour'
-    assert image_facts(path, decode) == ImageFacts(SIZE, kind)
-
-
-@pytest.mark.parametrize('options', [[cv2.IMWRITE_JPEG_PROGRESSIVE, 1], []])
-def test_head_and_end_of_jpeg_are_enough(tmp_path, monkeypatch, options):
-    path = tmp_path / 'a.jpg'
-    cv2.imwrite(str(path), scene(), options)
-    with monkeypatch.context() as patch:
-        patch.setattr(cv2, 'imdecode', None)
-        assert image_facts(path).size == SIZE
-        with pytest.raises(TypeError):  # the comparison can fail
-            image_facts(path, decode=True)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match='cut off'):
-        image_facts(path)
-
-
-def test_every_cut_of_a_file_is_found(tmp_path):
-    """At whatever byte: before, in and behind the head, and at the end."""
-    for suffix in ('.jpg', '.png'):
-        whole = cv2.imencode(suffix, scene())[1].tobytes()
-        path = tmp_path / f'a{suffix}'
-        ends = [*range(0, 700, 7), *range(700, len(whole), 997), len(whole) - 1]
-        for end in ends:
-            path.write_bytes(whole[:end])
-            data = np.frombuffer(whole[:end], np.uint8)
-            if end and cv2.imdecode(data, cv2.IMREAD_COLOR) is not None:
-                assert end > len(whole) - 4  # what is missing is a checksum
-                continue
-            with pytest.raises(ValueError, match=r'cut off|empty'):
-                image_facts(path)
-        path.write_bytes(whole)
-        assert image_facts(path).size == SIZE
-
-
-def test_flipped_bytes_never_crash_the_check(tmp_path):
-    """A head that lies is decoded, refused or believed, but nothing else happens."""
-    rng = np.random.default_rng(0)
-    path = tmp_path / 'a'
-    for suffix in ('.jpg', '.png'):
-        whole = np.frombuffer(cv2.imencode(suffix, scene())[1].tobytes(), np.uint8)
-        for _ in range(150):
-            data = whole.copy()
-            data[rng.integers(0, 200, 3)] = rng.integers(0, 256, 3)
-            path.write_bytes(data.tobytes())
-            try:
-                facts = image_facts(path)
-            except ValueError:
-                continue
-            assert min(facts.stored) > 0
 
 
 def test_faults_of_sizes():
@@ -218,43 +148,28 @@ def test_images_are_checked_in_order_and_counted(toy):
     assert len(done) == 500
 
 
-def test_tool_lists_and_tells_by_its_exit_code(toy, tmp_path):
+def test_command_lists_and_tells_by_its_exit_code(toy, tmp_path, capsys):
     content = json.loads(toy.annotations['train'].read_text())
     content['annotations'][1]['bbox'] = [0, 0, 0, 0]
     path, out = tmp_path / 'a.json', tmp_path / 'found.json'
     path.write_text(json.dumps(content))
 
     def call(*words):
-        return subprocess.run(
-            [sys.executable, '-W', 'ignore', 'tools/check_data.py', *map(str, words)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return cli.main(['check-data', *map(str, words)])
 
-    done = call(path, toy.images['train'], '--json', out)
-    assert done.returncode == 1, done.stderr
+    assert call(path, toy.images['train'], '--json', out) == 1
     (row,) = json.loads(out.read_text())
     number = content['annotations'][1]['id']
     assert (row['grade'], row['kind'], row['id']) == ('error', 'person', number)
-    assert f'(annotation {number})' in done.stdout
-    assert row['file'] in done.stdout
-    done = call(path, tmp_path / 'nowhere')
-    assert done.returncode == 1
-    assert 'IMAGES must be a folder' in done.stderr
-
-
-@pytest.mark.parametrize('kept', [0, 2, 0.5, 0.999])
-@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
-def test_half_a_file_is_no_image(tmp_path, suffix, kept):
-    path = tmp_path / f'image{suffix}'
-    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    cv2.imwrite(str(path), image)
-    assert (read_image(path) == cv2.imread(str(path))).all()
-    data = path.read_bytes()
-    path.write_bytes(data[: int(kept * len(data)) if kept < 1 else kept])
-    with pytest.raises(ValueError, match=path.name):
-        read_image(path)
-    with pytest.raises(FileNotFoundError, match='absent'):
-        read_image(tmp_path / 'absent.jpg')
+    said = capsys.readouterr().out
+    assert f'(annotation {number})' in said
+    assert row['file'] in said
+    assert call(toy.annotations['train'], toy.images['train']) == 0
+    assert 'nothing wrong' in capsys.readouterr().out
+    with pytest.raises(SystemExit) as failed:
+        call(path, tmp_path / 'nowhere')
+    assert failed.value.code == 1
+    assert 'IMAGES must be a folder' in capsys.readouterr().err
+    with pytest.raises(SystemExit) as refused:
+        call(path, toy.images['train'], '--workers', '0')
+    assert refused.value.code == 2
