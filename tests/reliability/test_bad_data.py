@@ -1,7 +1,7 @@
 """Bad data neither end a night's work nor reach the weights.
 
 Every damage of ``bad_data`` is done to a copy of a small data set.
-``tools/check_data.py`` must name file and id; then a network trains on it with MMPose's
+``mmpose-lite check-data`` must name file and id; then a network trains on it with MMPose's
 Runner and the guard.
 """
 
