@@ -3,9 +3,8 @@
 Besides the colours of a scene an id buffer is drawn, which holds for every pixel the
 body part that is on top. A joint is visible where that is one of its own parts.
 
-A split is complete once its json exists: images are written first, the json last, each
-under another name that is then renamed. Image i of a split depends only on
-(seed, split, i, size, number of persons), so any image can be made again alone.
+A split is complete once its json exists, which is written last. Image i of a split
+depends only on (seed, split, i, size, number of persons): it can be made again alone.
 """
 
 from __future__ import annotations
@@ -30,12 +29,8 @@ from .toy_people import PARTS, Body
 VERSION = 2  # rises when the same arguments draw other pictures
 SPLITS = ('train', 'val')
 JPEG_QUALITY = 90
-_CATEGORIES = dict(
-    categories=[dict(
-        id=1, name='person', supercategory='person', keypoints=COCO_KEYPOINTS,
-        skeleton=[(a + 1, b + 1) for a, b in COCO_LINKS],
-    )]
-)  # fmt: skip
+_CATEGORY = dict(id=1, name='person', supercategory='person', keypoints=COCO_KEYPOINTS,
+                 skeleton=[(a + 1, b + 1) for a, b in COCO_LINKS])  # fmt: skip
 OBSTACLE = 255  # id of objects; persons use 1 + person * len(PARTS) + part
 _RULES = dict(
     seed=whole(0, 2**32 - 1), split=one_of(*SPLITS), index=whole(0, 10**7),
@@ -119,48 +114,30 @@ class Canvas:
         return flags
 
 
-def _color(rng: np.random.Generator) -> np.ndarray:
-    """A muted BGR colour."""
-    return (rng.uniform(40, 225) + rng.uniform(-55, 55, 3)).clip(0, 255)
+def _thing(
+    rng: np.random.Generator, size: np.ndarray, light: np.ndarray
+) -> list[people.Layer]:
+    """A ball, a post or a crate somewhere on the floor."""
+    foot = rng.uniform((0, 0.45), (1, 1.05)) * size
+    extent = rng.choice([(0, 0), (0, -0.5), (0.16, -0.35)]) * rng.uniform(0.4, 1.5)
+    corners = foot + extent * size * [(0, 0), (0, 1), (1, 0), (1, 1)]
+    radii = np.full(4, rng.uniform(0.01, 0.05) * size[0])
+    return people.shaded(corners, radii, people.sample_color(rng), light)
 
 
 def _backdrop(rng: np.random.Generator, size: np.ndarray, horizon: float) -> np.ndarray:
-    """Wall or sky over a floor, with houses and trees, a little out of focus."""
-    half = size // 2
-    down = np.linspace(0, 1, half[1])[:, None]
-    sky = _color(rng) * (1.08 - 0.25 * down)
-    rows = np.where(down < horizon, sky, _color(rng) * (0.72 + 0.36 * down))
-    # Soft patches of light: a few random values, stretched over the picture.
-    patches = cv2.resize(rng.normal(0, 9, (5, 7)), half.tolist())
-    image = (rows[:, None] + patches[..., None]).clip(0, 255).astype(np.uint8)
-    for house in rng.random(rng.integers(4, 11)) < 0.5:
-        color, shade = _color(rng), rng.uniform(0.5, 0.9)
-        light, dark = people.toned(color, 1.0), people.toned(color, shade)
-        foot = rng.uniform((0, horizon - 0.1), (1, horizon + 0.35)) * half
-        w, h = rng.uniform((0.04, 0.08), (0.28, 0.6)) * half
-        if house:
-            for part, tone in (1.0, light), (0.5, dark):  # with a window
-                corners = np.array([(-w / 2, -h / 2), (w / 2, h / 2)]) * part
-                corners += foot - (0, h / 2)
-                low, high = np.rint(corners).astype(int).tolist()
-                cv2.rectangle(image, low, high, tone, -1)
-            continue
-        top = foot - (0, h)
-        crowns = rng.normal(top, 0.2 * h, (3, 2))
-        low, high, *rest = np.rint([foot, top, *crowns]).astype(int).tolist()
-        cv2.line(image, low, high, dark, round(0.1 * h) + 1)
-        for crown in rest:
-            cv2.circle(image, crown, round(0.3 * shade * h), light, -1)
-    return cv2.resize(image, size.tolist())
+    """Wall or sky over a floor, in patches of light."""
+    down = np.linspace(0, 1, size[1])[:, None]
+    sky, floor = people.sample_color(rng), people.sample_color(rng)
+    rows = np.where(down < horizon, sky * (1.1 - down / 4), floor * (0.7 + 0.4 * down))
+    patches = cv2.resize(rng.normal(0, 9, (5, 7)), size.tolist())
+    return (rows[:, None] + patches[..., None]).clip(0, 255).astype(np.uint8)
 
 
 def _place(
     rng: np.random.Generator, bodies: list[Body], size: np.ndarray, horizon: float
 ) -> list[tuple[Body, float]]:
-    """Bodies side by side in an image, px, with their statures.
-
-    They stand on the floor, far (small, high up) to near (large, low).
-    """
+    """Bodies side by side on the floor, far to near, px; with their statures."""
     width, height = size.tolist()
     close_up = rng.random(len(bodies)) < 0.12
     stature = rng.uniform(*np.where(close_up, [[1.1], [1.6]], [[0.5], [1.05]]))
@@ -179,7 +156,7 @@ def _place(
         left = np.clip(column * width - wide / 2, edge, width - wide - edge)
         points[:, :2] += (left, foot - deep) - low
         at = dict(zip(body.points, points, strict=True))
-        placed.append((Body(at, body.head, body.radius), tall))
+        placed.append((body._replace(points=at), tall))
     return placed
 
 
@@ -210,23 +187,20 @@ def render_toy_image(
     bodies = [people.sample_body(rng) for _ in range(rng.integers(1, max_persons + 1))]
     placed = _place(rng, bodies, size, horizon)
     light = np.array([rng.choice([-0.6, 0.6]), -0.8])
-    backdrop = _backdrop(rng, size, horizon)
+    canvas, extents = Canvas(_backdrop(rng, size, horizon)), []
+    for _ in range(rng.integers(4, 11)):
+        canvas.draw(_thing(rng, size, light), OBSTACLE)
     for body, tall in placed:  # their shadows
         x, y = (body.points['left_heel'] + body.points['right_heel'])[:2].tolist()
         ellipse = (x / 2, y / 2 + 0.02 * tall), (0.34 * tall, 0.07 * tall), 0.0
-        floor = backdrop[np.clip(round(y / 2), 0, size[1] - 1), 0]
-        cv2.ellipse(backdrop, ellipse, people.toned(floor, 0.6), -1, cv2.LINE_AA)
-    canvas, extents = Canvas(backdrop), []
+        floor = canvas.image[np.clip(round(y / 2), 0, size[1] - 1), 0]
+        cv2.ellipse(canvas.image, ellipse, people.toned(floor, 0.6), -1, cv2.LINE_AA)
     for i, (body, tall) in enumerate(placed):
         look = people.sample_look(rng)
         shapes = people.person_shapes(body, tall, look, light)
         extents.append(canvas.draw_person(shapes, i))
-        if rng.random() < 0.15:  # a ball, a post or a log before the person
-            ends = rng.uniform((0, 0.72), (1, 1.08), (1, 2)) * size
-            way = rng.choice([(0, 0), (0, -0.6), (0.25, -0.05)]) * size
-            ends = np.concatenate([ends, ends + way])
-            radii = np.full(2, rng.uniform(0.02, 0.06) * size[0])
-            canvas.draw(people.shaded(ends, radii, _color(rng), light), OBSTACLE)
+        if rng.random() < 0.15:
+            canvas.draw(_thing(rng, size, light), OBSTACLE)
     persons = []
     for i, (body, _) in enumerate(placed):
         flags = np.array(canvas.visibility(body.points, i))[:, None]
@@ -277,9 +251,6 @@ def generate_toy_coco(
         max_persons: Every image shows 1 to this many people; at most 8.
         progress: Called with (images done, images in all) after each image.
 
-    Returns:
-        Where the data lies.
-
     Raises:
         ValueError: If an argument is out of range, or ``out_dir`` is a file.
     """
@@ -323,7 +294,9 @@ def generate_toy_coco(
                     ))  # fmt: skip
                 progress(done + i + 1, num_train + num_val)
             content = dict(info=info, licenses=[], images=images, annotations=persons)
-            text = json.dumps(content | _CATEGORIES, separators=(',', ':'))
+            text = json.dumps(
+                content | dict(categories=[_CATEGORY]), separators=(',', ':')
+            )
             write_atomically(path, text.encode())
             written += count
         done += count
@@ -336,6 +309,6 @@ def _is_complete(annotation: Path, folder: Path, info: dict[str, Any]) -> bool:
         content = read_json(annotation)
         names = [record['file_name'] for record in content['images']]
         present = all((folder / name).stat().st_size for name in names)
+        return present and content['info'] == info
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return present and content['info'] == info

@@ -34,19 +34,16 @@ ACTIVITIES: dict[str, dict[str, float | tuple[float, float]]] = {
     'run': {'hip_flex': (68, -14), 'knee': (75, 62), 'elbow': 95, 'spine_flex': 12},
     'wave': {'shoulder_abduct': (118, 14), 'elbow': (70, 15)},
     'cheer': {'shoulder_abduct': 142, 'elbow': 28, 'spine_flex': -6},
-    'reach': {'shoulder_flex': (105, 15), 'elbow': (18, 30)},
     'akimbo': {'shoulder_abduct': 42, 'elbow': 98, 'shoulder_rotate': 62},
     'spread': {'shoulder_abduct': 88, 'elbow': 12, 'hip_abduct': 26},
     'sit': {'hip_flex': 86, 'knee': 88, 'shoulder_flex': 32, 'hip_abduct': 12},
     'squat': {'hip_flex': 96, 'knee': 112, 'spine_flex': 28, 'shoulder_flex': 62},
-    'lunge': {'hip_flex': (74, -16), 'knee': (72, 42), 'shoulder_abduct': 45},
     'bend': {'spine_flex': 46, 'hip_flex': 34, 'shoulder_flex': 52},
 }  # fmt: skip
 
 # Point: its parent, the frame that carries it, and the way there: left, up, forward.
 # Lengths are fractions of the stature, after Drillis and Contini (tabled by Winter); in
 # the face radii of the head.
-HEAD_RADIUS = 0.058
 _MIDDLE = {
     'waist': ('root', 'pelvis', (0, 0.105, 0)), 'top': ('waist', 'chest', (0, 0.18, 0)),
     'neck': ('top', 'chest', (0, 0.03, 0)), 'skull': ('neck', 'head', (0, 0.088, 0)),
@@ -74,8 +71,7 @@ _SIDED = {
 class Body(NamedTuple):
     """A posed body."""
 
-    # Name to x right, y up, z towards the camera, statures; in images x, y down, px.
-    points: dict[str, np.ndarray]
+    points: dict[str, np.ndarray]  # x right, y up, z towards the camera, statures
     head: np.ndarray  # (3, 3): columns are the head's left, up, forward
     radius: float  # of the head, statures
 
@@ -117,13 +113,7 @@ def pose_body(
     root: tuple[float, float, float],
     bones: Mapping[str, float],
 ) -> Body:
-    """Forward kinematics.
-
-    Args:
-        angles: Joint to degrees, left and right.
-        root: Camera pitch, roll and yaw, degrees.
-        bones: Factors on lengths.
-    """
+    """Forward kinematics; ``root`` is the camera's pitch, roll and yaw, degrees."""
     pelvis = _turn(0, root[0]) @ _turn(2, root[1]) @ _turn(1, root[2])
     turn = {name: left for name, (left, _) in angles.items()}
     chest = pelvis @ _turn(1, turn['spine_twist']) @ _turn(2, turn['spine_side'])
@@ -131,7 +121,7 @@ def pose_body(
     # People hold their head up: the neck takes back half of the spine's bend.
     nod = _turn(0, turn['neck_flex'] - 0.5 * turn['spine_flex'])
     head = chest @ _turn(1, turn['neck_twist']) @ _turn(2, turn['neck_side']) @ nod
-    radius = HEAD_RADIUS * bones['head']
+    radius = 0.058 * bones['head']
     frames = {'pelvis': pelvis, 'chest': chest, 'head': head, 'face': head * radius}
     points = {'root': np.zeros(3)}
     for name, (parent, frame, way) in _MIDDLE.items():
@@ -187,7 +177,6 @@ FEATURES: tuple[tuple[Any, ...], ...] = (
     ('head', 'skull jaw', (0.86, 0.60), 'skin', 0.84, (0, 0, 1), -2),
     ('head', 'skull', (1.06,), 'hair', 0.95, (0, 0, 1), -2),
     ('head', 'brow jaw', (0.78, 0.58), 'skin', 0.97, (0, -0.4, 0.92), -0.2),
-    ('head', 'brow jaw', (0.55, 0.50), 'skin', 1.04, (0, -0.4, 0.92), 0.1),
     ('head', 'left_mouth right_mouth', (0.08, 0.08), 'lips', 0.9, (0, -0.4, 0.92), 0.1),
     ('head', 'skull nape', (1.02, 0.72), 'mane', 0.85, (0, 0, -1), 0.0),
     ('{}_ear', '{}_ear {}_earlobe', (0.20, 0.17), 'ear', 0.8, (1, 0, 0), -0.3),
@@ -207,18 +196,16 @@ class Look(NamedTuple):
     sleeve: float  # part of the upper arm that is covered
 
 
+def sample_color(rng: np.random.Generator) -> np.ndarray:
+    """A muted BGR colour, of cloth or of things."""
+    return (rng.uniform(30, 225) + rng.uniform(-65, 65, 3)).clip(0, 255)
+
+
 def sample_look(rng: np.random.Generator) -> Look:
     """A random look: skin, hair, shirt, trousers or shorts, shoes."""
-
-    def cloth(vivid: float, bright: float) -> np.ndarray:
-        hue, saturation, value = rng.random(3) * (1, vivid, bright)
-        rainbow = 0.5 + 0.5 * np.cos(2 * np.pi * (hue + np.array([2, 1, 0]) / 3))
-        gray = 1 - 0.85 * saturation
-        return 255 * (0.22 + 0.72 * value) * (gray + (1 - gray) * rainbow)
-
     tint = rng.uniform(0.95, 1.03, 3)
     skin, hair = rng.choice(_SKIN) * tint, rng.choice(_HAIR) * tint
-    shirt, trousers, shoes = cloth(1, 1), cloth(0.7, 0.75), cloth(0.5, 1)
+    shirt, trousers, shoes = (sample_color(rng) for _ in range(3))
     sleeve = rng.choice([0.45, 0.75, 2.0])  # above 1 the forearm is covered, too
     long_hair = rng.random() < 0.35
     colors = dict(
@@ -267,7 +254,7 @@ def shaded(
 def person_shapes(
     body: Body, stature: float, look: Look, light: np.ndarray
 ) -> list[Shape]:
-    """Everything to draw of a person in an image, px, from far to near."""
+    """Everything to draw of a person, far to near; its points are x, y in px."""
     at, colors, shapes = dict(body.points), look.colors, []
     for side in SIDES:
         shoulder, elbow = at[f'{side}_shoulder'], at[f'{side}_elbow']
