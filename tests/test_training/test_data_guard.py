@@ -167,7 +167,7 @@ class Failing(Dataset):
 
 def test_workers_never_claim_one_place():
     failures = Failures(1000)
-    loader = DataLoader(Failing(failures), batch_size=8, num_workers=4)
+    loader = DataLoader(Failing(failures), batch_size=8, num_workers=2)
     assert sum(int(batch.sum()) for batch in loader) == len(failures) == 800
     assert all(f'sample {index}' in failures for index in range(800))
 
