@@ -85,7 +85,7 @@ class FiniteSteps:
             f'{what} in step {self._step()}. The weights are those after the step '
             'before, and no checkpoint holds others. The batch: '
             f'{", ".join(samples[:_SHOWN]) or "unknown"}{more}. A smaller learning '
-            'rate or clip_grad may help; `mmpose-lite check-data` looks for damaged data'
+            'rate or clip_grad may help; `mmpose-lite check-data` finds damaged data'
         )
 
 

@@ -1,8 +1,8 @@
 """Bad data neither end a night's work nor reach the weights.
 
 Every damage of ``bad_data`` is done to a copy of a small data set.
-``mmpose-lite check-data`` must name file and id; then a network trains on it with MMPose's
-Runner and the guard.
+``mmpose-lite check-data`` must name file and id; then a network trains on it with
+MMPose's Runner and the guard.
 """
 
 from __future__ import annotations
