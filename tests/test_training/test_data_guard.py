@@ -22,7 +22,7 @@ from torch import multiprocessing, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmpose_lite.data import generate_toy_coco
-from mmpose_lite.training.data_guard import DataGuardHook
+from mmpose_lite.training.data_guard import DataGuardHook, pipeline
 from mmpose_lite.training.data_guard.datasets import check_dataset
 from mmpose_lite.training.data_guard.pipeline import (
     Failures,
@@ -170,6 +170,16 @@ def test_workers_never_claim_one_place():
     loader = DataLoader(Failing(failures), batch_size=8, num_workers=2)
     assert sum(int(batch.sum()) for batch in loader) == len(failures) == 800
     assert all(f'sample {index}' in failures for index in range(800))
+
+
+def test_each_worker_writes_to_a_row_of_its_own(monkeypatch):
+    """Without luck: two that look for a place at the same time."""
+    failures = Failures(2)
+    for number in (0, 1):
+        worker = SimpleNamespace(id=number)
+        monkeypatch.setattr(pipeline, 'get_worker_info', lambda worker=worker: worker)
+        assert failures.add(f'sample {number}')
+    assert (failures._hashes != 0).any(1).sum() == len(failures) == 2
 
 
 def test_failures_are_counted_once_and_to_the_limit():
