@@ -110,7 +110,7 @@ def test_blocks_not_run_say_why(page):
         if 'test' in marks:
             test = ROOT / marks['test']
             assert test.is_file(), f'{block.where}: there is no {marks["test"]}'
-            called = set(re.findall(r'tools/(\w+)\.', block.code))
+            called = set(re.findall(r'(?:tools/|mmpose-lite )(\w+)', block.code))
             assert called, f'{block.where}: no tool to look for in {marks["test"]}'
             missing = [name for name in called if name not in test.read_text()]
             assert not missing, f'{block.where}: {marks["test"]} runs no {missing}'

@@ -28,65 +28,6 @@ def call(tool, *arguments):
     return done.stdout
 
 
-def test_benchmark_of_tokenpose(tmp_path):
-    plot = tmp_path / 'pictures' / 'cost.png'
-    out = call(
-        'benchmark_tokenpose',
-        '--quick',
-        '--cpu-time',
-        '--out',
-        tmp_path,
-        '--plot',
-        plot,
-    )
-    report = json.loads((tmp_path / 'report.json').read_text())
-    assert report['about']['clock'] == 'process_time'
-    jobs = [run['job'] for run in report['runs']]
-    parts = [*(p for p in ('head', 'kept', 'model') for _ in range(4)), *['sweep'] * 3]
-    assert [job['part'] for job in jobs] == parts
-    first = report['runs'][0]
-    assert set(first['seconds']) == {
-        *('dense', 'explicit', 'token', 'shared, keypoint', 'shared, visual'),
-        *('block', 'mask', 'gather'),
-    }
-    assert len(first['seconds']['dense']) == 2
-    assert len(first['seconds']['gather']) == 1
-    # Attention written out costs as many products; pruning costs fewer.
-    macs = first['macs']
-    assert macs['explicit'] == macs['dense'] > macs['shared, keypoint'] > macs['token']
-    for target in report['targets']:
-        assert target['met'] == (target['measured'] >= target['at_least'])
-    assert len(report['targets']) == 2 * 2 * 6 + 1
-    text = (tmp_path / 'report.md').read_text()
-    assert '### S-v2, whole model: 64 visual tokens, batch 2' in text
-    assert '### Targets' in out
-    assert 'the figures mean nothing' in out
-    assert cv2.imread(str(plot)).shape == (528, 1200, 3)
-
-
-@pytest.mark.parametrize('keep', [False, True])
-def test_kept_memory_is_not_mapped_anew(keep):
-    # 64 MB are above what glibc ever takes from memory that it holds, by itself.
-    code = f"""
-import resource, sys
-sys.path.insert(0, 'tools')
-from benchmarks.tokenpose import keep_freed_memory
-import torch
-if {keep}:
-    keep_freed_memory()
-def faults():
-    torch.empty(16 << 20).fill_(1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-first = [faults() for _ in range(3)][-1]  # the heap grows
-print([faults() for _ in range(8)][-1] - first)
-"""
-    words = [sys.executable, '-W', 'ignore', '-c', code]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    faults = int(done.stdout.splitlines()[-1])
-    # Eight times 64 MB, in pages of 2 MB at most.
-    assert faults < 100 if keep else faults >= 8 * 32
-
-
 def test_drawing_of_toy_people_in_two_modes(tmp_path):
     # Two persons, or one with a second row: who keeps each key.
     height = {}

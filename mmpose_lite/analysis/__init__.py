@@ -1,9 +1,10 @@
 """What a network costs: parameters, multiply-accumulate operations, time."""
 
-from .complexity import Complexity, complexity, count_macs
-from .isolated import Isolated
+from .complexity import Complexity, complexity, count_macs, count_macs_once
+from .machine import cpu_model, describe_machine
+from .memory_traffic import Traffic, count_traffic
+from .subprocess_worker import Isolated
 from .timing import Spread, Timing, interleave, stopwatch, time_interleaved
-from .traffic import Traffic, count_traffic
 
 __all__ = [
     'Complexity',
@@ -13,7 +14,10 @@ __all__ = [
     'Traffic',
     'complexity',
     'count_macs',
+    'count_macs_once',
     'count_traffic',
+    'cpu_model',
+    'describe_machine',
     'interleave',
     'stopwatch',
     'time_interleaved',

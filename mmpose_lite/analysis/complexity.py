@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,50 @@ def count_macs(run: Callable[[], object]) -> int:
     ):
         run()
     return int(counter.get_total_flops()) // 2
+
+
+class _CountOnce(TorchDispatchMode):
+    """Counts each product with a weight when it runs first."""
+
+    def __init__(self, weights: set[int]) -> None:
+        super().__init__()
+        self.weights = weights
+        self.seen: set[tuple[Any, ...]] = set()
+        self.flops = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is None:
+            return result
+        # A product with a slice of a weight is another one than with the whole.
+        key = tuple(
+            (t.data_ptr(), t.shape)
+            for t in args
+            if isinstance(t, Tensor) and t.untyped_storage().data_ptr() in self.weights
+        )
+        if not key or key not in self.seen:
+            self.flops += formula(*args, **kwargs, out_val=result)
+        self.seen.add(key)
+        return result
+
+
+def count_macs_once(model: nn.Module, run: Callable[[], object]) -> int:
+    """Count the MACs of one call of a model, those with the same weights once.
+
+    So count tools that visit each module once, and so most papers.
+    """
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _CountOnce(weights) as counter:
+        run()
+    return counter.flops // 2
 
 
 def complexity(

@@ -29,6 +29,8 @@ VERBS = {
     'check-data': 'damaged annotations and images, before a training',
     'describe-keypoints': 'own keypoints, as MMPose wants them described',
     'toy-data': 'drawn people in the format of COCO, for trying things out',
+    'benchmark': "time networks of this package beside MMPose's",
+    'latency': 'measure what the blocks of a search cost on this machine',
     'env': 'versions and builds, for a bug report',
 }
 """Verb to one line of help; its module is the verb with underscores."""

@@ -78,3 +78,32 @@ def progress(title: str, total: int | None, unit: str) -> Iterator[Callable[...,
                 bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         yield advance
+
+
+@contextmanager
+def step_bars() -> Iterator[Callable[[str, int, int, float], None]]:
+    """Bars of a measurement, one for each kind of step.
+
+    Yields:
+        A function of what is being done (the first word says which bar), steps done,
+        steps in all and seconds left.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+        TextColumn('{task.fields[left]:.0f} s left'),
+    )  # fmt: skip
+    tasks: dict = {}
+    # What is measured runs in forked processes, which a thread that draws endangers.
+    with Progress(*columns, auto_refresh=False) as bar:
+
+        def report(title: str, done: int, total: int, left: float) -> None:
+            key = (title.split()[0], total)
+            if key not in tasks:
+                tasks[key] = bar.add_task(title, total=total, left=left)
+            bar.update(
+                tasks[key], description=title, completed=done, left=left, refresh=True
+            )
+
+        yield report

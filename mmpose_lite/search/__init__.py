@@ -3,7 +3,12 @@
 from .averaging import RampedAverage
 from .costs import CostModel, MacsCost, PublishedMacsCost
 from .estimator import SearchablePoseEstimator
-from .latency import LatencyCost
+from .latency import (
+    LatencyCost,
+    LatencySettings,
+    measure_latency,
+    verify_latency,
+)
 from .penalty import THRESHOLD, ResourcePenalty
 from .shrinking import BlockMask, Masks, decide, discard, follow, planned_arch, shrink
 from .uniform import uniform_arch
@@ -13,6 +18,7 @@ __all__ = [
     'BlockMask',
     'CostModel',
     'LatencyCost',
+    'LatencySettings',
     'MacsCost',
     'Masks',
     'PublishedMacsCost',
@@ -22,7 +28,9 @@ __all__ = [
     'decide',
     'discard',
     'follow',
+    'measure_latency',
     'planned_arch',
     'shrink',
     'uniform_arch',
+    'verify_latency',
 ]

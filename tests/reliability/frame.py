@@ -19,8 +19,8 @@ too small for a test of its own, a loop over what the fixture ``campaign`` choos
 
 Tests without either always run and are not counted. ``--full --campaign-table FILE``
 writes the table of cases there are, tried and survived per section between the lines
-``<!-- campaign -->`` and ``<!-- /campaign -->`` of FILE; rows of sections that did not
-run stay.
+``<!-- begin campaign -->`` and ``<!-- end campaign -->`` of FILE; rows of sections that
+did not run stay.
 
 This is a plugin and no ``conftest.py``: with xdist the process that prints the table
 collects nothing, so only what ``tests/conftest.py`` names is there.
@@ -38,11 +38,12 @@ from typing import Any, TypeVar
 
 import pytest
 
+from mmpose_lite.io.markdown import fill_marked, marked
+
 T = TypeVar('T')
 SHARE = 10
 """One case in so many runs by default."""
 _HEAD = '| § | section | cases | tried | survived |\n|---|---|---|---|---|\n'
-_BEGIN, _END = '<!-- campaign -->\n', '<!-- /campaign -->'
 
 
 def cases(table: Mapping[str, Any] | Sequence[Any], *, share: int = SHARE):
@@ -173,11 +174,11 @@ class _Table:
 
 def put_table(path: Path, rows: Mapping[int, str]) -> None:
     """Write rows into a file's table, keeping those of other sections."""
-    text = path.read_text(encoding='utf-8') if path.is_file() else _BEGIN + _END
-    before, begin, rest = text.partition(_BEGIN)
-    old, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise pytest.UsageError(f'{path} has no lines {_BEGIN.strip()} and {_END}')
+    text = path.read_text(encoding='utf-8')
+    try:
+        old = marked(text, 'campaign') + '\n'
+    except ValueError as error:
+        raise pytest.UsageError(f'{path}: {error}') from None
     kept = {int(m[1]): m[0] for m in re.finditer(r'(?m)^\| (\d+) \|.*\n', old)}
     table = _HEAD + ''.join(row for _, row in sorted({**kept, **rows}.items()))
-    path.write_text(before + begin + table + end + after, encoding='utf-8')
+    path.write_text(fill_marked(text, 'campaign', table), encoding='utf-8')

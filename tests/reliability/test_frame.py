@@ -21,7 +21,7 @@ def test_the_same_tenth_is_chosen_in_order():
 
 def test_table_keeps_rows_of_other_sections(tmp_path):
     page = tmp_path / 'page.md'
-    page.write_text('before\n<!-- campaign -->\n<!-- /campaign -->\nafter\n')
+    page.write_text('before\n<!-- begin campaign -->\n<!-- end campaign -->\nafter\n')
     old, first, new = (f'| {row} | 1 | 1 | 1 |' for row in ('3 | c', '1 | a', '3 | d'))
     for row in (old, first, new):
         put_table(page, {int(row[2]): f'{row}\n'})
@@ -29,5 +29,5 @@ def test_table_keeps_rows_of_other_sections(tmp_path):
     assert (lines[0], lines[-1]) == ('before', 'after')
     assert [line for line in lines if line in (old, first, new)] == [first, new]
     page.write_text('a page without a place for it\n')
-    with pytest.raises(pytest.UsageError, match=r'page\.md has no lines'):
+    with pytest.raises(pytest.UsageError, match=r'page\.md: the text must have'):
         put_table(page, {})

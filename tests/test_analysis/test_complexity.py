@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmpose_lite.analysis import Complexity, complexity
+from mmpose_lite.analysis import Complexity, complexity, count_macs, count_macs_once
 
 
 def test_hand_count():
@@ -37,3 +37,23 @@ def test_matrix_products_count():
 def test_bad_image_size():
     with pytest.raises(ValueError, match='image_size must be two positive numbers'):
         complexity(nn.Conv2d(3, 3, 1), (0, 8))
+
+
+class Twice(nn.Module):
+    """A convolution that runs twice, a product without weights, and a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.linear = nn.Linear(4, 5)
+
+    def forward(self, x):
+        x = self.conv(self.conv(x))
+        return self.linear(x @ x.transpose(2, 3))
+
+
+def test_macs_are_counted_as_executed_and_once():
+    net, x = Twice().eval(), torch.randn(1, 3, 4, 6)
+    conv, product, linear = 9 * 24, 3 * 4 * 4 * 6, 12 * 4 * 5
+    assert count_macs(lambda: net(x)) == 2 * conv + product + linear
+    assert count_macs_once(net, lambda: net(x)) == conv + product + linear

@@ -1,23 +1,13 @@
-"""Latency tables: what they mean, what they refuse, and the tool that measures them."""
+"""Latency tables: what they mean, what they refuse, and how they are measured."""
 
 import json
 import math
-import os
-import subprocess
-import sys
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
-from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / 'tools'))
-from benchmarks import engines, latency_check
-from benchmarks import latency as bench
-from benchmarks import latency_report as report
-from benchmarks.latency_plan import Plan
-from benchmarks.thinning import thin
-
+from mmpose_lite.cli import main
 from mmpose_lite.models.backbones import HRNASNet
 from mmpose_lite.models.backbones.hrnas_arch import (
     BlockArch,
@@ -27,8 +17,11 @@ from mmpose_lite.models.backbones.hrnas_arch import (
     resolve_space,
 )
 from mmpose_lite.search import LatencyCost, MacsCost, ResourcePenalty
-from mmpose_lite.search.latency_table import make_table, place_entry, rising, round_up
+from mmpose_lite.search.latency import LatencySettings, check, measure, subjects
+from mmpose_lite.search.latency.subjects import DEAD, Part, part_groups, thin
+from mmpose_lite.search.latency.table import make_table, place_entry, rising, round_up
 
+SLOW = pytest.mark.slow
 SPACE = SearchSpace(
     ((1,), (1, 1)),
     ((6,), (6, 8)),
@@ -190,7 +183,9 @@ def test_points_out_of_order_are_refused(table):
 
 
 def test_another_engine_or_size_is_refused(table):
-    with pytest.raises(ValueError, match=r"'pytorch', not 'openvino'; run python .*"):
+    with pytest.raises(
+        ValueError, match=r"'pytorch', not 'openvino'; run mmpose-lite latency .*"
+    ):
         LatencyCost(table, SMALL, engine='openvino')
     with pytest.raises(ValueError, match=r'got 16x32.*--input-size 16 32'):
         LatencyCost(table, (16, 32))
@@ -200,7 +195,7 @@ def test_another_engine_or_size_is_refused(table):
 
 def test_what_is_missing_is_named(cost):
     missing = replace(PLACE, level=2)
-    with pytest.raises(ValueError, match=r'no Place\(.*level=2\).*run python tools'):
+    with pytest.raises(ValueError, match=r'no Place\(.*level=2\).*run mmpose-lite'):
         cost.op(missing, 3, 1)
     with pytest.raises(ValueError, match=r'no 7x7 kernel at Place.*only \[3, 5\]'):
         cost.op(PLACE, 7, 1)
@@ -241,21 +236,21 @@ def test_widths_cost_as_much_as_the_next_multiple():
         cost.op(PLACE, 3, 13)
     arch = thin(SPACE, 0.5, 0, SMALL, multiple=4)
     assert {n % 4 for block in arch for n in block.channels} == {0}
-    plan = Plan(SPACE, (SMALL,), multiple=4)
-    parts = [part for group in bench.part_groups(plan) for part in group]
+    settings = LatencySettings(SPACE, (SMALL,), multiple=4)
+    parts = [part for group in part_groups(settings) for part in group]
     assert {n % 4 for part in parts for n in part.block.channels} == {0}
 
 
 def test_every_part_is_measured_once():
-    plan = Plan(SPACE, (SMALL,), widths=(0.1, 0.12, 1))
-    parts = [part for group in bench.part_groups(plan) for part in group]
+    settings = LatencySettings(SPACE, (SMALL,), widths=(0.1, 0.12, 1))
+    parts = [part for group in part_groups(settings) for part in group]
     assert len(parts) == len(set(parts))
     for place, full in zip(places(SPACE), full_arch(SPACE), strict=True):
-        assert bench.Part(place, bench.DEAD) in parts
+        assert Part(place, DEAD) in parts
         for kernel, width in zip(full.kernels, full.channels, strict=True):
-            assert bench.Part(place, BlockArch((kernel,), (width,))) in parts
+            assert Part(place, BlockArch((kernel,), (width,))) in parts
         if full.tokens:
-            assert bench.Part(place, BlockArch((), (), full.tokens)) in parts
+            assert Part(place, BlockArch((), (), full.tokens)) in parts
 
 
 def test_table_from_exact_times_predicts_exactly():
@@ -264,88 +259,89 @@ def test_table_from_exact_times_predicts_exactly():
         make_table(dict(engine='pytorch'), SPACE, [size_row(SMALL)]), SMALL
     )
     widths = (1 / 4, 1 / 2, 1)
-    plan = Plan(SPACE, (SMALL,), widths=widths, calibration=3)
+    settings = LatencySettings(SPACE, (SMALL,), widths=widths, calibration=3)
     call = 0.3  # ms that any call takes
     wanted = 1.25  # how much slower blocks are in networks
 
-    def fake(plan, size, groups, report, title):
-        bare = truth.network(SPACE, [bench.DEAD] * len(full_arch(SPACE)))
+    def fake(settings, size, groups, report, title):
+        bare = truth.network(SPACE, [DEAD] * len(full_arch(SPACE)))
         return {
             s: call + truth.block(s.place, s.block)
-            if isinstance(s, bench.Part)
+            if isinstance(s, Part)
             else bare + wanted * (truth.network(SPACE, s.arch) - bare)
             for group in groups
             for s in group
         }
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, 'time_subjects', fake)
-        patch.setattr(latency_check, 'time_subjects', fake)
-        table = bench.measure_table(plan, dict(engine='pytorch'), print)
-        found = latency_check.verify(plan, table, 5, print)
+        patch.setattr(measure, 'time_subjects', fake)
+        patch.setattr(check, 'time_subjects', fake)
+        table = measure.measure_latency(settings)
+        found = check.verify_latency(settings, table, 5)
     assert table['sizes'][0]['scale'] == pytest.approx(wanted, rel=0.02)
     assert found[0].median_error < 0.03
-    assert found[0].spearman == pytest.approx(1)
+    assert found[0].spearman() == pytest.approx(1)
 
 
 def test_rank_correlation():
-    assert latency_check.rank_correlation([1, 2, 3], [10, 20, 25]) == pytest.approx(1)
-    assert latency_check.rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert check.rank_correlation([1, 2, 3], [10, 20, 25]) == pytest.approx(1)
+    assert check.rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
     # Two equal values share the ranks 0 and 1.
-    assert latency_check.rank_correlation([5, 5, 7], [1, 2, 3]) == pytest.approx(
-        3**0.5 / 2
-    )
-    assert math.isnan(latency_check.rank_correlation([1, 1], [1, 2]))
+    assert check.rank_correlation([5, 5, 7], [1, 2, 3]) == pytest.approx(3**0.5 / 2)
+    assert math.isnan(check.rank_correlation([1, 1], [1, 2]))
 
 
-def test_plan_and_engine_are_checked(monkeypatch):
+def test_settings_are_checked(monkeypatch):
     with pytest.raises(ValueError, match='rounds must be at least 1, got 0'):
-        Plan(SPACE, (SMALL,), rounds=0)
+        LatencySettings(SPACE, (SMALL,), rounds=0)
     with pytest.raises(ValueError, match=r'widths must .* got \(0.5,\)'):
-        Plan(SPACE, (SMALL,), widths=(0.5,))
-    monkeypatch.setattr(engines.util, 'find_spec', lambda name: None)
+        LatencySettings(SPACE, (SMALL,), widths=(0.5,))
+    with pytest.raises(ValueError, match=r"engine must be one of .*, got 'ncnn'"):
+        LatencySettings(SPACE, (SMALL,), engine='ncnn')
+    assert LatencySettings(SPACE, (SMALL,), engine='onnxruntime').multiple == 4
+    monkeypatch.setattr(subjects, 'find_spec', lambda name: None)
     with pytest.raises(ValueError, match='pip install openvino onnx'):
-        engines.check_engine('openvino')
+        LatencySettings(SPACE, (SMALL,), engine='openvino')
 
 
-def measure(folder, *arguments):
-    """Run the tool on a tiny space."""
+def test_spaces_are_read_by_name_and_from_configs(tmp_path):
+    assert subjects.read_space('mini')[1] == (128, 96)
+    space, size = subjects.read_space('keypoint', 'all')
+    assert (space.transformer, size) == ('all', (256, 192))
+    assert subjects.read_space(tiny_config(tmp_path)) == (SPACE, (64, 32))
+    with pytest.raises(ValueError, match=r"transformer must be left to .*, got 'all'"):
+        subjects.read_space(tiny_config(tmp_path), 'all')
+    path = tmp_path / 'sizeless.py'
+    path.write_text("model = dict(backbone=dict(type='HRNASNet', space='mini'))\n")
+    with pytest.raises(ValueError, match='has no input size'):
+        subjects.read_space(str(path))
+
+
+def tiny_config(folder):
+    """Config of the tiny space."""
     config = folder / 'tiny.py'
-    space = {name: value for name, value in vars(SPACE).items()}
     config.write_text(
-        f"model = dict(backbone=dict(type='mmpose_lite.HRNASNet', space={space!r}))\n"
-        'codec = dict(input_size=(32, 64))\n'
+        f"model = dict(backbone=dict(type='mmpose_lite.HRNASNet', space={vars(SPACE)!r}"
+        '))\ncodec = dict(input_size=(32, 64))\n'
     )
-    return subprocess.run(
-        [
-            *(
-                sys.executable,
-                '-W',
-                'error::RuntimeWarning',
-                'tools/measure_latency.py',
-            ),
-            *('--space', str(config), '--out', str(folder / 'table.json')),
-            *map(str, arguments),
-        ],
-        cwd=ROOT,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    return str(config)
 
 
-QUICK = ('--rounds', 2, '--calibration', 1, '--widths', 0.5, 1)
+def run_latency(folder, *arguments):
+    """Run the verb on the tiny space, as quickly as it can be."""
+    quick = ('--rounds', 2, '--calibration', 1, '--widths', 0.5, 1)
+    where = ('--space', tiny_config(folder), '--out', folder / 'table.json')
+    return main(['latency', *map(str, (*where, *quick, *arguments))])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('engine', list(engines.ENGINES))
-def test_tool(engine, tmp_path):
+@pytest.mark.parametrize(
+    'engine',
+    ['onnxruntime', *(pytest.param(e, marks=SLOW) for e in ('pytorch', 'openvino'))],
+)
+def test_measured_table_is_one_for_a_search(engine, tmp_path, capsys):
+    pytest.importorskip(engine.replace('pytorch', 'torch'))
     plot = tmp_path / 'pictures' / 'plot.png'
-    wanted = ('--engine', engine, '--verify', 3, '--plot', plot)
-    done = measure(tmp_path, *QUICK, *wanted)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert run_latency(tmp_path, '--engine', engine, '--verify', 3, '--plot', plot) == 0
     assert plot.read_bytes().startswith(b'\x89PNG')
     table = json.loads((tmp_path / 'table.json').read_text())
     header = table['header']
@@ -354,53 +350,49 @@ def test_tool(engine, tmp_path):
     assert header['batch'] == header['threads'] == 1
     assert header['multiple'] == (4 if engine == 'onnxruntime' else 1)
     assert {'cpu', 'date', 'cores', 'clock', 'load_average'} <= set(header)
-    assert {'python', 'mmpose_lite', *engines.ENGINES[engine]} <= set(
-        header['versions']
-    )
+    assert {'python', *subjects.ENGINES[engine]} <= set(header['versions'])
     assert header['batch_norms'] == ('kept' if engine == 'pytorch' else 'folded')
     (verified,) = table['verification']
     assert verified['image_size'] == [64, 32]
+    assert verified['rounds'] == 2
     assert [round(n['fraction'], 1) for n in verified['networks']] == [0.2, 0.6, 1.0]
     cost = LatencyCost.from_file(tmp_path / 'table.json', (64, 32), engine=engine)
     assert cost.network(SPACE, full_arch(SPACE)) > cost.stem(SPACE) >= 0
     last = verified['networks'][-1]
     assert last['predicted'] == pytest.approx(cost.network(SPACE, full_arch(SPACE)))
     assert last['measured'] > 0
-    assert 'Spearman' in done.stdout
-    assert '### 64x32' in done.stdout
-    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [
-        'table.json',
-        'tiny.py',
-    ]
+    printed = capsys.readouterr().out
+    assert 'Spearman' in printed
+    assert '### 64x32' in printed
+    files = sorted(p.name for p in tmp_path.iterdir() if p.is_file())
+    assert files == ['table.json', 'tiny.py']
 
 
-@pytest.mark.slow
-def test_tool_verifies_a_table_that_is_there(table, tmp_path):
+@SLOW
+def test_a_table_that_is_there_is_verified(table, tmp_path, capsys):
     table = deepcopy(table)
     table['header'] |= dict(multiple=1, batch=1)
     path = tmp_path / 'table.json'
     path.write_text(json.dumps(table))
     size = ('--input-size', 32, 32)
-    done = measure(tmp_path, *QUICK, *size, '--reuse', '--verify', 2)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert run_latency(tmp_path, *size, '--reuse', '--verify', 2) == 0
     after = json.loads(path.read_text())
     assert after.pop('verification')[0]['rounds'] == 2
     assert after == table
-    done = measure(tmp_path, *QUICK, *size, '--reuse', '--engine', 'onnxruntime')
-    assert done.returncode == 1
-    assert "measured with engine 'pytorch'" in done.stderr
-    assert 'Traceback' not in done.stderr
+    with pytest.raises(SystemExit) as failed:
+        run_latency(tmp_path, *size, '--reuse', '--engine', 'onnxruntime')
+    assert failed.value.code == 1
+    assert "measured with engine 'pytorch'" in capsys.readouterr().err
 
 
 def test_report_says_whether_the_demands_are_met():
-    good = [latency_check.Check(n, n / 4, 10 * n, 10.5 * n) for n in range(1, 5)]
-    found = latency_check.Verification(SMALL, tuple(good))
+    good = [check.Check(n, n / 4, 10 * n, 10.5 * n) for n in range(1, 5)]
+    found = check.Verification(SMALL, 30, tuple(good))
     assert found.median_error == pytest.approx(1 - 10 / 10.5)
-    text = report.verification_table(found)
-    assert ': met' in text
-    assert '-4.8 %' in text
-    bad = latency_check.Verification(SMALL, (*good[:3], replace(good[3], predicted=1)))
-    assert ': not met' in report.verification_table(bad)
-    (data,) = report.verification_data([found], rounds=30)
+    assert ': met' in str(found)
+    assert '-4.8 %' in str(found)
+    bad = (*good[:3], replace(good[3], predicted=1))
+    assert ': not met' in str(replace(found, checks=bad))
+    data = found.as_data()
     assert data['spearman'] == pytest.approx(1)
     assert len(data['networks']) == 4

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
-from ..models.backbones.hrnas_arch import Place, SearchSpace
+from ...models.backbones.hrnas_arch import Place, SearchSpace
 
 TABLE_TYPE = 'mmpose_lite.LatencyTable'
 
@@ -34,8 +34,7 @@ def rising(values: Iterable[float]) -> list[float]:
     return [max(mean, 0.0) for mean, size in pools for _ in range(size)]
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(NamedTuple):
     """Milliseconds of something against its width, never falling.
 
     Nothing costs nothing; up to the first measured width the cost is that of starting
@@ -54,7 +53,7 @@ class Curve:
         """Curve through measured points, noise that makes it fall smoothed away.
 
         Raises:
-            ValueError: If the points are none, or their widths do not rise.
+            ValueError: If there are no points, or their widths do not rise.
         """
         counts, ms = stored['counts'], stored['ms']
         ordered = sorted({int(n) for n in counts if n > 0})
@@ -65,7 +64,7 @@ class Curve:
             )
         return cls(tuple(ordered), tuple(scale * value for value in rising(ms)))
 
-    def __call__(self, count: int) -> float:
+    def at(self, count: int) -> float:
         """Milliseconds at a width of 0 up to the widest that was measured.
 
         Raises:
@@ -80,16 +79,10 @@ class Curve:
             return self.ms[0]
         left = right - 1
         share = (count - self.counts[left]) / (self.counts[right] - self.counts[left])
-        return self.ms[left] + share * (self.ms[right] - self.ms[left])
-
-    def towards(self, other: Curve, share: float) -> Curve:
-        """Curve between this and another with the same counts."""
-        pairs = zip(self.ms, other.ms, strict=True)
-        return Curve(self.counts, tuple(a + share * (b - a) for a, b in pairs))
+        return between(self.ms[left], self.ms[right], share)
 
 
-@dataclass(frozen=True)
-class PlaceCosts:
+class PlaceCosts(NamedTuple):
     """What the parts of a block cost at one place.
 
     Attributes:
@@ -112,20 +105,8 @@ class PlaceCosts:
             None if tokens is None else Curve.of(tokens, scale),
         )
 
-    def towards(self, other: PlaceCosts, share: float) -> PlaceCosts:
-        """Costs between these and others of the same kernel sizes and widths."""
-        tokens = None
-        if self.tokens is not None and other.tokens is not None:
-            tokens = self.tokens.towards(other.tokens, share)
-        return PlaceCosts(
-            self.shortcut + share * (other.shortcut - self.shortcut),
-            {k: op.towards(other.ops[k], share) for k, op in self.ops.items()},
-            tokens,
-        )
 
-
-@dataclass(frozen=True)
-class SizedCosts:
+class SizedCosts(NamedTuple):
     """All costs at one image size.
 
     Attributes:
@@ -140,23 +121,29 @@ class SizedCosts:
     def of(cls, stored: Mapping[str, Any]) -> SizedCosts:
         """Costs as a table stores them."""
         scale = float(stored['scale'])
+        blocks = {Place(**row['place']): row for row in stored['places']}
         return cls(
             float(stored['stem']),
-            {
-                Place(**row['place']): PlaceCosts.of(row, scale)
-                for row in stored['places']
-            },
+            {place: PlaceCosts.of(row, scale) for place, row in blocks.items()},
         )
 
-    def towards(self, other: SizedCosts, share: float) -> SizedCosts:
-        """Costs between these and others of the same places."""
-        return SizedCosts(
-            self.stem + share * (other.stem - self.stem),
-            {
-                place: costs.towards(other.places[place], share)
-                for place, costs in self.places.items()
-            },
-        )
+
+def between(a: Any, b: Any, share: float) -> Any:
+    """Costs between two, number by number: ``a`` where ``share`` is 0, ``b`` at 1.
+
+    Args:
+        a: A number of milliseconds, or anything above that holds such numbers.
+        b: The same with other numbers; widths must agree.
+        share: From 0 to 1.
+    """
+    if a is None or b is None:
+        return None
+    if isinstance(a, Mapping):
+        return {key: between(value, b[key], share) for key, value in a.items()}
+    if isinstance(a, tuple):
+        parts = [between(x, y, share) for x, y in zip(a, b, strict=True)]
+        return type(a)(*parts) if hasattr(a, '_fields') else tuple(parts)
+    return a if a == b else a + share * (b - a)
 
 
 def make_table(
@@ -168,9 +155,7 @@ def make_table(
         header: What is known about the measurement; ``engine`` at least.
         space: The space that was measured.
         sizes: Per image size ``image_size`` (H, W), ``stem`` in ms, ``scale`` of all
-            but stem and shortcuts, and ``places``: per place ``place``, ``shortcut`` in
-            ms, ``ops`` (kernel to ``counts`` and ``ms``) and ``tokens`` (the same or
-            None).
+            but stem and shortcuts, and ``places``, entries of :func:`place_entry`.
     """
     table = dict(
         type=TABLE_TYPE, header={**header, 'space': asdict(space)}, sizes=list(sizes)
@@ -184,15 +169,22 @@ def place_entry(
     ops: Mapping[int, Mapping[int, float]],
     tokens: Mapping[int, float] | None,
 ) -> dict[str, Any]:
-    """Entry of ``places`` in :func:`make_table`, from width-to-milliseconds maps."""
+    """Entry of a place in a table.
+
+    Args:
+        place: Where the block stands.
+        shortcut: Milliseconds of the block with nothing left.
+        ops: Kernel size to width to milliseconds.
+        tokens: The same of a transformer, if there is one.
+    """
+
+    def points(measured: Mapping[int, float]) -> dict[str, list]:
+        counts = sorted(measured)
+        return dict(counts=counts, ms=[round(measured[n], 6) for n in counts])
+
     return dict(
         place=asdict(place),
         shortcut=shortcut,
-        ops={str(kernel): _points(points) for kernel, points in ops.items()},
-        tokens=_points(tokens) if tokens else None,
+        ops={str(kernel): points(measured) for kernel, measured in ops.items()},
+        tokens=points(tokens) if tokens else None,
     )
-
-
-def _points(points: Mapping[int, float]) -> dict[str, list]:
-    counts = sorted(points)
-    return dict(counts=counts, ms=[round(points[n], 6) for n in counts])

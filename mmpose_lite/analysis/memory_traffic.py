@@ -1,4 +1,4 @@
-"""Operators executed and bytes moved: what a light network's time is made of.
+"""Memory traffic: operators executed and bytes moved, what light networks wait for.
 
 MACs say little where an operator does little: then starting it and moving its tensors
 take the time. Both counts are exact and the same on every machine.

@@ -1,23 +1,24 @@
 """Milliseconds of searching blocks on one machine, from a table measured there.
 
-The table comes from ``python tools/measure_latency.py``. Where a network's operators
-are small, starting them takes most of the time and MACs say little; there a kernel
-size costs nearly as much with half its channels, and nothing only without any.
+The table comes from ``mmpose-lite latency``. Where a network's operators are small,
+starting them takes most of the time and MACs say little; there a kernel size costs
+nearly as much with half its channels, and nothing only without any.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..models.backbones.hrnas_arch import Place, SearchSpace, resolve_space
-from .costs import CostModel
-from .latency_table import TABLE_TYPE, Curve, PlaceCosts, SizedCosts, round_up
+from ...models.backbones.hrnas_arch import Place, SearchSpace, resolve_space
+from ..costs import CostModel
+from .table import TABLE_TYPE, Curve, PlaceCosts, SizedCosts, between, round_up
 
-TOOL = 'python tools/measure_latency.py'
+COMMAND = 'mmpose-lite latency'
 # What a network has beside its blocks depends on these alone.
 _FRAME = ('num_blocks', 'channels', 'stem_channels', 'head_channels')
 
@@ -29,7 +30,7 @@ class LatencyCost(CostModel):
     never falls when a network grows, though a machine may be faster at round widths.
 
     Args:
-        table: What ``tools/measure_latency.py`` wrote.
+        table: As of :func:`mmpose_lite.search.measure_latency`.
         image_size: Height and width of the image in pixels.
         engine: Engine that the table must be of; None takes any.
         source: What errors call the table.
@@ -59,7 +60,7 @@ class LatencyCost(CostModel):
         if not isinstance(table, Mapping) or table.get('type') != TABLE_TYPE:
             raise ValueError(
                 f'{source} is no latency table (type must be {TABLE_TYPE!r}); write '
-                f'one with {TOOL}'
+                f'one with {COMMAND}'
             )
         self.source = source
         try:
@@ -67,13 +68,13 @@ class LatencyCost(CostModel):
             self._space = resolve_space(self.header['space'])
             self._engine = str(self.header['engine'])
             self.multiple = int(self.header.get('multiple', 1))
-            sizes = [
-                (tuple(row['image_size']), SizedCosts.of(row)) for row in table['sizes']
-            ]
+            sizes = {
+                tuple(row['image_size']): SizedCosts.of(row) for row in table['sizes']
+            }
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'{source} is a damaged latency table ({error!r}); write it again with '
-                f'{TOOL}'
+                f'{COMMAND}'
             ) from error
         if engine is not None and engine != self._engine:
             raise ValueError(
@@ -90,17 +91,17 @@ class LatencyCost(CostModel):
         *,
         engine: str | None = None,
     ) -> LatencyCost:
-        """Read a table that ``tools/measure_latency.py`` wrote.
+        """Cost from the file of a table.
 
         Raises:
-            ValueError: See the class; also if the file is no JSON or is not there.
+            ValueError: See the class; also if the file is no JSON or missing.
         """
         try:
             with open(path, encoding='utf-8') as file:
                 table = json.load(file)
         except FileNotFoundError as error:
             raise ValueError(
-                f'there is no latency table {os.fspath(path)}; write it with {TOOL} '
+                f'there is no latency table {os.fspath(path)}; write it with {COMMAND} '
                 f'--out {os.fspath(path)}'
             ) from error
         except ValueError as error:
@@ -157,8 +158,8 @@ class LatencyCost(CostModel):
         """An equal share of what ``channels`` hidden channels cost together.
 
         The last one alone may cost nothing while all of them cost much, as starting the
-        operators does. A penalty that shall end that must charge each its share: it is
-        the slope of the line from no channel to those that are left.
+        operators does. So a penalty has to charge each its share: the slope of the line
+        from no channel to those that are left.
         """
         channels = max(channels, 1)
         return self.op(place, kernel, channels) / channels
@@ -168,30 +169,27 @@ class LatencyCost(CostModel):
         living = max(living, 1)
         return self.transformer(place, living) / living
 
-    def _at_size(
-        self, sizes: Sequence[tuple[tuple[int, ...], SizedCosts]]
-    ) -> SizedCosts:
+    def _at_size(self, sizes: Mapping[tuple[int, ...], SizedCosts]) -> SizedCosts:
         """Costs at the image size, between those around it if it was not measured."""
-        measured = dict(sizes)
-        if self.image_size in measured:
-            return measured[self.image_size]
-        pixels = self.image_size[0] * self.image_size[1]
-        ordered = sorted(sizes, key=lambda item: item[0][0] * item[0][1])
-        counts = [height * width for (height, width), _ in ordered]
+        if self.image_size in sizes:
+            return sizes[self.image_size]
+        pixels = math.prod(self.image_size)
+        ordered = sorted(sizes, key=math.prod)
+        counts = [math.prod(size) for size in ordered]
         right = bisect_left(counts, pixels)
         if right < len(counts) and counts[right] == pixels:
-            return ordered[right][1]
+            return sizes[ordered[right]]
         if right in (0, len(counts)):
             height, width = self.image_size
-            names = [f'{height}x{width}' for (height, width), _ in ordered]
+            names = [f'{height}x{width}' for height, width in ordered]
             raise ValueError(
                 f'image_size must be one of {self.source}, or have a number of pixels '
                 f'between two of them, got {height}x{width} and measured {names}; run '
                 f'{self._command()} --input-size {height} {width}'
             )
-        left = right - 1
-        share = (pixels - counts[left]) / (counts[right] - counts[left])
-        return ordered[left][1].towards(ordered[right][1], share)
+        small, large = (sizes[ordered[index]] for index in (right - 1, right))
+        share = (pixels - counts[right - 1]) / (counts[right] - counts[right - 1])
+        return between(small, large, share)
 
     def _at(self, place: Place) -> PlaceCosts:
         costs = self._costs.places.get(place)
@@ -204,7 +202,7 @@ class LatencyCost(CostModel):
 
     def _look_up(self, curve: Curve, count: int, name: str, place: Place) -> float:
         try:
-            return curve(count)
+            return curve.at(count)
         except ValueError as error:
             raise ValueError(
                 f'{name} at {place} {error}: {self.source} was measured in a narrower '
@@ -215,4 +213,4 @@ class LatencyCost(CostModel):
         """How to measure what is missing."""
         engine = self._engine if engine is None else engine
         space = space or self.header.get('space_name', 'SPACE_OR_CONFIG')
-        return f'{TOOL} --engine {engine} --space {space}'
+        return f'{COMMAND} --engine {engine} --space {space}'

@@ -1,4 +1,4 @@
-"""Objects in processes of their own, so that none is measured on another's heap.
+"""Subprocess workers: objects that are measured on a heap of their own.
 
 A C library keeps or returns freed memory depending on all that a process has allocated
 before. A network that makes large tensors may get fresh pages from the kernel at each
@@ -19,7 +19,7 @@ from typing import Any
 
 
 class Isolated:
-    """An object that another process builds and whose methods run there.
+    """Subprocess worker: an object that another process builds and runs.
 
     Args:
         build: Makes the object; together with ``args`` it must be picklable, unless
@@ -82,7 +82,7 @@ class Isolated:
 def _serve(
     pipe: Connection, other_end: Connection, build: Callable[..., object], args: tuple
 ) -> None:
-    """Build, say so, then answer questions until None comes or nobody is left."""
+    """Build, report it, then answer until None comes or the other end is closed."""
     # Else the pipe would not end with the process that asks.
     other_end.close()
 

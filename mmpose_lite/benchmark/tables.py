@@ -1,0 +1,319 @@
+"""Tables of the benchmark, and the documents that hold them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from ..analysis import Spread
+from ..io.files import write_atomically
+from ..io.markdown import fill_marked, markdown_table, marked
+from .plan import AS_IS, STRAIGHTFORWARD, Row, fastest
+from .running import Results
+
+NONE = '–'
+"""What stands where there is no figure."""
+SECTIONS = ('benchmark summary', 'benchmark tables', 'benchmark gains')
+"""Names of the markers of a document: what matters most, all, what each pass gains."""
+
+
+def middle_half(spread: Spread, digits: int | None = None) -> str:
+    """A median, and the quartiles in brackets, in as many digits as their size asks."""
+    middle, low, high = spread.median, spread.low, spread.high
+    if digits is None:
+        digits = 2 if middle < 10 else 1 if middle < 1000 else 0
+    return f'{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})'
+
+
+def times_as_fast(row: Row | None, rival: Row | None) -> str:
+    """How many times as fast a row is as another of its rounds."""
+    if row is None or rival is None or row.group != rival.group:
+        return NONE
+    return middle_half(rival.timing.over(row.timing), 2)
+
+
+def header_text(results: Results) -> str:
+    """Machine, versions and how it was measured."""
+    about = results.header
+    versions = ', '.join(f'{name} {v}' for name, v in about['versions'].items())
+    threads, (height, width) = about['threads'], about['image_size']
+    return (
+        f'{about["date"][:10]}, {about["cpu"]} ({about["cores"]} cores), '
+        f'{about["device"]}, {threads} thread{"s" * (threads > 1)}, '
+        f'{height}x{width} (H x W), load average {about["load_average"]:.1f} before. '
+        f'{versions}.\n\n'
+        'Timed is the network on a normalised image, backbone and head; weights are '
+        'random. Every row runs in a process of its own, all of a group interleaved '
+        f'round by round; {about["rounds"]} rounds after {about["warmup"]} that do not '
+        'count (of the slowest rows every fifth). Figures are medians, the middle half '
+        'of the rounds in brackets; ratios are taken within rounds.'
+    )
+
+
+def networks_table(results: Results) -> str:
+    """What needs no clock."""
+    header = (
+        'network', 'by', 'published AP', 'params, M', 'MACs executed, M',
+        'MACs counted once, M', 'operators', 'MB moved', 'operators, optimized',
+        'MB moved, optimized',
+    )  # fmt: skip
+    rows = []
+    for about in results.networks.values():
+        costs = about.get('costs')
+        if costs is None:
+            continue
+        figures = (
+            (about['ap'], '.1f', 1), (costs['params'], '.3f', 1e6),
+            (costs['macs'], '.1f', 1e6), (costs['macs_once'], '.1f', 1e6),
+            (costs['operators'], '.0f', 1), (costs['megabytes'], '.0f', 1),
+            (costs.get('operators_optimized'), '.0f', 1),
+            (costs.get('megabytes_optimized'), '.0f', 1),
+        )  # fmt: skip
+        cells = [
+            NONE if n is None else f'{n / unit:{form}}' for n, form, unit in figures
+        ]
+        rows.append((about['title'], 'ours' if about['ours'] else 'MMPose', *cells))
+    return (
+        f'### Networks\n\n{markdown_table(header, rows)}\n\n'
+        '*MACs executed*: torch.utils.flop_counter, halved: convolutions and matrix '
+        'products as often as they run, attention in its plain form. *MACs counted '
+        'once*: the same, but what runs again with the same weights is not counted '
+        'again, as in counters that visit each module once (torchstat; the figures of '
+        'the papers). *Operators* are those of PyTorch in eager mode without views, '
+        'for one image, batch norms folded; *MB moved* is what they read and write. '
+        "*Optimized* is `deploy.optimize(target='eager')`."
+    )
+
+
+def _grid(results: Results, batch: int, cell: Callable[[Row], str]) -> str:
+    """A table with a line per network and form, a column per engine."""
+    lines: dict[tuple[str, str], dict[tuple[str, str], Row]] = {}
+    for name in results.networks:
+        for row in results.rows:
+            if (row.network, row.batch) == (name, batch) and row.engine != 'training':
+                line = lines.setdefault((name, row.form), {})
+                if row.column not in line or not line[row.column].seconds:
+                    line[row.column] = row
+    columns = list(dict.fromkeys(column for line in lines.values() for column in line))
+
+    def text(row: Row | None) -> str:
+        return NONE if row is None else cell(row) if row.seconds else 'failed'
+
+    rows = [
+        (
+            f'{results.networks[name]["title"]}, {form}',
+            *(text(line.get(c)) for c in columns),
+        )
+        for (name, form), line in lines.items()
+    ]
+    return markdown_table(('network', *(' '.join(c) for c in columns)), rows)
+
+
+def grids(results: Results, batch: int) -> list[str]:
+    """Milliseconds, ratios and memory of every row."""
+    title = results.networks[results.baseline]['title']
+    forms = {row.form for row in results.good(batch)}
+    what = f', exported {STRAIGHTFORWARD}ly,' if STRAIGHTFORWARD in forms else ''
+    cells: dict[str, Callable[[Row], str]] = {
+        f'Latency, ms, batch {batch}': lambda row: middle_half(row.milliseconds),
+        f'Times as fast as {title}{what} on the same engine, batch {batch}': (
+            lambda row: times_as_fast(row, results.rival(row))
+        ),
+        f'Peak memory, MB, batch {batch}': (
+            lambda row: NONE if row.megabytes is None else f'{row.megabytes:.0f}'
+        ),
+    }
+    tables = [f'### {name}\n\n{_grid(results, batch, c)}' for name, c in cells.items()]
+    about = 'Above that of a process with PyTorch loaded: engine, network, activations.'
+    return [*tables, about]
+
+
+def best_rows(results: Results, batch: int) -> dict[str, Row]:
+    """Every network in f32 on the engine and in the form that suit it best."""
+    rows = [row for row in results.good(batch) if row.precision == 'f32']
+    best = {
+        name: fastest(row for row in rows if row.network == name)
+        for name in results.networks
+    }
+    return {name: row for name, row in best.items() if row is not None}
+
+
+def best_table(results: Results, batch: int) -> str:
+    """Every network on its best engine, compared with the baseline on its own."""
+    lines = []
+    for name, row in best_rows(results, batch).items():
+        baseline = results.in_group(row.group, results.baseline)
+        rival = fastest(r for r in baseline if r.precision == 'f32')
+        ms, ratio = middle_half(row.milliseconds), times_as_fast(row, rival)
+        title = results.networks[name]['title']
+        lines.append((title, row.form, row.engine, ms, ratio))
+    header = ('network', 'form', 'engine', 'ms', 'times as fast as the baseline')
+    title = results.networks[results.baseline]['title']
+    return (
+        f'### Each on its best engine, f32, batch {batch}\n\n'
+        f'{markdown_table(header, lines)}\n\nThe baseline is {title}.'
+    )
+
+
+def training_table(results: Results) -> str:
+    """A training step of every network that has one."""
+    rows = results.good()
+    if not rows:
+        return ''
+    lines = [
+        (
+            results.networks[row.network]['title'],
+            middle_half(row.timing.spread, 2),
+            times_as_fast(row, results.rival(row)),
+            NONE if row.megabytes is None else f'{row.megabytes:.0f}',
+        )
+        for row in rows
+    ]
+    header = ('network', 's a step', 'times as fast as the baseline', 'peak memory, MB')
+    return (
+        f'### Training step\n\n{markdown_table(header, lines)}\n\n'
+        f'Forward, backward and Adam, batch {rows[0].batch}.'
+    )
+
+
+def gain_tables(results: Results) -> str:
+    """Operators, bytes, differences and milliseconds after each pass."""
+    parts = []
+    for name, about in results.networks.items():
+        for target, steps in about.get('gains', {}).items():
+            engine = [r for r in results.rows if r.network == name and r.batch == 1]
+            title = f'### Gain per pass: {about["title"]}, for {target}'
+            parts.append(f'{title}\n\n{_gains(steps, engine)}')
+    return '\n\n'.join(parts)
+
+
+def _gains(steps: Sequence[dict], rows: Iterable[Row]) -> str:
+    """Table of one network for one target, from those rows that have its passes."""
+    names = {step['name'] for step in steps} - {'as trained'} | {AS_IS}
+    by_column: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        by_column.setdefault(row.column, {}).setdefault(row.form, row)
+    columns = {c: forms for c, forms in by_column.items() if set(forms) == names}
+    lines = []
+    for step in steps:
+        form = AS_IS if step['name'] == 'as trained' else step['name']
+        timed = [(forms[form], forms[AS_IS]) for forms in columns.values()]
+        timed = [(row, first) if row.seconds else (None, first) for row, first in timed]
+        lines.append(
+            (
+                step['name'],
+                str(step['traffic']['operators']),
+                f'{step["megabytes"]:.0f}',
+                f'{step["difference"]:.1g}',
+                f'{step["difference_f32"]:.1g}',
+                *(NONE if r is None else middle_half(r.milliseconds) for r, _ in timed),
+                *(
+                    times_as_fast(r, first if first.seconds else None)
+                    for r, first in timed
+                ),
+            )
+        )
+    header = (
+        'pass', 'operators', 'MB moved', 'difference f64', 'difference f32',
+        *(f'{" ".join(column)}, ms' for column in columns),
+        *(f'{" ".join(column)}, times as fast' for column in columns),
+    )  # fmt: skip
+    return markdown_table(header, lines)
+
+
+def difference_text(results: Results) -> str:
+    """How much outputs differ from PyTorch's, per engine and precision."""
+    largest: dict[tuple[str, str], tuple[float, str]] = {}
+    for row in results.rows:
+        if row.seconds and row.difference is not None:
+            found = (row.difference, row.network)
+            largest[row.column] = max(largest.get(row.column, found), found)
+    if not largest:
+        return ''
+    parts = [
+        f'{" ".join(k)} {value:.1g} ({name})' for k, (value, name) in largest.items()
+    ]
+    return (
+        'Largest difference of an output from that of PyTorch as is, over the largest '
+        f'output: {", ".join(parts)}.'
+    )
+
+
+def failure_table(results: Results) -> str:
+    """What has no figures, and why."""
+    networks = results.networks.items()
+    rows = [(name, NONE, NONE, a['error']) for name, a in networks if 'error' in a]
+    for row in results.rows:
+        if row.error is not None:
+            where = f'{" ".join(row.column)}, batch {row.batch}'
+            rows.append((row.network, row.form, where, row.error))
+    if not rows:
+        return ''
+    table = markdown_table(('network', 'form', 'engine', 'why'), rows)
+    return f'### Failed\n\n{table}'
+
+
+def sections(results: Results) -> dict[str, str]:
+    """What documents may hold, by name; empty where nothing was measured."""
+    batches = dict.fromkeys(r.batch for r in results.rows if r.engine != 'training')
+    batches = [batch for batch in batches if results.good(batch)]
+    summary, tables = [best_table(results, batch) for batch in batches[:1]], []
+    if any('costs' in about for about in results.networks.values()):
+        tables.append(networks_table(results))
+    for batch in batches:
+        tables += [best_table(results, batch), *grids(results, batch)]
+    training = training_table(results)
+    tables += [training, difference_text(results), failure_table(results)]
+    gains = [gain_tables(results), failure_table(results)]
+    # With passes in their place the usual forms are missing.
+    kept = (
+        ([], [], gains)
+        if results.header['steps']
+        else ([*summary, training], tables, [])
+    )
+    return {
+        name: '\n\n'.join(filter(None, (header_text(results), *part)))
+        if any(part)
+        else ''
+        for name, part in zip(SECTIONS, kept, strict=True)
+    }
+
+
+def report(results: Results) -> str:
+    """All tables."""
+    _, tables, gains = sections(results).values()
+    return gains or tables or header_text(results)
+
+
+def write_results(folder: Path, results: Results) -> None:
+    """Write results.json and results.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = json.dumps(results.as_data(), indent=1)
+    write_atomically(folder / 'results.json', data.encode())
+    text = f'# Benchmark of pose networks\n\n{report(results)}\n'
+    write_atomically(folder / 'results.md', text.encode())
+
+
+def update_document(document: Path, results: Results | None) -> None:
+    """Put tables between the markers ``<!-- begin benchmark tables -->`` of a document.
+
+    Args:
+        document: It has markers of at least one of ``SECTIONS``.
+        results: What to write; what was not measured stays as it is. Without results
+            the markers are only checked.
+
+    Raises:
+        ValueError: If it has none, or a marker without its partner.
+        OSError: If it cannot be read or written.
+    """
+    text = old = document.read_text(encoding='utf-8')
+    names = [name for name in SECTIONS if f'<!-- begin {name} -->' in text]
+    if not names:
+        raise ValueError(f'{document} must have markers of one of {SECTIONS}')
+    for name in names:
+        marked(text, name)
+        part = sections(results)[name] if results is not None else ''
+        text = fill_marked(text, name, part) if part else text
+    if text != old:
+        write_atomically(document, text.encode())

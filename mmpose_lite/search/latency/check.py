@@ -1,0 +1,189 @@
+"""How well a latency table predicts networks that it has not seen."""
+
+from __future__ import annotations
+
+import io
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ...io.markdown import markdown_table
+from ...models.backbones.hrnas_arch import full_arch
+from ..costs import MacsCost
+from .cost import LatencyCost
+from .measure import Progress, time_subjects
+from .subjects import LatencySettings, random_networks
+
+LEAST_SPEARMAN, LARGEST_ERROR = 0.95, 0.1
+
+
+@dataclass(frozen=True)
+class Check:
+    """A network's time, predicted and measured.
+
+    Attributes:
+        macs: MACs of the backbone.
+        fraction: Of the supernet's.
+        predicted: Milliseconds by the table.
+        measured: Milliseconds, median over the rounds.
+    """
+
+    macs: float
+    fraction: float
+    predicted: float
+    measured: float
+
+    @property
+    def error(self) -> float:
+        """Of the prediction, relative to what was measured."""
+        return self.predicted / self.measured - 1
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How well a table predicts networks that it has not seen.
+
+    Attributes:
+        image_size: Height and width of the images.
+        rounds: Of which medians were taken.
+        checks: The networks, MACs rising.
+    """
+
+    image_size: tuple[int, int]
+    rounds: int
+    checks: tuple[Check, ...]
+
+    @property
+    def median_error(self) -> float:
+        """Median of the absolute relative errors."""
+        return statistics.median(abs(check.error) for check in self.checks)
+
+    def spearman(self, by: str = 'predicted') -> float:
+        """Rank correlation of an attribute of the checks with the measured times."""
+        values = [getattr(check, by) for check in self.checks]
+        return rank_correlation(values, [check.measured for check in self.checks])
+
+    def as_data(self) -> dict[str, Any]:
+        """What the table's file keeps of it."""
+        return dict(
+            image_size=list(self.image_size),
+            rounds=self.rounds,
+            spearman=self.spearman(),
+            spearman_of_macs=self.spearman('macs'),
+            median_error=self.median_error,
+            networks=[dict(asdict(c), error=c.error) for c in self.checks],
+        )
+
+    def __str__(self) -> str:
+        """Every network, then the figures that count."""
+        rows = [
+            (
+                f'{100 * check.fraction:.0f} %',
+                f'{check.macs / 1e6:.1f}',
+                f'{check.predicted:.2f}',
+                f'{check.measured:.2f}',
+                f'{100 * check.error:+.1f} %',
+            )
+            for check in self.checks
+        ]
+        header = ('of the supernet', 'MMACs', 'predicted ms', 'measured ms', 'error')
+        spearman, error = self.spearman(), self.median_error
+        met = spearman >= LEAST_SPEARMAN and error <= LARGEST_ERROR
+        return (
+            f'### {self.image_size[0]}x{self.image_size[1]}\n\n'
+            f'{markdown_table(header, rows)}\n\n'
+            f'Spearman {spearman:.3f} (at least {LEAST_SPEARMAN}; of MACs '
+            f'{self.spearman("macs"):.3f}), median error {100 * error:.1f} % '
+            f'(at most {100 * LARGEST_ERROR:.0f} %): {"met" if met else "not met"}'
+        )
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's coefficient; NaN where all of one are equal."""
+    ranks = [_ranks(values) for values in (first, second)]
+    if any(rank.std() == 0 for rank in ranks):
+        return math.nan
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    """Ranks, their mean for equal values."""
+    array = np.asarray(values, float)
+    below = (array[:, None] > array[None]).sum(1)
+    return below + ((array[:, None] == array[None]).sum(1) - 1) / 2
+
+
+def verify_latency(
+    settings: LatencySettings,
+    table: Mapping[str, Any],
+    count: int,
+    progress: Progress = lambda *_: None,
+) -> list[Verification]:
+    """Time random networks and compare them with what a table predicts.
+
+    Args:
+        settings: How; what the table's networks depend on must agree with it.
+        table: As of :func:`measure_latency`.
+        count: Networks, spread evenly over 20 to 100 % of the supernet's MACs; with
+            none only the table is checked.
+        progress: Called after every step.
+
+    Raises:
+        ValueError: If the table is of another engine, or lacks an image size.
+    """
+    space, sizes = settings.space, settings.image_sizes
+    costs = [LatencyCost(table, size, engine=settings.engine) for size in sizes]
+    found = []
+    for size, cost in zip(sizes, costs, strict=True):
+        macs = MacsCost(size)
+        whole = macs.network(space, full_arch(space))
+        groups = [[net] for net in random_networks(settings, size, count)]
+        title = f'{size[0]}x{size[1]}, verifying'
+        medians = time_subjects(settings, size, groups, progress, title)
+        checks = []
+        for (net,) in groups:
+            own = macs.network(space, net.arch)
+            predicted = cost.network(space, net.arch)
+            checks.append(Check(own, own / whole, predicted, medians[net]))
+        found.append(Verification(size, settings.rounds, tuple(checks)))
+    return found
+
+
+def plot_verification(
+    found: Sequence[Verification], header: Mapping[str, Any]
+) -> bytes:
+    """Predicted against measured milliseconds, as a PNG."""
+    from matplotlib.figure import Figure  # only here: measuring needs no pictures
+
+    figure = Figure(figsize=(5 * len(found) + 0.4, 4.8), dpi=120, layout='constrained')
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, one in zip(panels, found, strict=True):
+        measured = [check.measured for check in one.checks]
+        predicted = [check.predicted for check in one.checks]
+        top = 1.08 * max(*measured, *predicted)
+        band = dict(color='#8a8a8a', alpha=0.2, linewidth=0, label='within 10 %')
+        axes.fill_between([0, top], [0, 0.9 * top], [0, 1.1 * top], **band)
+        axes.plot([0, top], [0, top], color='#8a8a8a', linewidth=1)
+        shares = [100 * check.fraction for check in one.checks]
+        dots = axes.scatter(measured, predicted, c=shares, s=26, zorder=3)
+        figure.colorbar(dots, ax=axes, label="MACs, % of the supernet's")
+        axes.set(xlabel='measured ms', ylabel='predicted ms', aspect='equal')
+        axes.set(xlim=(0, top), ylim=(0, top))
+        axes.set_title(
+            f'{one.image_size[0]}x{one.image_size[1]}: Spearman {one.spearman():.3f}, '
+            f'median error {100 * one.median_error:.1f} %',
+            fontsize=10,
+        )
+        axes.legend(loc='upper left', frameon=False)
+    figure.suptitle(
+        f'Latency of thinned {header["space_name"]} supernets: {header["engine"]}, '
+        f'{header["threads"]} threads',
+        fontsize=11,
+    )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+    return buffer.getvalue()

@@ -1,0 +1,269 @@
+"""What is timed for a latency table: parts of the supernet, and thinned networks."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from ...analysis import describe_machine
+from ...models.backbones import HRNASNet
+from ...models.backbones.hrnas import resolve_arch
+from ...models.backbones.hrnas_arch import (
+    BlockArch,
+    Place,
+    SearchSpace,
+    dump_arch,
+    full_arch,
+    places,
+    resolve_space,
+)
+from ...models.layers import SearchingBlock
+from ..costs import MacsCost
+from .table import round_up
+
+ENGINES = {
+    'pytorch': ('torch',),
+    'onnxruntime': ('onnxruntime', 'onnx'),
+    'openvino': ('openvino', 'onnx'),
+}
+"""Engine to the packages that it needs. PyTorch runs eagerly and keeps batch norms, as
+``init_model`` does; export folds them."""
+# ONNX Runtime's blocked kernels take widths that are multiples of 4; with others, the
+# 7x7 depthwise convolution was seen to take 5 times as long.
+MULTIPLES = {'onnxruntime': 4}
+DEAD = BlockArch((), ())
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """What to measure for a latency table, and how.
+
+    Attributes:
+        space: The supernet.
+        image_sizes: Heights and widths of images; between several one can interpolate.
+        engine: One of ``ENGINES``.
+        threads: Threads for one call.
+        batch: Images at a time.
+        rounds: Rounds that count.
+        widths: Hidden channels and tokens of the parts, relative to the supernet's.
+            Kernels are faster at multiples of 8 or 16, which pruning seldom leaves, so
+            round fractions would flatter.
+        multiple: Hidden widths, and those of the networks, are multiples of this; 0 is
+            what suits the engine.
+        calibration: Random networks that set the factor; none leaves it at 1.
+        clock: Function of the module ``time``; ``'process_time'`` counts the process
+            alone, for a busy machine.
+        warmup: Calls of everything before the rounds.
+
+    Raises:
+        ValueError: If a number is out of range, or the engine is not installed.
+    """
+
+    space: SearchSpace
+    image_sizes: tuple[tuple[int, int], ...]
+    engine: str = 'pytorch'
+    threads: int = 1
+    batch: int = 1
+    rounds: int = 30
+    widths: tuple[float, ...] = (0.06, 0.15, 0.27, 0.41, 0.56, 0.71, 0.86, 1)
+    multiple: int = 0
+    calibration: int = 8
+    clock: str = 'perf_counter'
+    warmup: int = 2
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise ValueError(
+                f'engine must be one of {list(ENGINES)}, got {self.engine!r}'
+            )
+        if missing := [name for name in ENGINES[self.engine] if not find_spec(name)]:
+            raise ValueError(
+                f'engine {self.engine} needs packages that are not installed; '
+                f'run: pip install {" ".join(missing)}'
+            )
+        if not self.multiple:
+            object.__setattr__(self, 'multiple', MULTIPLES.get(self.engine, 1))
+        for name in ('threads', 'batch', 'rounds', 'warmup', 'multiple'):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f'{name} must be at least 1, got {getattr(self, name)}'
+                )
+        if not all(0 < width <= 1 for width in self.widths) or max(self.widths) < 1:
+            raise ValueError(
+                f'widths must be above 0 up to 1, and hold 1, got {self.widths}'
+            )
+
+    def header(self, space_name: str) -> dict[str, Any]:
+        """Header of the table."""
+        packages = ('mmpose_lite', 'torch', *ENGINES[self.engine])
+        names = ('engine', 'threads', 'batch', 'rounds', 'multiple', 'calibration')
+        return dict(
+            space_name=space_name,
+            batch_norms='kept' if self.engine == 'pytorch' else 'folded',
+            precision='float32',
+            **{name: getattr(self, name) for name in (*names, 'clock')},
+            **describe_machine(packages),
+        )
+
+
+def read_space(
+    name: str, transformer: str | None = None
+) -> tuple[SearchSpace, tuple[int, int]]:
+    """A space and the image size (H, W) that goes with it.
+
+    Args:
+        name: Of a space, or path of a config with an HRNASNet and an input size.
+        transformer: As of :class:`SearchSpace`, in named spaces.
+
+    Raises:
+        ValueError: If there is no such space, or a config has no input size.
+    """
+    if not name.endswith(('.py', '.json', '.yml', '.yaml')):
+        change = dict(transformer=transformer) if transformer else {}
+        size = (128, 96) if name == 'mini' else (256, 192)
+        return resolve_space(dict(base=name, **change)), size
+    config = Config.fromfile(name)
+    if transformer:
+        raise ValueError(f'transformer must be left to {name}, got {transformer!r}')
+    backbone = config.model.backbone
+    space, _ = resolve_arch(backbone.get('arch'), backbone.get('space'))
+    size = (config.model.get('resource') or config.get('codec') or {}).get('input_size')
+    if size is None:
+        raise ValueError(f'{name} has no input size, neither in resource nor in codec')
+    return space, (size[1], size[0])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A block with a kernel size, a transformer or nothing, by itself."""
+
+    place: Place
+    block: BlockArch
+
+    def build(
+        self, settings: LatencySettings, size: tuple[int, int]
+    ) -> tuple[nn.Module, Tensor]:
+        """The block and its input."""
+        place, block = self.place, self.block
+        module = SearchingBlock(
+            place.in_channels,
+            place.out_channels,
+            place.stride,
+            kernels=block.kernels,
+            channels=block.channels,
+            tokens=block.tokens,
+            norm_cfg=dict(type='BN'),
+        )
+        height, width = place.sizes(size)[0]
+        return module, torch.rand(settings.batch, place.in_channels, height, width)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A whole backbone."""
+
+    arch: tuple[BlockArch, ...]
+
+    def build(
+        self, settings: LatencySettings, size: tuple[int, int]
+    ) -> tuple[nn.Module, Tensor]:
+        """The backbone and its input."""
+        module = HRNASNet(arch=dump_arch(settings.space, self.arch, None))
+        return module, torch.rand(settings.batch, 3, *size)
+
+
+Subject = Part | Network
+
+
+def part_groups(settings: LatencySettings) -> list[list[Part]]:
+    """All parts: first blocks with nothing left, then a group per relative width."""
+    full = dict(zip(places(settings.space), full_arch(settings.space), strict=True))
+    groups = [[Part(place, DEAD) for place in full]]
+    for width in sorted(settings.widths):
+        parts = []
+        for place, block in full.items():
+            for kernel, channels in zip(block.kernels, block.channels, strict=True):
+                count = max(1, round(width * channels))
+                count = round_up(count, settings.multiple, channels)
+                parts.append(Part(place, BlockArch((kernel,), (count,))))
+            if block.tokens:
+                count = max(1, round(width * block.tokens))
+                parts.append(Part(place, BlockArch((), (), count)))
+        groups.append(parts)
+    # Narrow blocks round several widths to the same count.
+    seen: set[Part] = set()
+    return [[p for p in group if not (p in seen or seen.add(p))] for group in groups]
+
+
+def random_networks(
+    settings: LatencySettings,
+    size: tuple[int, int],
+    count: int,
+    first_seed: int = 0,
+    high: float = 1.0,
+) -> list[Network]:
+    """Thinned supernets, spread evenly over 20 to 100 % of its MACs (to ``high``)."""
+    step = (high - 0.2) / max(count - 1, 1)
+    return [
+        Network(
+            thin(
+                settings.space, 0.2 + n * step, first_seed + n, size, settings.multiple
+            )
+        )
+        for n in range(count)
+    ]
+
+
+def thin(
+    space: SearchSpace,
+    fraction: float,
+    seed: int,
+    size: tuple[int, int],
+    multiple: int = 1,
+) -> tuple[BlockArch, ...]:
+    """The supernet without random channels, kernel sizes and tokens.
+
+    Every group of channels or tokens draws what share of it is left, alike within a
+    block more often than not; all shares are moved up or down together until the MACs
+    fit, and those that reach nothing are gone.
+
+    Args:
+        space: The supernet.
+        fraction: MACs to keep, of the supernet's.
+        seed: Chooses one of the networks with these MACs.
+        size: Height and width of the image.
+        multiple: Of what the hidden widths are left, where that is not too wide.
+    """
+    draw, full, cost = random.Random(seed), full_arch(space), MacsCost(size)
+    shares = []
+    for block in full:
+        common = draw.random()
+        count = len(block.channels) + 1
+        shares.append([0.4 * common + 0.6 * draw.random() for _ in range(count)])
+
+    def moved(shift: float) -> tuple[BlockArch, ...]:
+        archs = []
+        for block, drawn in zip(full, shares, strict=True):
+            kept = [min(max(share + shift, 0.0), 1.0) for share in drawn]
+            rows = zip(block.kernels, block.channels, kept[:-1], strict=True)
+            ops = [(k, round_up(round(n * s), multiple, n)) for k, n, s in rows]
+            ops = [(kernel, count) for kernel, count in ops if count]
+            kernels, channels = (tuple(op[i] for op in ops) for i in (0, 1))
+            archs.append(BlockArch(kernels, channels, round(block.tokens * kept[-1])))
+        return tuple(archs)
+
+    low, high = -1.0, 1.0
+    target = fraction * cost.network(space, full)
+    for _ in range(30):
+        middle = (low + high) / 2
+        if cost.network(space, moved(middle)) < target:
+            low = middle
+        else:
+            high = middle
+    return moved(high)
