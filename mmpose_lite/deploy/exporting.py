@@ -27,7 +27,6 @@ from pathlib import Path
 from ..io.files import atomic_file, remove_parts
 from ..loading import load_model
 from .backends import Files, find_backend
-from .backends.onnx import OPSET
 from .estimator import EstimatorGraph, describe, sized_config
 from .parity import Difference, tolerances
 from .passes import optimize
@@ -109,7 +108,6 @@ def export(
         precision=precision,
         batch=batch,
         optimized=optimized,
-        opset=OPSET,
     )
     network = estimator
     if optimized:

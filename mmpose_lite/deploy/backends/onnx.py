@@ -18,7 +18,7 @@ from ..runtime.codecs import axis_split
 from ..runtime.contract import FORMATS, METADATA_KEY
 from .base import Backend, Files
 
-OPSET = 17
+OPSET = Contract.opset
 """Version of ONNX's operators that engines of several years understand."""
 INPUT, OUTPUT = 'images', 'heatmaps'
 """Names of a graph's input and of its first output."""
