@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import MODELS
 from parity import fill_from, own_fill
 
 from mmpose_lite.deploy import Contract, export
 from mmpose_lite.deploy.runtime.contract import digests
+from mmpose_lite.loading import build_model
 
 CONFIG = """
 default_scope = 'mmpose'
@@ -77,10 +76,7 @@ def write_estimator(folder, kind='msra', replace=None):
 
 def write_weights(files):
     """Random weights for a config."""
-    model = Config.fromfile(files.config).model
-    model.backbone.pop('init_cfg', None)
-    init_default_scope('mmpose')
-    network = MODELS.build(model)
+    network = build_model(Config.fromfile(files.config))
     fill_from(network, own_fill)
     torch.save({'state_dict': network.state_dict()}, files.checkpoint)
 
