@@ -68,6 +68,7 @@ def test_positions_are_folded(name):
     if name == 'sine-full':  # added before two layers, folded into those before them
         assert before.count('add') - after.count('add') == 2
     assert folded.decoder is not None
+    assert fold_positions(folded) is folded
 
 
 def estimator(head=None, **backbone):

@@ -161,4 +161,5 @@ def fold_positions(model: nn.Module) -> nn.Module:
     Positions that are added before every layer are folded into the layer before, unless
     tokens are pruned on the way.
     """
-    return replace_modules(model, {TokenPoseHead: PositionedHead})
+    rules = {TokenPoseHead: PositionedHead, PositionedHead: lambda head: head}
+    return replace_modules(model, rules)
