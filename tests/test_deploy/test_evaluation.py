@@ -78,6 +78,6 @@ def test_two_exported_models(toy, tmp_path):
         progress=lambda *step: told.append(step),
     )
     assert found.people == coco_samples(*toy).people
-    assert 0 < found.median < 1
+    assert 0 <= found.median < found.p95 < 1
     assert told[-1] == ('fp32.onnx', found.people, found.people)
     assert told[0][0] == 'fp16.onnx'
