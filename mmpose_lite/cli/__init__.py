@@ -87,7 +87,8 @@ def main(words: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With code 2 for bad arguments, 1 for work that failed.
     """
-    words = list(sys.argv[1:] if words is None else words)
+    # (The name of the built-in list is taken here by the verb's module.)
+    words = [*(sys.argv[1:] if words is None else words)]
     verb = overview().parse_args(words[:1]).verb
     args = parser_of(verb).parse_args(words[1:])
     try:

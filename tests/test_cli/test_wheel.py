@@ -1,9 +1,11 @@
-"""The wheel carries configs and model index; mim and mmengine find them there."""
+"""The wheel: what it holds, and that every verb works outside of the checkout."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -11,21 +13,25 @@ import pytest
 from conftest import ROOT
 from mmengine.fileio import load
 
+from mmpose_lite import cli
+
 # What a build reads; the rest of a working copy (.venv, data) would only be copied.
 SOURCES = ('mmpose_lite', 'configs', 'tests', 'tools')
 INDEX = load(ROOT / 'model-index.yml')
 
 
-def call(*command, cwd, **variables):
+def call(*command, cwd, python=sys.executable):
     """Run a Python module or code in its own process.
 
     Returns:
         Its stdout, after checking that it ended well.
     """
+    # Nothing of this checkout, unless it is installed there.
+    variables = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
     done = subprocess.run(
-        [sys.executable, '-W', 'ignore', *command],
+        [str(python), '-W', 'ignore', *command],
         cwd=cwd,
-        env={**os.environ, **variables},
+        env={**variables, 'OMP_NUM_THREADS': '1'},
         capture_output=True,
         text=True,
         timeout=600,
@@ -64,11 +70,19 @@ def wheel(source, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def installed(wheel, tmp_path_factory):
-    """Environment variables of processes for which the wheel is installed."""
-    site = tmp_path_factory.mktemp('site')
-    options = ('--no-deps', '--no-index', '--target', str(site))
-    call('-m', 'pip', 'install', *options, str(wheel), cwd=site)
-    return {'PYTHONPATH': str(site)}
+    """Python of an environment of its own that has the wheel, and what it needs.
+
+    A ``.pth`` file lends it the packages of this environment, but not their ``.pth``
+    files, among them that of an editable installation.
+    """
+    folder = tmp_path_factory.mktemp('environment')
+    call('-m', 'venv', '--without-pip', str(folder), cwd=folder)
+    (site,) = folder.glob('lib/python*/site-packages')
+    (site / 'lent.pth').write_text(f'{sysconfig.get_path("purelib")}\n')
+    python = folder / 'bin' / 'python'
+    options = ('--no-deps', '--no-index', '--ignore-installed', str(wheel))
+    call('-m', 'pip', '--python', str(python), 'install', *options, cwd=folder)
+    return python
 
 
 def test_wheel_holds_package_and_configs_and_nothing_else(wheel, source):
@@ -120,7 +134,7 @@ def test_sdist_builds_the_same_wheel(source, wheel, tmp_path):
 
 @pytest.mark.slow
 def test_mim_search_lists_every_model(installed, tmp_path):
-    found = call('-m', 'mim', 'search', 'mmpose_lite', cwd=tmp_path, **installed)
+    found = call('-m', 'mim', 'search', 'mmpose_lite', cwd=tmp_path, python=installed)
     models = [
         model['Name']
         for part in INDEX['Import']
@@ -134,10 +148,9 @@ def test_mim_search_lists_every_model(installed, tmp_path):
 def test_config_inherits_by_scope_and_by_path(installed, tmp_path):
     name = 'xhrnet/td-hm_xhrnet-s18_8xb64-210e_coco-256x192.py'
     code = f"""
-import os
 import mmpose_lite
 from mmengine.config import Config
-site = os.environ['PYTHONPATH']
+site = {str(installed.parents[1])!r}
 assert mmpose_lite.__file__.startswith(site), mmpose_lite.__file__
 path = mmpose_lite.config_path({name!r})
 assert path.startswith(site), path
@@ -148,7 +161,7 @@ for base in ('mmpose_lite::{name}', path):
     assert config.model.backbone.type.endswith('XHRNet'), config.model.backbone
     assert config.train_cfg.max_epochs == 3
 """
-    call('-c', code, cwd=tmp_path, **installed)
+    call('-c', code, cwd=tmp_path, python=installed)
 
 
 def test_index_names_every_family():
@@ -157,3 +170,69 @@ def test_index_names_every_family():
     assert families == published
     for part in INDEX['Import']:
         assert (ROOT / part).is_file(), f'{part} is missing'
+
+
+SMALL = '--train 16 --val 2 --cfg-options train_cfg.max_epochs=1'
+SMALL += ' default_hooks.checkpoint.interval=1 default_hooks.logger.interval=1'
+PEOPLE = 'toy/annotations/person_keypoints_val.json'
+NET = 'tinypose-128x96'
+COMMANDS = {
+    'env': ('', 'mmpose_lite:'),
+    'list': ('litehrnet-18*', 'AP 64.8'),
+    'config': (f'{NET} --copy mine.py', 'mine.py'),
+    'demo': (f'--out demo --data toy {SMALL}', 'AP after training'),
+    'convert': (f'random.pth converted.pth --config {NET}', 'load strictly'),
+    'infer': (
+        f'toy/val --model {NET} --weights converted.pth --boxes {PEOPLE} --out drawn',
+        '2 images',
+    ),
+    'export': (
+        f'mine.py converted.pth net.onnx --images {PEOPLE} toy/val --batch dynamic',
+        'net.onnx',
+    ),
+    'compare': (f'net.onnx net.onnx --images {PEOPLE} toy/val --rounds 10', '+0.00'),
+}
+"""Verb to its arguments, and what it prints among other things; in order."""
+DRIVER = f"""
+import contextlib, io, json, sys
+import torch, mmpose_lite
+from mmpose_lite.cli import main
+
+assert mmpose_lite.__file__.startswith(sys.prefix), mmpose_lite.__file__
+model = mmpose_lite.get_model({NET!r})
+torch.save(dict(state_dict=model.state_dict()), 'random.pth')
+ended = {{}}
+for verb, words in json.loads(sys.argv[1]).items():
+    code, out = 0, io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            code = main([verb, *words.split()])
+        except SystemExit as end:
+            code = end.code
+    ended[verb] = code, out.getvalue()
+print(json.dumps(ended))
+"""
+
+
+@pytest.mark.slow
+def test_every_verb_works_outside_of_the_checkout(installed, tmp_path):
+    """All in one process, which spares them a start each, and two in the console."""
+    assert set(COMMANDS) == set(cli.VERBS)
+    words = {verb: words for verb, (words, _) in COMMANDS.items()}
+    out = call('-c', DRIVER, json.dumps(words), cwd=tmp_path, python=installed)
+    for verb, (code, said) in json.loads(out.splitlines()[-1]).items():
+        assert code == 0, f'{verb} ended with {code}: {said[-3000:]}'
+        assert COMMANDS[verb][1] in said, f'{verb} said {said[-3000:]}'
+    for name in ('demo/predictions.png', 'drawn/00000000.jpg', 'net.json'):
+        assert (tmp_path / name).stat().st_size > 100
+
+
+def test_console_command_is_the_package(installed, tmp_path):
+    command = [str(installed.with_name('mmpose-lite')), 'config', 'xhrnet-s18']
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(str(installed.parents[1]))
+    assert call('-m', 'mmpose_lite', *command[1:], cwd=tmp_path, python=installed) == (
+        done.stdout
+    )
