@@ -1,10 +1,9 @@
-"""The former name of :mod:`mmpose_lite.data`."""
+"""Former name of :mod:`mmpose_lite.data`."""
 
-import warnings
+from typing import Any
 
-from .data import *  # noqa: F403
-from .data import __all__  # noqa: F401
+from .renamed import find_renamed
 
-warnings.warn(
-    'mmpose_lite.datasets is now mmpose_lite.data', DeprecationWarning, stacklevel=2
-)
+
+def __getattr__(name: str) -> Any:
+    return find_renamed(__name__, name)

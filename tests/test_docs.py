@@ -16,17 +16,19 @@ from xml.etree import ElementTree
 
 import documents
 import pytest
-import yaml
 from command_line import run_tool
 from conftest import ROOT, SHARED
 from documents import NAMES, PAGES
 
 from mmpose_lite.checkpoints import LAYOUTS
+from mmpose_lite.cli import VERBS, parser_of
+from mmpose_lite.zoo import list_models
 
 ENGLISH, CHINESE = ROOT / 'README.md', ROOT / 'README_zh-CN.md'
 FIGURES = sorted(ROOT.glob('docs/images/*'))
 # Real images and weights, where the project has no copy of them.
 REAL = re.compile(r'data/(lspet|coco_mini|mpii_mini)|weights/')
+CALLED = re.compile(r'tools/(\w+)\.|mmpose-lite ([a-z][\w-]*)')
 every_page = pytest.mark.parametrize('page', PAGES, ids=NAMES)
 
 
@@ -110,7 +112,7 @@ def test_blocks_not_run_say_why(page):
         if 'test' in marks:
             test = ROOT / marks['test']
             assert test.is_file(), f'{block.where}: there is no {marks["test"]}'
-            called = set(re.findall(r'(?:tools/|mmpose-lite )(\w+)', block.code))
+            called = {a or b for a, b in CALLED.findall(block.code)}
             assert called, f'{block.where}: no tool to look for in {marks["test"]}'
             missing = [name for name in called if name not in test.read_text()]
             assert not missing, f'{block.where}: {marks["test"]} runs no {missing}'
@@ -138,27 +140,33 @@ def test_files_that_are_named_exist(page):
 
 
 @cache
-def help_of(tool: str) -> str:
-    """What a tool says about itself."""
-    return run_tool(tool, '--help')
+def help_of(tool: str, verb: str) -> str:
+    """What a program of ``tools/``, or a verb, says about itself."""
+    return parser_of(verb).format_help() if verb else run_tool(tool, '--help')
 
 
-def test_tools_know_the_options_that_documents_give():
+def test_commands_know_the_options_that_documents_give():
     """Of every command anywhere, also of those that are not run."""
     wrong, seen = [], 0
     for page in PAGES:
         for command in documents.commands(page):
             # Of several commands in a line each has its own options.
             for part in re.split(r'&&|;|\|', command):
-                called = re.search(r'tools/(\w+)\.py', part)
-                if called is None or not (ROOT / called[0]).is_file():
+                called = CALLED.search(part)
+                if called is None or '.sh' in part:
                     continue
                 seen += 1
-                known = re.findall(r'--[\w-]+', help_of(called[1]))
+                known = re.findall(r'--[\w-]+', help_of(*called.groups(default='')))
                 given = re.findall(r'(?<=\s)--[\w-]+', part[called.end() :])
                 wrong += [(page.name, part, o) for o in given if o not in known]
     assert seen > 5
     assert not wrong
+
+
+@pytest.mark.parametrize('page', [ENGLISH, CHINESE], ids=lambda page: page.name)
+def test_readmes_list_every_verb(page):
+    cells = ' '.join(row[0] for row in documents.rows(page))
+    assert set(VERBS) <= set(re.findall(r'`([a-z-]+)`', cells))
 
 
 def test_the_index_lists_every_page():
@@ -167,38 +175,19 @@ def test_the_index_lists_every_page():
     assert {page for page in PAGES if page.parent == index.parent} - {index} <= listed
 
 
-def model_rows() -> dict[str, list[str]]:
-    """By config, what the model zoo says: input size, parameters, MACs, published."""
-    found = {}
-    for path in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']:
-        for model in yaml.safe_load((ROOT / path).read_text())['Models']:
-            data = model['Metadata']
-            metrics = [
-                f'{name} {100 * value:.1f}'
-                for result in model.get('Results', [])
-                for name, value in result['Metrics'].items()
-            ]
-            found[model['Name']] = [
-                data['Input Size'],
-                f'{data["Parameters"] / 1e6:.3f} M',
-                f'{data["MACs"] / 1e6:.1f} M',
-                ', '.join(metrics) or '–',
-            ]
-    return found
-
-
 def test_tables_of_models_agree_with_the_zoo():
-    zoo, seen = model_rows(), 0
+    zoo, seen = {model.name: model for model in list_models()}, 0
     for page in PAGES:
         for cells in documents.rows(page):
             named = re.match(r'\[([\w-]+)\]\(', cells[0])
             if named is None or named[1] not in zoo:
                 continue
             seen += 1
-            size, params, macs, published = zoo[named[1]]
-            assert cells[1:4] == [size, params, macs], f'{page.name}: {named[1]}'
-            first = published.split(', ')[0]
-            assert cells[4] in (published, first), f'{page.name}: {named[1]}'
+            model = zoo[named[1]]
+            cost = [f'{model.params / 1e6:.3f} M', f'{model.macs / 1e6:.1f} M']
+            assert cells[1:4] == [model.size, *cost], f'{page.name}: {named[1]}'
+            first = model.published.split(', ')[0]
+            assert cells[4] in (model.published, first), f'{page.name}: {named[1]}'
     assert seen > len(zoo)
 
 

@@ -43,7 +43,7 @@ ALLOWED = {
     'deploy': (
         (
             *('deploy.backends', 'deploy.native', 'deploy.parity', 'deploy.passes'),
-            *('deploy.runtime', 'data', 'io', 'loading', 'models'),
+            *('deploy.runtime', 'data', 'io', 'loading', 'models', 'renamed'),
         ),
         (*HOUSE, 'xtcocotools'),
     ),
@@ -68,6 +68,9 @@ ALLOWED = {
         ('analysis', 'deploy', 'io', 'loading', 'zoo'),
         (*HOUSE, 'matplotlib', 'yaml'),
     ),
+    # Former names.
+    'renamed': ((), ()),
+    'datasets': (('renamed',), ()),
     'registry': (('compat',), ('mmengine.registry', 'mmpose.registry')),
     'compat': ((), ('torch', 'numpy', 'mmengine')),
     'paths': (('io',), ('mmengine.config',)),

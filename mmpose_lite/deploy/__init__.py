@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ..renamed import find_renamed
+
 _HOMES = {
     'BACKENDS': '.backends',
     'CHANNEL_LAYOUTS': '.passes',
@@ -37,7 +39,7 @@ __all__ = list(_HOMES)
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        return find_renamed(__name__, name)
     return getattr(import_module(_HOMES[name], __name__), name)
 
 
