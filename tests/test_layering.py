@@ -51,7 +51,6 @@ ALLOWED = {
     'analysis': ((), ('torch',)),
     'checks': ((), ()),
     'io': ((), ('numpy', 'cv2', 'PIL')),
-    'datasets': (('data',), ()),
     'data': (('checks', 'io'), ('numpy', 'cv2')),
     'explain': (
         ('data', 'io', 'loading', 'models'),

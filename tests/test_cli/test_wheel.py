@@ -181,6 +181,9 @@ COMMANDS = {
     'list': ('litehrnet-18*', 'AP 64.8'),
     'config': (f'{NET} --copy mine.py', 'mine.py'),
     'demo': (f'--out demo --data toy {SMALL}', 'AP after training'),
+    'toy-data': ('few --train 2 --val 1', 'few'),
+    'check-data': (f'{PEOPLE} toy/val', ''),
+    'describe-keypoints': (f'{PEOPLE} keypoints.py', 'keypoints.py'),
     'convert': (f'random.pth converted.pth --config {NET}', 'load strictly'),
     'infer': (
         f'toy/val --model {NET} --weights converted.pth --boxes {PEOPLE} --out drawn',
@@ -193,6 +196,15 @@ COMMANDS = {
         'net.onnx',
     ),
     'compare': (f'net.onnx net.onnx --images {PEOPLE} toy/val --rounds 10', '+0.00'),
+    'benchmark': (
+        f'{NET} --engines onnxruntime --rounds 2 --input-size 64 64 --out times',
+        'onnxruntime',
+    ),
+    'latency': (
+        '--out table.json --engine pytorch --space mini --rounds 1 --calibration 1'
+        ' --widths 1 --input-size 64 64',
+        'table.json',
+    ),
 }
 """Verb to its arguments, and what it prints among other things; in order."""
 DRIVER = f"""
@@ -225,7 +237,7 @@ def test_every_verb_works_outside_of_the_checkout(installed, tmp_path):
     for verb, (code, said) in json.loads(out.splitlines()[-1]).items():
         assert code == 0, f'{verb} ended with {code}: {said[-3000:]}'
         assert COMMANDS[verb][1] in said, f'{verb} said {said[-3000:]}'
-    for name in ('demo/predictions.png', 'drawn/00000000.jpg', 'net.json'):
+    for name in ('demo/predictions.png', 'drawn/00000000.jpg', 'net.onnx'):
         assert (tmp_path / name).stat().st_size > 100
 
 
