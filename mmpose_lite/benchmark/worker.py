@@ -260,15 +260,16 @@ class Memory:
 
     def __init__(self, device: str) -> None:
         self.gpu = device == 'cuda'
+        # Else calls could live on what was free already.
+        _trim()
         self.base = _status('VmRSS')
 
     def reset(self) -> None:
         """Give free memory back and forget the peak so far."""
-        gc.collect()
+        _trim()
         if self.gpu:
             torch.cuda.reset_peak_memory_stats()
         elif self.base is not None:
-            getattr(ctypes.CDLL(None), 'malloc_trim', lambda _: None)(0)
             Path('/proc/self/clear_refs').write_text('5')
 
     def peak(self) -> float | None:
@@ -277,6 +278,12 @@ class Memory:
             return torch.cuda.max_memory_allocated() / 1e6
         peak = _status('VmHWM')
         return None if peak is None or self.base is None else peak - self.base
+
+
+def _trim() -> None:
+    """Give free memory back to the system, where the C library can."""
+    gc.collect()
+    getattr(ctypes.CDLL(None), 'malloc_trim', lambda _: None)(0)
 
 
 def _status(key: str) -> float | None:
