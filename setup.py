@@ -70,12 +70,13 @@ setup(
     zip_safe=False,
     # 3.11 is what everything was run with; nothing newer than 3.10 is used.
     python_requires='>=3.10',
-    # What the package needs where MMPose is absent (only the deployment part can be
-    # used then). MMPose cannot stand here: it declares chumpy, which fails to build
-    # in pip's isolation, and mmcv, which it needs, must be compiled against the torch
-    # that is already installed. tools/test_versions.sh runs the tests with the oldest
-    # and the newest versions; mmpose_lite.compat refuses others when it is imported.
-    install_requires=['numpy>=1.22', 'torch>=2.6'],
+    # What the package needs where MMPose is absent (verbs such as `list` and the
+    # deployment part can be used then; exported files run without torch, too, after
+    # `pip install --no-deps`). MMPose cannot stand here: it declares chumpy, which
+    # fails to build in pip's isolation, and mmcv, which it needs, must be compiled
+    # against the torch that is already installed. tools/test_versions.sh runs the tests
+    # with the oldest and the newest versions; mmpose_lite.compat refuses others.
+    install_requires=['numpy>=1.22', 'pyyaml', 'rich', 'torch>=2.6'],
     extras_require={
         # All that MMPose's 2D path needs and plain pip can install. What remains:
         # mmcv (--no-build-isolation) and mmdet, mmpose, openmim (--no-deps).
@@ -95,7 +96,7 @@ setup(
             'tqdm',
             'xtcocotools>=1.12',
         ],
-        # Weights in that format (tools/convert_checkpoint.py).
+        # Weights in that format.
         'safetensors': ['safetensors>=0.4'],
         # Engines for exported networks and for latency tables.
         'deploy': ['onnx', 'onnxruntime', 'openvino'],

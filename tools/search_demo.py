@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from statistics import mean, stdev
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 
 # isort: split

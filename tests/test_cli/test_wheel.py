@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,21 +69,53 @@ def wheel(source, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope='module')
-def installed(wheel, tmp_path_factory):
-    """Python of an environment of its own that has the wheel, and what it needs.
+def environment(folder):
+    """Python of an environment of its own that has what the package needs, not it.
 
     A ``.pth`` file lends it the packages of this environment, but not their ``.pth``
     files, among them that of an editable installation.
     """
-    folder = tmp_path_factory.mktemp('environment')
     call('-m', 'venv', '--without-pip', str(folder), cwd=folder)
     (site,) = folder.glob('lib/python*/site-packages')
     (site / 'lent.pth').write_text(f'{sysconfig.get_path("purelib")}\n')
-    python = folder / 'bin' / 'python'
+    return folder / 'bin' / 'python'
+
+
+@pytest.fixture(scope='module')
+def installed(wheel, tmp_path_factory):
+    """Python of an environment of its own that has the wheel."""
+    python = environment(tmp_path_factory.mktemp('environment'))
     options = ('--no-deps', '--no-index', '--ignore-installed', str(wheel))
-    call('-m', 'pip', '--python', str(python), 'install', *options, cwd=folder)
+    call('-m', 'pip', '--python', str(python), 'install', *options, cwd=python.parent)
     return python
+
+
+PROGRAMS = """
+import os, runpy, sys
+import torch, mmengine  # once, for all programs
+
+for path in sys.argv[1:]:
+    if os.fork() == 0:
+        sys.argv, sys.path[0] = [path, '--help'], os.path.dirname(path)
+        runpy.run_path(path, run_name='__main__')
+    _, status = os.wait()
+    assert status == 0, path
+"""
+
+
+@pytest.mark.slow
+def test_programs_work_where_nothing_is_installed(tmp_path):
+    python = environment(tmp_path)
+    programs = [
+        str(path)
+        for path in sorted((ROOT / 'tools').glob('*.py'))
+        if re.search("__name__ == '__main__'|\nrun_verb\\(", path.read_text())
+    ]
+    assert len(programs) > 10
+    absent = 'import importlib.util as u; print(u.find_spec("mmpose_lite"))'
+    assert call('-c', absent, cwd=tmp_path, python=python) == 'None\n'
+    out = call('-c', PROGRAMS, *programs, cwd=tmp_path, python=python)
+    assert out.count('usage: ') == len(programs)
 
 
 def test_wheel_holds_package_and_configs_and_nothing_else(wheel, source):
@@ -113,7 +146,7 @@ def test_wheel_does_not_drag_in_chumpy_or_mmpose(wheel):
         for line in required
         if 'extra ==' not in line
     }
-    assert plain == {'numpy', 'torch'}
+    assert plain == {'numpy', 'pyyaml', 'rich', 'torch'}
     assert not [line for line in required if 'chumpy' in line or 'mmpose' in line]
     version = next(line for line in lines if line.startswith('Version: '))
     text = (ROOT / 'mmpose_lite' / '__init__.py').read_text()
