@@ -1,6 +1,6 @@
-"""What today's torch and torchvision need so that MMPose imports, loads and starts.
+"""What today's torch, torchvision and mmcv need so that MMPose imports and works.
 
-Three patches, made by :func:`patch` when the package concerned is imported, so that
+Four patches, made by :func:`patch` when the package concerned is imported, so that
 importing mmpose_lite itself imports none of them. Each acts only when it is needed, may
 be repeated, and leaves a sentence in :data:`RECORD` for the environment report:
 
@@ -12,6 +12,9 @@ be repeated, and leaves a sentence in :data:`RECORD` for the environment report:
   loader stays on and learns exactly these.
 - ``process group``: mmengine calls ``torch.cuda.set_device`` also where there is no
   CUDA, so that distributed training on CPU does not start.
+- ``operators``: MMPose imports mmcv's compiled operators, which mmcv-lite lacks and
+  which do not load with another torch than they were compiled for. A stand-in takes
+  their place (:mod:`mmpose_lite.mmcv_ops`).
 
 :func:`check_versions` refuses what none of them can patch.
 """
@@ -26,10 +29,12 @@ from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PATCHES = ('torchvision ops', 'checkpoints', 'process group')
+PATCHES = ('torchvision ops', 'checkpoints', 'process group', 'operators')
 RECORD: dict[str, str] = {}
 """Name of a patch to a sentence: 'patched: …' or why not; absent until it is due."""
 
@@ -50,6 +55,7 @@ RANGES = {
     'torch': ('2.6', ''),
     'mmengine': ('0.10.1', '1'),
     'mmcv': ('2.1', '2.2'),
+    'mmcv-lite': ('2.1', '2.2'),
     'mmpose': ('1.3', '2'),
 }
 """Package → the oldest version that works, and the first that does not, if known."""
@@ -120,12 +126,22 @@ class _ImportWatcher(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname not in self.watched:
             return None
-        others = sys.meta_path[sys.meta_path.index(self) + 1 :]
-        specs = (finder.find_spec(fullname, path, target) for finder in others)
-        spec = next((spec for spec in specs if spec is not None), None)
+        spec = _found_by_others(self, fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = _Followed(spec.loader, self.watched)
         return spec
+
+
+def _found_by_others(
+    own: MetaPathFinder,
+    fullname: str,
+    path: Sequence[str] | None,
+    target: ModuleType | None,
+) -> ModuleSpec | None:
+    """What the finders behind one of ours find."""
+    others = sys.meta_path[sys.meta_path.index(own) + 1 :]
+    specs = (finder.find_spec(fullname, path, target) for finder in others)
+    return next((spec for spec in specs if spec is not None), None)
 
 
 class _Followed(Loader):
@@ -153,6 +169,59 @@ def patch() -> None:
     """Have every patch made as soon as its package is imported; may be repeated."""
     when_imported('torchvision', _patch_torchvision)
     when_imported('mmengine', _patch_mmengine)
+    if not any(isinstance(finder, _OperatorFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _OperatorFinder())
+
+
+class _OperatorFinder(MetaPathFinder):
+    """Finds mmcv's compiled operators, or where there are none, their stand-in."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if fullname != 'mmcv._ext':
+            return None
+        real = _found_by_others(self, fullname, path, target)
+        return ModuleSpec(fullname, _OperatorLoader(real))
+
+
+class _OperatorLoader(Loader):
+    """Loads mmcv's compiled operators; where that fails, their stand-in."""
+
+    def __init__(self, real: ModuleSpec | None) -> None:
+        self.real = real
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        name = PATCHES[3]
+        if self.real is not None and self.real.loader is not None:
+            try:
+                module = self.real.loader.create_module(self.real)
+            except ImportError as error:
+                why = f"mmcv's operators do not load ({error})"
+            else:
+                RECORD[name] = "not needed: mmcv's operators load"
+                return module
+        else:
+            why = 'mmcv has no compiled operators'
+        RECORD[name] = f'patched: {why}; a stand-in has nms and a few others'
+        self.real = None
+        # By its path: this module also works outside of its package.
+        path = Path(__file__).with_name('mmcv_ops.py')
+        source = spec_from_file_location('mmpose_lite.mmcv_ops', path)
+        assert source is not None
+        assert source.loader is not None
+        operators = module_from_spec(source)
+        source.loader.exec_module(operators)
+        return operators.StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if self.real is not None and self.real.loader is not None:
+            module.__spec__ = self.real
+            module.__loader__, module.__file__ = self.real.loader, self.real.origin
+            self.real.loader.exec_module(module)
 
 
 def _patch_torchvision(execute: Callable[[], None]) -> None:
@@ -193,7 +262,7 @@ def _patch_mmengine(execute: Callable[[], None]) -> None:
     """Patch what mmengine needs; a foreign version or a broken torch is left alone."""
     execute()
     steps = (_patch_checkpoints, _patch_process_group)
-    for name, step in zip(PATCHES[1:], steps, strict=True):
+    for name, step in zip(PATCHES[1:3], steps, strict=True):
         try:
             check_versions()
             RECORD[name] = step()

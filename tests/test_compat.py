@@ -10,14 +10,16 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.logging import HistoryBuffer
 
 import mmpose_lite
-from mmpose_lite import compat
+from mmpose_lite import compat, mmcv_ops
 
 ROOT = Path(mmpose_lite.__file__).resolve().parents[1]
 # compat alone: importing the package makes every patch.
@@ -80,7 +82,14 @@ def broken_torchvision(tmp_path_factory):
 def test_mmpose_can_be_imported_with_patch_only(broken_torchvision, tmp_path):
     lacking = 'operator torchvision::nms does not exist'
     assert lacking in broken_torchvision
-    assert lacking in error_of('import mmpose.apis', tmp_path)
+    # mmcv's operators are another patch's concern.
+    code = """
+import sys
+from unittest.mock import MagicMock
+sys.modules['mmcv._ext'] = MagicMock()
+import mmpose.apis
+"""
+    assert lacking in error_of(code, tmp_path)
     code = """
 import mmpose_lite, mmpose.apis, torchvision
 assert mmpose_lite.compat.RECORD['torchvision ops'].startswith('patched')
@@ -326,6 +335,170 @@ def test_set_device_still_fails_elsewhere(one_rank, tmp_path):
     assert 'set_device' in error_of(code, tmp_path)
 
 
+# --- mmcv's operators ---------------------------------------------------------------
+
+
+def test_mmpose_needs_operators(tmp_path):
+    if run(('-c', 'import torch, mmcv._ext'), tmp_path, {}).returncode == 0:
+        pytest.skip('this mmcv has compiled operators, so nothing stands in for them')
+    assert '_ext' in error_of('import mmpose.apis', tmp_path)
+    code = """
+import mmpose_lite, mmpose.apis, mmdet.apis, torch
+from mmcv.ops import batched_nms, soft_nms
+boxes = torch.tensor([[0., 0, 2, 2], [0, 0, 2, 1.9], [5, 5, 6, 6]])
+scores = torch.tensor([.5, .9, .7])
+how = dict(type='nms', iou_threshold=.5)
+kept, indices = batched_nms(boxes, scores, torch.zeros(3), how)
+assert indices.tolist() == [1, 2], indices
+try:
+    soft_nms(boxes, scores)
+except NotImplementedError as error:
+    assert "'softnms'" in str(error) and 'MMCV_WITH_OPS=1' in str(error), error
+else:
+    raise AssertionError
+"""
+    works(code, tmp_path)
+
+
+OPERATORS = {
+    'absent': (None, 'patched: mmcv has no compiled operators', 'StandIn'),
+    'broken': ('_ext.abi3.so', 'patched: mmcv.s operators do not load', 'StandIn'),
+    'working': ('_ext.py', 'not needed', 'module'),
+}
+
+
+@pytest.mark.parametrize(('file', 'record', 'kind'), OPERATORS.values(), ids=OPERATORS)
+def test_operators_that_load_are_left_alone(file, record, kind, tmp_path):
+    (tmp_path / 'mmcv').mkdir()
+    (tmp_path / 'mmcv' / '__init__.py').touch()
+    if file:
+        (tmp_path / 'mmcv' / file).write_text('def nms(): pass')
+    code = f"""
+import re
+from mmpose_lite import compat
+from mmcv import _ext
+assert type(_ext).__name__ == {kind!r}
+assert re.match({record!r}, compat.RECORD['operators']), compat.RECORD
+assert hasattr(_ext, 'nms') and hasattr(_ext, 'softnms') == ({kind!r} == 'StandIn')
+"""
+    works(code, tmp_path)
+
+
+def naive_nms(boxes, scores, threshold, offset):
+    """Torchvision's loop over pairs of boxes, in single precision."""
+    boxes, scores = boxes.numpy(), scores.numpy()
+    offset = np.float32(offset)
+    areas = (boxes[:, 2] - boxes[:, 0] + offset) * (boxes[:, 3] - boxes[:, 1] + offset)
+    kept, gone = [], set()
+    for i in np.argsort(-scores, kind='stable'):
+        if i in gone:
+            continue
+        kept.append(int(i))
+        low = np.maximum(boxes[i, :2], boxes[:, :2])
+        high = np.minimum(boxes[i, 2:], boxes[:, 2:])
+        sides = np.maximum(high - low + offset, np.float32(0))
+        shared = sides[:, 0] * sides[:, 1]
+        with np.errstate(invalid='ignore'):  # boxes without an area
+            overlap = shared / (areas[i] + areas - shared)
+        gone |= set(np.flatnonzero(overlap.astype(np.float64) > threshold).tolist())
+    return kept
+
+
+@pytest.mark.parametrize('offset', [0, 1])
+@pytest.mark.parametrize('torchvision', [None, 'installed'])
+def test_nms_of_random_boxes_with_ties(offset, torchvision, monkeypatch):
+    if torchvision is None:
+        monkeypatch.setattr(mmcv_ops, 'torchvision_ops', lambda: None)
+    elif mmcv_ops.torchvision_ops() is None:
+        pytest.skip("this torchvision's compiled part does not load")
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(1000, 2, generator=generator) * 100
+    sides = torch.rand(1000, 2, generator=generator) * 40
+    boxes = torch.cat((corners, corners + sides), 1)
+    for tied in (boxes, boxes.round()):
+        scores = (torch.rand(1000, generator=generator) * 20).round()
+        kept = mmcv_ops.nms(tied, scores, 0.5, offset).tolist()
+        assert kept == naive_nms(tied, scores, 0.5, offset)
+        assert 300 < len(kept) < 900
+    assert mmcv_ops.nms(boxes[:0], scores[:0], 0.5, offset).tolist() == []
+
+
+def test_convolutions_and_regions_pass_their_arguments_on(monkeypatch):
+    """With operators that let every argument take part, and autograd as reference."""
+
+    def deform_conv2d(input, offset, weight, bias, mask=None, **options):
+        groups = input.shape[1] // weight.shape[1]
+        scale = offset.mean() if mask is None else offset.mean() * mask.mean()
+        return F.conv2d(input, weight, bias, groups=groups, **options) * scale
+
+    def roi_align(input, rois, size, spatial_scale, sampling_ratio, aligned):
+        assert (spatial_scale, sampling_ratio, aligned) == (0.5, 2, True)
+        return F.adaptive_avg_pool2d(input, size) * rois.sum()
+
+    fake = SimpleNamespace(deform_conv2d=deform_conv2d, roi_align=roi_align)
+    monkeypatch.setattr(mmcv_ops, 'torchvision_ops', lambda: fake)
+    x, weight, bias = torch.rand(2, 4, 9, 9), torch.rand(6, 2, 3, 3), torch.rand(6)
+    offset, mask = torch.rand(2, 18, 5, 4), torch.rand(2, 9, 5, 4)
+    how = dict(stride=(2, 3), padding=(1, 2), dilation=(1, 2))
+    letters = {'stride': 'd', 'padding': 'pad', 'dilation': 'dilation'}
+    first, second = {}, dict(with_bias=True)
+    for (name, short), word in zip(
+        letters.items(), ('stride', 'pad', 'dilation'), strict=True
+    ):
+        for side, value in zip('HW', how[name], strict=True):
+            first[f'{short}{side}'] = value
+            second[f'{word}_{side.lower()}'] = value
+
+    leaves = [t.requires_grad_() for t in (x, offset, weight, mask, bias)]
+    none = torch.empty(0)
+    for modulated in (False, True):
+        used = leaves if modulated else leaves[:3]
+        given = dict(mask=mask) if modulated else {}
+        expected = deform_conv2d(
+            *leaves[:3], bias if modulated else None, **given, **how
+        )
+        out, grads = torch.empty_like(expected), [torch.zeros_like(t) for t in leaves]
+        gradient = torch.rand_like(expected)
+        with torch.no_grad():
+            if modulated:
+                tensors = (x, weight, bias, none, offset, mask)
+                mmcv_ops.modulated_deform_conv_forward(*tensors, out, none, **second)
+                order = [grads[i] for i in (0, 2, 4, 1, 3)]
+                mmcv_ops.modulated_deform_conv_backward(
+                    *tensors, none, *order, gradient, **second
+                )
+            else:
+                mmcv_ops.deform_conv_forward(
+                    x, weight, offset, out, none, none, **first
+                )
+                mmcv_ops.deform_conv_backward_input(
+                    x, offset, gradient, grads[0], grads[1], weight, none, **first
+                )
+                mmcv_ops.deform_conv_backward_parameters(
+                    x, offset, gradient, grads[2], none, none, scale=1, **first
+                )
+        assert torch.equal(out, expected)
+        for found, wanted in zip(
+            grads, torch.autograd.grad(expected, used, gradient), strict=False
+        ):
+            torch.testing.assert_close(found, wanted)
+
+    rois = torch.ones(2, 5)
+    size = dict(aligned_height=3, aligned_width=3, pool_mode=1)
+    size |= dict(spatial_scale=0.5, sampling_ratio=2, aligned=True)
+    expected = roi_align(x, rois, (3, 3), 0.5, 2, True)
+    out, found = torch.empty_like(expected), torch.zeros_like(x)
+    gradient = torch.rand_like(expected)
+    with torch.no_grad():
+        mmcv_ops.roi_align_forward(x, rois, out, none, none, **size)
+        mmcv_ops.roi_align_backward(gradient, rois, none, none, found, **size)
+    assert torch.equal(out, expected)
+    (wanted,) = torch.autograd.grad(expected, x, gradient)
+    torch.testing.assert_close(found, wanted)
+    with pytest.raises(NotImplementedError, match='pool_mode max'):
+        mmcv_ops.roi_align_forward(x, rois, out, none, none, **size | dict(pool_mode=0))
+
+
 # --- all of them --------------------------------------------------------------------
 
 
@@ -385,12 +558,12 @@ def test_declared_versions_are_those_that_are_tested():
         )
         for name in ('oldest', 'newest')
     }
-    for package in ('torch', 'mmengine', 'mmcv'):
+    for package in ('torch', 'mmengine', 'mmcv-lite'):
         oldest, beyond = compat.RANGES[package]
         lowest, newest = (sets[name][package] for name in ('oldest', 'newest'))
         assert lowest in (oldest, f'{oldest}.0')
         assert not beyond or compat._numbers(newest) < compat._numbers(beyond)
-        if package != 'mmcv':  # which pip alone cannot install
+        if package != 'mmcv-lite':  # or mmcv, compiled for the torch that is there
             assert f"'{package}>={oldest}" in declared
 
 

@@ -71,6 +71,7 @@ ALLOWED = {
     'renamed': ((), ()),
     'datasets': (('renamed',), ()),
     'registry': (('compat',), ('mmengine.registry', 'mmpose.registry')),
+    'mmcv_ops': ((), ('torch', 'torchvision')),
     'compat': ((), ('torch', 'numpy', 'mmengine')),
     'paths': (('io',), ('mmengine.config',)),
     'zoo': (('paths',), ('yaml',)),

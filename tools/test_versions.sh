@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Runs the fast tests with the oldest and with the newest torch, mmengine and mmcv that
 # the package supports (tests/versions/), each in an environment of its own beside
-# .venv. The first time mmcv is compiled for each. Arguments after the set's name go to
-# pytest:
+# .venv. Arguments after the set's name go to pytest:
 #
 #   bash tools/test_versions.sh                     both
 #   bash tools/test_versions.sh oldest -k converter

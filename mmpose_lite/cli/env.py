@@ -191,5 +191,7 @@ def _mmcv_ops() -> str:
         return 'not installed'
     from mmcv.ops import get_compiler_version, get_compiling_cuda_version
 
-    cuda = get_compiling_cuda_version()
-    return f'compiled with {get_compiler_version()}, CUDA {cuda}'
+    compiler, cuda = get_compiler_version(), get_compiling_cuda_version()
+    if compiler == 'n/a':
+        return 'none compiled, see operators below'
+    return f'compiled with {compiler}, CUDA {cuda}'
