@@ -29,10 +29,8 @@ LOG=$VENV/setup.log
 TORCH_BUILD=${TORCH_BUILD:-default}
 TORCH_SPEC=${TORCH_SPEC:-} WISHED=${TORCH_SPEC:-}
 VERSIONS=${MMPOSE_LITE_VERSIONS:+$(realpath -m "$MMPOSE_LITE_VERSIONS")}
-DEV=no
-CHILD='' STARTED=$SECONDS
-# A stranger's settings must not lead pip or Python out of .venv.
-unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX
+DEV=no CHILD='' STARTED=$SECONDS
+unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX # which lead out of .venv
 export PYTHONNOUSERSITE=1 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 say() { printf '%s\n' "$*"; }
@@ -144,17 +142,19 @@ install() {
     step "$1" "${tool[@]}" --only-binary :all: "${@:2}"
 }
 
-# Pins by section: those of requirements.txt, but what VERSIONS or TORCH_SPEC replace.
+# Those of requirements.txt, but what VERSIONS or TORCH_SPEC replace.
 write_pins() {
-    local replaced=torch,torchvision own=${VERSIONS:-/dev/null}
+    local replaced=torch,torchvision own=${VERSIONS:-/dev/null} around=
     [[ -z $VERSIONS ]] || replaced+=,$(grep -oE '^[A-Za-z][A-Za-z0-9_-]*' "$VERSIONS" | paste -sd,)
+    # The pins around torch fit the proven torch only.
+    [[ -z $TORCH_SPEC$VERSIONS ]] || around='/^# --- torch/,/^# --- OpenMMLab/d'
     [[ -n $TORCH_SPEC ]] || TORCH_SPEC=$(grep -hE '^torch(vision)?==' "$own" "$ROOT/requirements.txt" | head -n 2 | xargs)
     [[ " $TORCH_SPEC" =~ \ torch([^v]|$) && $TORCH_SPEC == *torchvision* ]] ||
         die "TORCH_SPEC='$TORCH_SPEC' must name torch and the torchvision that fits"
     [[ $TORCH_BUILD == default ]] || TORCH_SPEC=$(sed -E 's/(\btorch==[0-9.]+)( |$)/\1+cpu\2/' <<<"$TORCH_SPEC")
     # OpenCV's usual wheel draws windows and wants libGL, which servers often lack.
     "$PY" -c 'import ctypes; ctypes.CDLL("libGL.so.1")' 2>/dev/null && replaced+=,opencv-python-headless || replaced+=,opencv-python
-    sed "/^# --- Tests/,\$d" "$ROOT/requirements.txt" | grep -vE "^(${replaced//,/|})==" >"$VENV/runtime.txt"
+    sed "/^# --- Tests/,\$d; $around" "$ROOT/requirements.txt" | grep -vE "^(${replaced//,/|})==" >"$VENV/runtime.txt"
     sed -n "/^# --- Tests/,\$p" "$ROOT/requirements.txt" >"$VENV/dev.txt"
     grep -vE '^torch(vision)?==' "$own" >>"$VENV/runtime.txt" || true
 }
