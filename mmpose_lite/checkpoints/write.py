@@ -15,7 +15,7 @@ from . import safetensors
 def encode_checkpoint(
     path: str | os.PathLike[str], state_dict: dict[str, Tensor], notes: dict[str, str]
 ) -> bytes:
-    """What a file of this name shall hold.
+    """Content of a file of this name.
 
     Args:
         path: Its name; one that ends in ``.safetensors`` decides for that format, any
