@@ -53,8 +53,8 @@ ALLOWED = {
     'io': ((), ('numpy', 'cv2', 'PIL')),
     'data': (('checks', 'io'), ('numpy', 'cv2')),
     'explain': (
-        ('data', 'io', 'loading', 'models'),
-        (*HOUSE, 'cv2', 'matplotlib', 'xtcocotools'),
+        ('data', 'io', 'models'),
+        (*HOUSE, 'cv2', 'matplotlib'),
     ),
     'inference': (
         (
@@ -90,7 +90,7 @@ ALLOWED = {
             *('data', 'deploy', 'explain', 'inference', 'io', 'models', 'search'),
             *('training', 'loading', 'zoo', 'benchmark', 'demo'),
         ),
-        ('mmengine', 'numpy', 'rich'),
+        ('mmengine', 'numpy', 'rich', 'torch'),
     ),
     '__main__': (('cli',), ()),
 }

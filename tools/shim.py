@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NoReturn
 
 
-def run_verb(verb: str) -> NoReturn:
-    """Run a verb of this checkout with the words of this process."""
+def run_verb(verb: str, *words: str) -> NoReturn:
+    """Run a verb of this checkout with words, and those of this process."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from mmpose_lite.cli import main
 
-    raise SystemExit(main([verb, *sys.argv[1:]]))
+    raise SystemExit(main([verb, *words, *sys.argv[1:]]))

@@ -31,6 +31,7 @@ VERBS = {
     'toy-data': 'drawn people in the format of COCO, for trying things out',
     'benchmark': "time networks of this package beside MMPose's",
     'latency': 'measure what the blocks of a search cost on this machine',
+    'explain': 'what a model looked at: heatmaps, attention, gates, architecture',
     'env': 'versions and builds, for a bug report',
 }
 """Verb to one line of help; its module is the verb with underscores."""

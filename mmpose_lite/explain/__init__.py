@@ -1,17 +1,22 @@
-"""What people look at: predictions beside the truth, measured figures."""
+"""What a model looked at, as pictures: gates, attention, pruning, architecture."""
 
-from .architecture import draw_architecture
-from .attention import PruningTrace, trace_pruning
-from .attention_figure import draw_pruning
-from .grid import PosedImage, draw_pose_grid, predict_posed_images, save_image
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    'PosedImage',
-    'PruningTrace',
-    'draw_architecture',
-    'draw_pose_grid',
-    'draw_pruning',
-    'predict_posed_images',
-    'save_image',
-    'trace_pruning',
-]
+_HOMES = {
+    'draw_architecture': 'architecture',
+    'draw_explanation': 'figure',
+    'draw_pose_grid': 'grid',
+    'explain': 'family',
+    'families': 'family',
+    'predict_posed_images': 'grid',
+    'recorded': 'record',
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    # Drawing needs matplotlib, explaining MMPose, recording neither.
+    if name in _HOMES:
+        return getattr(import_module(f'.{_HOMES[name]}', __name__), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -5,15 +5,31 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon, Rectangle, Wedge
 
-from ..models.backbones.hrnas_arch import BlockArch, SearchSpace, full_arch
-from .architecture_layout import ROW, Layout, Link, Point, lay_out
+from ..models.backbones.hrnas_arch import (
+    BlockArch,
+    SearchSpace,
+    full_arch,
+    fuse_sources,
+)
+from .figure import rendered
+
+Point = tuple[float, float]
+
+ROW = 2.0  # height of a resolution
+_STEP = 0.95  # width of a block in a row of them
+_STEM = 1.3
+_CROSSING = 2.5  # width of a fuse module with more than one resolution
+_GROWTH = 1.2  # width of a new resolution's block
+_TURN = 0.35  # where on a path to another resolution its block stands
+_OWN = 0.63  # and on the path within a resolution
 
 _UNIT = 0.62  # inches
 _DPI = 130
@@ -23,8 +39,89 @@ _RING = (0.36, 0.42)
 _COLOURS = ('#0072b2', '#e69f00', '#b5446e', '#56b4e9', '#777777')
 _QUERIES = '#00795a'
 _INK, _GREY, _LINE, _BAND = '#222222', '#6b7280', '#b6bcc6', '#f3f4f7'
-_WIDTH = 15.5  # units, what the legend needs
+_WIDTH = 13.5  # units, what the legend needs
 _LEFT, _TOP, _BOTTOM = 1.5, 2.1, 2.75  # units beside, above and below the network
+
+
+@dataclass
+class Layout:
+    """Places in a picture of depth by resolution, x to the right and y down.
+
+    Attributes:
+        blocks: Centre of every block, in block order.
+        links: Start and end of the paths that features take.
+        sums: Where paths are summed and rectified.
+        fuses: Middle of every fuse module.
+        stages: Extent along x of each stage's rows of blocks, and their number.
+        widths: Where the width of a resolution is written, and what.
+        end: Extent along x.
+    """
+
+    blocks: list[Point] = field(default_factory=list)
+    links: list[tuple[Point, Point]] = field(default_factory=list)
+    sums: list[Point] = field(default_factory=list)
+    fuses: list[float] = field(default_factory=list)
+    stages: list[tuple[float, float, int]] = field(default_factory=list)
+    widths: list[tuple[Point, int]] = field(default_factory=list)
+    end: float = 0.0
+
+    def link(self, start: Point, end: Point, *shares: float) -> None:
+        """Add a path, and a block at each share of it."""
+        self.links.append((start, end))
+        self.blocks += [_along(start, end, share) for share in shares]
+
+    def fuse(self, x: float, before: int, after: int) -> float:
+        """Add a fuse module that begins at ``x``; returns where it ends."""
+        end = x + (_CROSSING if before > 1 else _STEP)
+        gap = end + (_GROWTH if after > before else 0.3)
+        self.fuses.append((x + end) / 2)
+        for i, sources in enumerate(fuse_sources(before, after)):
+            for j in sources:
+                own = _OWN if before > 1 else 0.5
+                share = own if i == j else _TURN
+                self.link((x, j * ROW), (end, i * ROW), share)
+            if len(sources) > 1:
+                self.sums.append((end, i * ROW))
+            self.link((end, i * ROW), (gap, i * ROW))
+        for i in range(before, after):
+            self.link((end, (i - 1) * ROW), (gap, i * ROW), 0.6)
+        return gap
+
+    def parallel(self, x: float, counts: Sequence[int], widths: Sequence[int]) -> float:
+        """Add rows of blocks; returns where they end."""
+        end = x + max(counts) * _STEP + 0.1
+        for i, (count, width) in enumerate(zip(counts, widths, strict=True)):
+            shares = [(k + 0.5) / count for k in range(count)]
+            self.link((x, i * ROW), (end, i * ROW), *shares)
+            self.widths.append(((x, i * ROW), width))
+        self.stages.append((x, end, len(counts)))
+        return end
+
+
+def _along(start: Point, end: Point, share: float) -> Point:
+    """Point of a path that is level where it begins and ends."""
+    bend = share * share * (3 - 2 * share)
+    return (
+        start[0] + share * (end[0] - start[0]),
+        start[1] + bend * (end[1] - start[1]),
+    )
+
+
+def lay_out(space: SearchSpace) -> Layout:
+    """Places for all blocks of a space, from the stem to the merged map."""
+    layout = Layout()
+    layout.link((0, 0), (_STEM, 0))
+    x, before = _STEM, 1
+    for counts, widths in zip(space.num_blocks, space.channels, strict=True):
+        x = layout.fuse(x, before, len(counts))
+        x = layout.parallel(x, counts, widths)
+        before = len(counts)
+    merged = x + (_GROWTH if before > 1 else 0.2)
+    for i in range(before):
+        layout.link((x, i * ROW), (merged, 0))
+    layout.end = merged + 2 * _STEP
+    layout.link((merged, 0), (layout.end, 0), 0.5)
+    return layout
 
 
 def draw_architecture(
@@ -34,7 +131,7 @@ def draw_architecture(
     subtitle: str = '',
     image_size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Draw resolutions below each other, blocks from left to right.
+    """Picture of resolutions below each other, blocks from left to right.
 
     A block is a disc with a sector for each kernel size; the coloured part of a
     sector's area is the share of hidden channels that is left. The ring around it is
@@ -58,28 +155,26 @@ def draw_architecture(
         raise ValueError(f'arch must have {len(full)} blocks, got {len(arch)}')
     layout = lay_out(space)
     rows = max(map(len, space.channels))
-    width = _LEFT + max(layout.width + 1.2, _WIDTH)
+    width = _LEFT + max(layout.end + 1.2, _WIDTH)
     height = _TOP + (rows - 1) * ROW + _BOTTOM
     figure = Figure((width * _UNIT, height * _UNIT), dpi=_DPI)
     axis = figure.add_axes((0, 0, 1, 1))
-    axis.set(
-        xlim=(-_LEFT, width - _LEFT),
-        ylim=(height - _TOP, -_TOP),
-        aspect='equal',
-    )
+    axis.set(xlim=(-_LEFT, width - _LEFT), ylim=(height - _TOP, -_TOP), aspect='equal')
     axis.set_axis_off()
     _draw_rows(axis, layout, rows, image_size)
-    for link in layout.links:
-        _draw_link(axis, link)
-    _draw_joints(axis, layout)
+    _draw_paths(axis, layout)
     for centre, whole, left in zip(layout.blocks, full, arch, strict=True):
         _draw_block(axis, centre, whole, left)
-    _draw_legend(axis, (rows - 1) * ROW + 1.1, full, arch)
-    axis.text(-_LEFT + 0.35, -_TOP + 0.5, title, size=13, weight='bold', color=_INK)
-    axis.text(-_LEFT + 0.35, -_TOP + 0.92, subtitle, size=9.5, color=_GREY)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., 2::-1])
+    _draw_legend(axis, (rows - 1) * ROW + 1.75, full, arch)
+    _text(axis, -1.15, -1.6, title, 13, weight='bold')
+    _text(axis, -1.15, -1.18, subtitle, 9.5, color=_GREY)
+    return rendered(figure)
+
+
+def _text(
+    axis: Axes, x: float, y: float, text: str, size: float = 8, **options: Any
+) -> None:
+    axis.text(x, y, text, size=size, va='center', **{'color': _INK, **options})
 
 
 def _draw_rows(
@@ -89,157 +184,98 @@ def _draw_rows(
     for number, (start, end, levels) in enumerate(layout.stages, 1):
         band = (start, -0.62), end - start, (levels - 1) * ROW + 1.24
         axis.add_patch(Rectangle(*band, color=_BAND, lw=0, zorder=0))
-        axis.text(
-            (start + end) / 2,
-            -0.75,
-            f'stage {number}',
-            size=8,
-            color=_GREY,
-            ha='center',
+        _text(
+            axis, (start + end) / 2, -0.8, f'stage {number}', color=_GREY, ha='center'
         )
     for x in layout.fuses:
-        axis.text(x, -0.75, 'fuse', size=8, color='#9299a6', ha='center')
+        _text(axis, x, -0.8, 'fuse', color=_GREY, ha='center')
     for i in range(rows):
         stride = 2 ** (i + 2)
-        axis.text(
-            -_LEFT + 0.35, i * ROW, f'1/{stride}', size=10, weight='bold', color=_INK,
-            va='center',
-        )  # fmt: skip
+        _text(axis, -1.15, i * ROW, f'1/{stride}', 10, weight='bold')
         if image_size is not None:
             h, w = (-(-side // stride) for side in image_size)
-            axis.text(
-                -_LEFT + 0.35, i * ROW + 0.32, f'{h}x{w}', size=7, color=_GREY,
-                va='center',
-            )  # fmt: skip
-    for (x, y), channels in layout.labels:
-        axis.text(
-            x + 0.05, y - 0.5, f'{channels} ch', size=6.5, color=_GREY, va='center'
-        )
+            _text(axis, -1.15, i * ROW + 0.32, f'{h}x{w}', 7, color=_GREY)
+    for (x, y), channels in layout.widths:
+        _text(axis, x + 0.05, y - 0.5, f'{channels} ch', 6.5, color=_GREY)
 
 
-def _draw_link(axis: Axes, link: Link) -> None:
-    count = 2 if link.start[1] == link.end[1] else 40
-    x, y = zip(*(link.at(k / (count - 1)) for k in range(count)), strict=True)
-    axis.plot(x, y, color=_LINE, lw=1.3, zorder=1, solid_capstyle='round')
-
-
-def _draw_joints(axis: Axes, layout: Layout) -> None:
-    """Stem, sums, and the place where all resolutions meet."""
-    small, large = 0.16, 0.3
-    stem = [(0.2, -large), (0.75, -small), (0.75, small), (0.2, large)]
+def _draw_paths(axis: Axes, layout: Layout) -> None:
+    """Stem, paths, sums, and the place where all resolutions meet."""
+    for start, end in layout.links:
+        points = [_along(start, end, share) for share in np.linspace(0, 1, 40)]
+        axis.plot(*zip(*points, strict=True), color=_LINE, lw=1.3, zorder=1)
+    stem = [(0.2, -0.3), (0.75, -0.16), (0.75, 0.16), (0.2, 0.3)]
     axis.add_patch(Polygon(stem, color='#d5d9e0', zorder=2))
-    axis.text(0.47, 0, 'stem', size=6, ha='center', va='center', color=_INK)
+    _text(axis, 0.47, 0, 'stem', 6, ha='center')
     for x, y in layout.sums:
         axis.add_patch(Circle((x, y), 0.12, fc='white', ec=_GREY, lw=1, zorder=3))
-        axis.text(x, y, '+', size=7, ha='center', va='center', color=_GREY, zorder=4)
-    x, y = layout.concat
-    axis.add_patch(Rectangle((x - 0.05, y - 0.3), 0.1, 0.6, color=_GREY, zorder=3))
-    axis.text(x, y - 0.42, 'concat', size=6.5, color=_GREY, ha='center')
-    axis.annotate(
-        '', (layout.width + 0.25, 0), (layout.width - 0.1, 0),
-        arrowprops=dict(arrowstyle='-|>', color=_LINE, lw=1.3),
-    )  # fmt: skip
-    axis.text(layout.width + 0.32, 0, 'head', size=8, va='center', color=_INK)
+        _text(axis, x, y, '+', 7, ha='center', color=_GREY, zorder=4)
+    x = layout.end - 2 * _STEP
+    axis.add_patch(Rectangle((x - 0.05, -0.3), 0.1, 0.6, color=_GREY, zorder=3))
+    _text(axis, x, -0.45, 'concat', 6.5, ha='center', color=_GREY)
+    _text(axis, layout.end + 0.1, 0, 'head')
 
 
-def _draw_block(
-    axis: Axes, centre: Point, whole: BlockArch, left: BlockArch, scale: float = 1
-) -> None:
-    radius = _RADIUS * scale
+def _draw_block(axis: Axes, centre: Point, whole: BlockArch, left: BlockArch) -> None:
     if not left.channels and not left.tokens:
-        axis.add_patch(
-            Circle(centre, radius * 0.62, fc='white', ec=_GREY, lw=1, ls=(0, (2, 1.5)),
-                   zorder=5)
-        )  # fmt: skip
+        hollow: Any = dict(fc='white', ec=_GREY, lw=1, ls=(0, (2, 1.5)), zorder=5)
+        axis.add_patch(Circle(centre, _RADIUS * 0.62, **hollow))
         return
-    halo = _RING[1] * scale if whole.tokens else radius
+    halo = _RING[1] if whole.tokens else _RADIUS
     axis.add_patch(Circle(centre, halo + 0.02, fc='white', lw=0, zorder=4))
     kept = dict(zip(left.kernels, left.channels, strict=True))
     angle = 360 / len(whole.kernels)
-    for i, (kernel, count) in enumerate(
-        zip(whole.kernels, whole.channels, strict=True)
-    ):
+    rows = zip(whole.kernels, whole.channels, strict=True)
+    look: Any
+    for i, (kernel, count) in enumerate(rows):
         start = angle * i - 90  # y points down: from the top, clockwise
         share = min(kept.get(kernel, 0) / count, 1)
         colour = _COLOURS[i % len(_COLOURS)]
-        sector = start, start + angle
-        axis.add_patch(Wedge(centre, radius, *sector, fc=colour, alpha=0.16, zorder=5))
-        axis.add_patch(
-            Wedge(centre, radius * math.sqrt(share), *sector, fc=colour, ec='white',
-                  lw=0.7, zorder=6)
-        )  # fmt: skip
+        for radius, look in (
+            (_RADIUS, dict(alpha=0.16, zorder=5)),
+            (_RADIUS * math.sqrt(share), dict(ec='white', lw=0.7, zorder=6)),
+        ):
+            sector = Wedge(centre, radius, start, start + angle, fc=colour, **look)
+            axis.add_patch(sector)
     if whole.tokens:
-        inner, outer = (r * scale for r in _RING)
         share = min(left.tokens / whole.tokens, 1)
+        look = dict(width=_RING[1] - _RING[0], fc=_QUERIES, lw=0, zorder=6)
         for end, alpha in ((360.0, 0.16), (360 * share, 1.0)):
-            ring = Wedge(
-                centre, outer, -90, end - 90, width=outer - inner, fc=_QUERIES, lw=0,
-                alpha=alpha, zorder=6,
-            )  # fmt: skip
+            ring = Wedge(centre, _RING[1], -90, end - 90, alpha=alpha, **look)
             axis.add_patch(ring)
 
 
 def _draw_legend(
-    axis: Axes, top: float, full: Sequence[BlockArch], arch: Sequence[BlockArch]
+    axis: Axes, y: float, full: Sequence[BlockArch], arch: Sequence[BlockArch]
 ) -> None:
-    """What the signs mean, and sums over all blocks."""
-    y = top + 0.65
-    kernels = full[0].kernels
-    has_queries = any(block.tokens for block in full)
-    x = -_LEFT + 1.12
-    shares = [(1.0, 0.6, 0.25)[i % 3] for i in range(len(kernels))]
-    sample = BlockArch(kernels, tuple(round(100 * share) for share in shares), 70)
-    whole = BlockArch(kernels, (100,) * len(kernels), 100 if has_queries else 0)
-    _draw_block(axis, (x, y), whole, sample, scale=1.7)
-    lines = ['a block: coloured areas are', 'the channels that are left']
-    lines += ['ring: queries that are left'] if has_queries else []
-    for k, line in enumerate(lines):
-        offset = (k - (len(lines) - 1) / 2) * 0.34
-        axis.text(x + 0.95, y + offset, line, size=8, color=_INK, va='center')
-    x += 5.3
-    _draw_block(axis, (x, y - 0.3), whole, BlockArch((), ()))
-    axis.text(x + 0.4, y - 0.3, 'nothing left: shortcut', size=8, va='center')
-    axis.add_patch(Circle((x, y + 0.3), 0.12, fc='white', ec=_GREY, lw=1))
-    axis.text(x, y + 0.3, '+', size=7, ha='center', va='center', color=_GREY)
-    axis.text(x + 0.4, y + 0.3, 'sum and ReLU', size=8, va='center')
+    """What the signs mean, and a bar for each sum over all blocks."""
     before, after = _sums(full), _sums(arch)
-    signs = [(f'{k}x{k}', c) for k, c in zip(kernels, _COLOURS, strict=False)]
-    signs += [('queries', _QUERIES)] if has_queries else []
-    _draw_bars(
-        axis,
-        (x + 4.3, y),
-        [
-            (name, colour, after[name], before[name])
-            for name, colour in signs
-            if before[name]
-        ],
-    )
+    lines = [
+        'a block: coloured areas are the channels that are left',
+        'dashed: nothing left but the shortcut',
+        '+: sum and ReLU',
+    ]
+    if before['queries']:
+        lines.insert(1, 'its ring: the queries that are left')
+    for k, line in enumerate(lines):
+        _text(axis, -1.15, y + (k - (len(lines) - 1) / 2) * 0.36, line)
+    colours = dict(zip(before, _COLOURS, strict=False)) | dict(queries=_QUERIES)
+    rows = [name for name in before if before[name]]
+    for k, name in enumerate(rows):
+        middle = y + (k - (len(rows) - 1) / 2) * 0.34
+        share = after[name] / before[name]
+        _text(axis, 7.6, middle, name, ha='right')
+        for extent, alpha in ((1.0, 0.16), (share, 1.0)):
+            bar = (7.7, middle - 0.1), 2.2 * extent, 0.2
+            axis.add_patch(Rectangle(*bar, color=colours[name], lw=0, alpha=alpha))
+        _text(axis, 10, middle, f'{after[name]} of {before[name]}  ({share:.0%})')
 
 
 def _sums(arch: Sequence[BlockArch]) -> Counter[str]:
     """Channels by kernel size, and queries."""
     sums: Counter[str] = Counter()
     for block in arch:
-        sums['queries'] += block.tokens
         for kernel, count in zip(block.kernels, block.channels, strict=True):
             sums[f'{kernel}x{kernel}'] += count
+    sums['queries'] = sum(block.tokens for block in arch)
     return sums
-
-
-def _draw_bars(
-    axis: Axes, where: Point, rows: Sequence[tuple[str, str, int, int]]
-) -> None:
-    """A bar for each sum: name, colour, what is left, what there was."""
-    x, middle = where
-    height, length = 0.34, 2.2
-    for k, (name, colour, left, total) in enumerate(rows):
-        y = middle + (k - (len(rows) - 1) / 2) * height
-        share = left / total
-        axis.text(x - 0.1, y, name, size=8, ha='right', va='center', color=_INK)
-        for extent, alpha in ((1.0, 0.16), (share, 1.0)):
-            bar = (x, y - 0.1), length * extent, 0.2
-            axis.add_patch(Rectangle(*bar, color=colour, lw=0, alpha=alpha))
-        axis.text(
-            x + length + 0.1, y, f'{left} of {total}  ({share:.0%})', size=8,
-            va='center', color=_INK,
-        )  # fmt: skip

@@ -6,6 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import nn
+
+from .record import Calls
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What panels are made of.
+
+    Attributes:
+        model: The pose estimator.
+        calls: Record of the modules that were asked for.
+        crop: The network's input ``(H, W, 3)``, ``uint8`` BGR.
+        points: ``(J, 3)``: predicted x, y in px of the crop, and score.
+        names: Names of the keypoints, with spaces.
+        chosen: Numbers of the keypoints to show one by one.
+    """
+
+    model: nn.Module
+    calls: Calls
+    crop: np.ndarray
+    points: np.ndarray
+    names: Sequence[str]
+    chosen: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -13,21 +37,23 @@ class Panel:
     """One small picture of the person, and what is laid over or beside it.
 
     Attributes:
-        title: Above it.
+        title: Lines above it.
         heat: ``(h, w)`` over the whole crop, from its smallest to its largest value;
             NaN is drawn grey.
         low: Value of the darkest colour; the smallest of ``heat`` if not given.
+        kept: ``(h, w)`` over the whole crop, dark where false.
         rows: ``(h,)``, a strip at the right.
         columns: ``(w,)``, a strip below.
         bars: ``(C,)`` within 0 to 1, sorted and drawn as an area below.
         links: ``(J, J)`` symmetric, lines between keypoints, wide where large.
-        marks: Keypoints that get a dot, ``()`` for none; None for all of them.
+        marks: Keypoints that get a dot; None for all of them.
         skeleton: Whether the predicted skeleton is drawn.
     """
 
     title: str
     heat: np.ndarray | None = None
     low: float | None = None
+    kept: np.ndarray | None = None
     rows: np.ndarray | None = None
     columns: np.ndarray | None = None
     bars: np.ndarray | None = None
@@ -59,13 +85,13 @@ class Explanation:
 
     Attributes:
         crop: The network's input ``(H, W, 3)``, ``uint8`` BGR.
-        keypoints: ``(J, 3)``: predicted x, y in px of the crop, and score.
+        points: ``(J, 3)``: predicted x, y in px of the crop, and score.
         sections: From the prediction to what led to it.
         pictures: Further pictures of the model itself, ``(h, w, 3)`` ``uint8`` BGR.
     """
 
     crop: np.ndarray
-    keypoints: np.ndarray
+    points: np.ndarray
     sections: Sequence[Section]
     pictures: Sequence[np.ndarray] = field(default=())
 

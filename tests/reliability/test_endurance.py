@@ -18,7 +18,7 @@ from mmengine.hooks import Hook
 from mmpose.apis import inference_topdown
 
 from mmpose_lite.deploy import PoseRuntime
-from mmpose_lite.explain.explain import explain
+from mmpose_lite.explain import explain
 from mmpose_lite.loading import load_model
 from reliability.frame import SHARE
 

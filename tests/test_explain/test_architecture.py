@@ -3,57 +3,25 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from functools import cache
 
 import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 
 # isort: split
-import cv2
 import numpy as np
 import pytest
-import torch
-from conftest import ROOT
+from explain_models import TINY, shrunk
 from matplotlib.colors import to_rgb
 
 from mmpose_lite.explain import architecture as drawing
 from mmpose_lite.explain import draw_architecture
-from mmpose_lite.explain.architecture_layout import ROW, lay_out
-from mmpose_lite.models.backbones import HRNASNet
+from mmpose_lite.explain.architecture import ROW, lay_out
 from mmpose_lite.models.backbones.hrnas_arch import (
     SPACES,
     BlockArch,
-    dump_arch,
     full_arch,
     places,
-    resolve_space,
 )
-from mmpose_lite.search.export import format_arch
-
-TINY = resolve_space(
-    dict(
-        num_blocks=((1,), (1, 2)),
-        channels=((8,), (8, 16)),
-        stem_channels=(8, 8),
-        head_channels=16,
-        transformer='all',
-        tokens=4,
-    )
-)
-
-
-def shrunk():
-    """A network whose blocks lost parts, one of them everything."""
-    torch.manual_seed(0)
-    net = HRNASNet(space=dict(TINY.__dict__))
-    for index, (_, block) in enumerate(net.named_blocks()):
-        masks = [torch.rand(n) < 0.5 for n in block.channels]
-        tokens = torch.rand(block.tokens) < 0.5
-        if index == 3:
-            masks, tokens = [m & False for m in masks], tokens & False
-        block.cut(masks, tokens)
-    return net
 
 
 def area(picture, colour):
@@ -79,7 +47,7 @@ def test_every_block_has_a_place_of_its_own(space):
     assert len(layout.blocks) == len(list(places(space)))
     reach = 2 * (drawing._RADIUS if space.transformer is None else drawing._RING[1])
     for i, one in enumerate(layout.blocks):
-        assert 0 < one[0] < layout.width
+        assert 0 < one[0] < layout.end
         assert all(math.dist(one, other) > reach for other in layout.blocks[:i])
 
 
@@ -96,7 +64,7 @@ def test_blocks_stand_where_they_compute(space):
         elif y % ROW:
             assert (place.level - 1) * ROW < y < place.level * ROW
     assert layout.blocks[-1][1] == 0
-    assert layout.blocks[-1][0] > layout.concat[0]
+    assert layout.blocks[-1][0] > layout.end - 2 * drawing._STEP
 
 
 def test_coloured_areas_are_what_is_left():
@@ -139,38 +107,3 @@ def test_removed_blocks_lose_all_colour():
 def test_architectures_of_another_space_are_refused():
     with pytest.raises(ValueError, match='must have 8 blocks, got 7'):
         draw_architecture(TINY, full_arch(TINY)[:-1])
-
-
-@pytest.mark.slow
-def test_drawing_by_command_line(tmp_path):
-    net = shrunk()
-    arch, config = tmp_path / 'arch.json', tmp_path / 'config.py'
-    mapping = dump_arch(net.space, net.arch, (48, 64))
-    arch.write_text(format_arch(mapping))
-    config.write_text(
-        "model = dict(backbone=dict(arch='{{fileDirname}}/arch.json'),"
-        ' head=dict(decoder=dict(input_size=(48, 64))))\n'
-    )
-    weights = {f'backbone.{key}': value for key, value in net.state_dict().items()}
-    checkpoint = tmp_path / 'net.pth'
-    torch.save(dict(state_dict=weights, meta=dict(hrnas_arch=mapping)), checkpoint)
-    pictures = []
-    for source in (arch, config, checkpoint):
-        out = tmp_path / f'{source.name}.png'
-        done = subprocess.run(
-            [
-                *(sys.executable, '-W', 'ignore', 'tools/draw_arch.py'),
-                *(str(source), '--out', str(out), '--title', 'same'),
-            ],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        pictures.append(cv2.imread(str(out)))
-    expected = draw_architecture(net.space, net.arch, 'same', '', (64, 48))
-    assert pictures[0].shape == expected.shape
-    assert all(np.array_equal(pictures[0], other) for other in pictures[1:])
-    assert area(pictures[0], drawing._QUERIES) == area(expected, drawing._QUERIES)

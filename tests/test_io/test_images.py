@@ -6,7 +6,13 @@ import pytest
 from PIL import Image
 
 from mmpose_lite.data import render_toy_image
-from mmpose_lite.io.images import ORIENTATION, ImageFacts, image_facts, read_image
+from mmpose_lite.io.images import (
+    ORIENTATION,
+    ImageFacts,
+    image_facts,
+    read_image,
+    save_image,
+)
 
 SIZE = (160, 120)
 
@@ -121,3 +127,21 @@ def test_bits_are_those_of_the_file(tmp_path):
         cv2.imwrite(str(tmp_path / name), image)
         assert image_facts(tmp_path / name).bits == 16
         assert read_image(tmp_path / name).dtype == np.uint8
+
+
+def test_images_are_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    path = tmp_path / 'new' / 'grid.png'
+    save_image(path, image)
+    np.testing.assert_array_equal(cv2.imread(str(path)), image)
+    with pytest.raises(ValueError, match='suffix'):
+        save_image(tmp_path / 'grid.xyz', image)
+
+    def fail(*_):
+        raise OSError('no space left')
+
+    monkeypatch.setattr('os.replace', fail)
+    with pytest.raises(OSError, match='no space left'):
+        save_image(path, image[:30])
+    np.testing.assert_array_equal(cv2.imread(str(path)), image)
+    assert [p.name for p in path.parent.iterdir()] == ['grid.png']

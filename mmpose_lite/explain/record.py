@@ -1,0 +1,60 @@
+"""What modules saw and returned while a model predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Call:
+    """The first call of a module, for the first image of its batch.
+
+    Attributes:
+        input: First argument; every tensor in it is ``(1, …)``.
+        output: What was returned; every tensor in it is ``(1, …)``.
+    """
+
+    input: Any
+    output: Any
+
+
+Calls = dict[nn.Module, Call]
+
+
+@contextmanager
+def recorded(modules: Iterable[nn.Module]) -> Iterator[Calls]:
+    """Recorder of modules, by forward hooks that are gone afterwards in any case.
+
+    Only a module's first call counts: a flip test calls again, with a mirrored image.
+
+    Args:
+        modules: Modules to record.
+
+    Yields:
+        Module to its call, filled while the block runs. What is changed in place later
+        does not change the record.
+    """
+    calls: Calls = {}
+
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if module not in calls:
+            calls[module] = Call(_first(args[0]), _first(output))
+
+    with ExitStack() as hooks:
+        for module in modules:
+            hooks.callback(module.register_forward_hook(hook).remove)
+        yield calls
+
+
+def _first(value: Any) -> Any:
+    """A copy of the first image's part of tensors, of lists and tuples of them."""
+    if isinstance(value, Tensor):
+        return value[:1].detach().clone()
+    if isinstance(value, list | tuple):
+        return tuple(_first(part) for part in value)
+    return value
