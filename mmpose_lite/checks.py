@@ -1,14 +1,17 @@
 """Rules for arguments, and the one way in which they refuse.
 
-A constructor says what it takes where it is defined::
+A constructor's signature says what it takes, and a rule where that is not enough::
 
-    @checked(width=whole(1), mode=one_of('sum', 'mean'))
+    @checked(mode=one_of('sum', 'mean'))
     def __init__(self, width: int, mode: str = 'sum') -> None: ...
 
 With ``width='4'`` it raises ``ValueError: Name: width must be a whole number of at
 least 1, got '4'``, with ``widht=4`` ``TypeError: Name got the unknown argument
 widht=4 (did you mean width?); it takes width, mode``. What several arguments must be
 together is left to the constructor itself.
+
+By annotation a ``bool`` is true or false, an ``int`` a count of at least 1, a ``float``
+a number of at least 0, a ``tuple`` a list of such; ``| None`` allows None, too.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from typing import Any, TypeVar
 
 F = TypeVar('F', bound=Callable[..., None])
 _LONGEST = 400
+_COLLECTING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _ERRORS = (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -105,19 +109,58 @@ def check_arguments(
         check(f'{owner}: {name}', value, rules[name])
 
 
-def checked(**rules: Rule) -> Callable[[F], F]:
+def rules_of(function: Callable[..., Any], **own: Rule) -> dict[str, Rule]:
+    """Rules of all arguments, in their order.
+
+    Args:
+        function: A constructor, or a class.
+        **own: Rules of arguments of which annotation (else the default) tells too
+            little, and of those that go on to a base class.
+
+    Raises:
+        TypeError: If an argument has no rule.
+    """
+    rules: dict[str, Rule] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name == 'self' or parameter.kind in _COLLECTING:
+            continue
+        kind = parameter.annotation
+        if kind is parameter.empty:
+            kind = type(parameter.default).__name__
+        rule = own.get(name) or _by_annotation(str(kind))
+        if rule is None:
+            raise TypeError(f'{function.__qualname__}: {name} needs a rule')
+        rules[name] = rule
+    return {**rules, **own}
+
+
+def _by_annotation(kind: str) -> Rule | None:
+    """Rule of an annotation such as ``'tuple[int, ...]'``; None if it tells nothing."""
+    base = kind.removesuffix(' | None')
+    outer, _, inner = base.removesuffix(']').partition('[')
+    if outer in ('tuple', 'Sequence'):
+        parts = inner.split(', ')
+        fixed = len(parts) if set(parts) == {parts[0]} and outer == 'tuple' else None
+        entry = _by_annotation(parts[0] if fixed else inner.removesuffix(', ...'))
+        rule = None if entry is None else each(entry, fixed)
+    else:
+        rule = _PLAIN.get(outer)
+    return NOTHING | rule if rule is not None and base != kind else rule
+
+
+def checked(**own: Rule) -> Callable[[F], F]:
     """Decorator of a constructor: refuse arguments before it runs.
 
     Args:
-        **rules: A rule for every argument that users may give, those that go on to a
-            base class through ``*args`` and ``**kwargs`` included and in their order.
+        **own: As of :func:`rules_of`, in order where they go on through ``*args``.
     """
 
     def decorate(init: F) -> F:
-        own = list(inspect.signature(init).parameters.values())[1:]
-        names = [p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
-        if any(p.kind is p.VAR_POSITIONAL for p in own):
-            names = list(rules)
+        rules = rules_of(init, **own)
+        parameters = list(inspect.signature(init).parameters.values())[1:]
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            names = list(own)
 
         @functools.wraps(init)
         def checking(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -129,6 +172,21 @@ def checked(**rules: Rule) -> Callable[[F], F]:
         return checking  # type: ignore[return-value]
 
     return decorate
+
+
+def check_fields(name: str, record: Any, **own: Rule) -> None:
+    """Refuse a field of a dataclass that is not as its annotation wants it.
+
+    Args:
+        name: What the user calls the record.
+        record: An instance.
+        **own: As of :func:`rules_of`.
+
+    Raises:
+        ValueError: As of :func:`check`.
+    """
+    for field, rule in rules_of(type(record), **own).items():
+        check(f'{name} {field}', getattr(record, field), rule)
 
 
 ANY = Rule('anything', lambda value: True)
@@ -258,3 +316,13 @@ def _range(least: float | None, most: float | None) -> str:
     if least is not None:
         return f' of at least {least}'
     return '' if most is None else f' of at most {most}'
+
+
+_PLAIN = {
+    'Mapping': MAPPING,
+    'bool': FLAG,
+    'dict': MAPPING,
+    'float': number(0),
+    'int': whole(1),
+    'str': TEXT,
+}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmpose.models.backbones import HRNet, ResNet
+
 from ...checks import (
     FLAG,
     MAPPING,
@@ -13,42 +15,29 @@ from ...checks import (
     check_arguments,
     each,
     one_of,
+    rules_of,
     whole,
 )
 from ..layers.config_rules import CONV_CFG, INIT_CFG, NORM_CFG
 
-HRNET = dict(
-    extra=MAPPING,
-    in_channels=whole(1),
+_SHARED = dict(
     conv_cfg=CONV_CFG,
     norm_cfg=NORM_CFG,
-    norm_eval=FLAG,
-    with_cp=FLAG,
-    zero_init_residual=FLAG,
     frozen_stages=whole(-1, 4),
     init_cfg=INIT_CFG,
 )
+HRNET = rules_of(HRNet, extra=MAPPING, **_SHARED)
 """Arguments of MMPose's ``HRNet``, in its order."""
-RESNET = dict(
+RESNET = rules_of(
+    ResNet,
     depth=one_of(18, 34, 50, 101, 152),
-    in_channels=whole(1),
-    stem_channels=whole(1),
-    base_channels=whole(1),
     expansion=NOTHING | whole(1),
     num_stages=whole(1, 4),
     strides=each(whole(1)),
     dilations=each(whole(1)),
     out_indices=each(whole(0, 3), least=1),
     style=one_of('pytorch', 'caffe'),
-    deep_stem=FLAG,
-    avg_down=FLAG,
-    frozen_stages=whole(-1, 4),
-    conv_cfg=CONV_CFG,
-    norm_cfg=NORM_CFG,
-    norm_eval=FLAG,
-    with_cp=FLAG,
-    zero_init_residual=FLAG,
-    init_cfg=INIT_CFG,
+    **_SHARED,
 )
 """Arguments of MMPose's ``ResNet``, in its order."""
 _STAGE = dict(

@@ -18,7 +18,7 @@ from mmpose.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...checks import FLAG, NOTHING, TEXT, blaming, check, each, shown, whole
+from ...checks import FLAG, NOTHING, blaming, check_fields, shown, whole
 from ..layers import (
     checkpoint_keeping_stats,
     conv_norm,
@@ -44,13 +44,6 @@ OPTIONS = dict(
     init_cfg=INIT_CFG,
 )
 """What a family's class passes on to :class:`HRBackbone`."""
-_FIELDS = dict(
-    unit=TEXT,
-    num_modules=each(whole(1)),
-    channels=each(each(whole(1))),
-    num_blocks=whole(1),
-    stem_channels=whole(1),
-)
 
 
 @dataclass(frozen=True)
@@ -75,8 +68,7 @@ class HRArch:
     stem_channels: int = 32
 
     def __post_init__(self) -> None:
-        for name, rule in _FIELDS.items():
-            check(f'arch {name}', getattr(self, name), rule)
+        check_fields('arch', self)
         object.__setattr__(self, 'num_modules', tuple(self.num_modules))
         object.__setattr__(self, 'channels', tuple(tuple(c) for c in self.channels))
         if not self.channels or len(self.num_modules) != len(self.channels):

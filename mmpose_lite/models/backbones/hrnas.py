@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmpose.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
 
-from ...checks import ANY, FLAG, NOTHING, check, checked, each, shown, whole
+from ...checks import ANY, NOTHING, check, checked, each, shown, whole
 from ...registry import register_model
 from ..layers import SearchingBlock, conv_norm
 from ..layers.config_rules import BATCH_NORM_CFG, INIT_CFG
@@ -144,8 +144,6 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         arch=ANY,
         space=ANY,
         norm_cfg=NOTHING | BATCH_NORM_CFG,
-        norm_eval=FLAG,
-        channels_last=FLAG,
         init_cfg=INIT_CFG,
     )
     def __init__(

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...checks import Rule, check, each, number, whole
+from ...checks import Rule, check, check_fields, each, number, one_of, whole
 
 TRANSFORMERS = (None, 'residual', 'all')
 HEADER = 'mmpose_lite.HRNASNet'
@@ -54,7 +54,18 @@ class SearchSpace:
     tokens: int = 64
 
     def __post_init__(self) -> None:
-        self._tidy()
+        check_fields(
+            'space',
+            self,
+            expand=number(above=0),
+            kernels=each(_ODD, least=1),
+            transformer=one_of(*TRANSFORMERS),
+        )
+        for name in ('num_blocks', 'channels'):
+            rows = tuple(tuple(row) for row in getattr(self, name))
+            object.__setattr__(self, name, rows)
+        for name in ('stem_channels', 'kernels'):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         lengths = [len(row) for row in self.channels]
         allowed = [
             min(max(length, 1), before + 1)
@@ -67,46 +78,14 @@ class SearchSpace:
                 'one and from stage to stage at most one more, got '
                 f'{self.num_blocks} and {self.channels}'
             )
-        numbers = (
-            *self.stem_channels,
-            self.head_channels,
-            self.tokens,
-            *(n for row in (*self.channels, *self.num_blocks) for n in row),
-        )
-        if len(self.stem_channels) != 2 or not _holds(each(_COUNT), numbers):
-            raise ValueError(
-                'space stem_channels (two), head_channels, tokens, channels and '
-                f'num_blocks must be whole numbers of at least 1, got {asdict(self)}'
-            )
-        if not self.kernels or not _holds(each(_ODD), self.kernels):
-            raise ValueError(f'space kernels must be odd, got {self.kernels}')
         if len(set(self.kernels)) < len(self.kernels):
             raise ValueError(f'space kernels must differ, got {self.kernels}')
         least = min(self.stem_channels[1], *(n for row in self.channels for n in row))
-        if not _holds(number(), self.expand) or round(self.expand * least) < 1:
+        if round(self.expand * least) < 1:
             raise ValueError(
                 f'space expand must be a number that leaves the narrowest block, of '
                 f'{least} channels, at least one hidden channel, got {self.expand!r}'
             )
-        if self.transformer not in TRANSFORMERS:
-            raise ValueError(
-                f'space transformer must be one of {TRANSFORMERS}, got '
-                f'{self.transformer!r}'
-            )
-
-    def _tidy(self) -> None:
-        """Turn lists into tuples, as they come from configs and JSON."""
-        depths = dict(stem_channels=1, kernels=1, num_blocks=2, channels=2)
-        for name, depth in depths.items():
-            given = getattr(self, name)
-            try:
-                tidy = tuple(given if depth == 1 else (tuple(row) for row in given))
-            except TypeError:
-                raise ValueError(
-                    f'space {name} must be a list{" of lists" * (depth - 1)} of '
-                    f'numbers, got {given!r}'
-                ) from None
-            object.__setattr__(self, name, tidy)
 
 
 def _holds(rule: Rule, value: Any) -> bool:

@@ -18,7 +18,7 @@ from mmpose.models.backbones import HRNet, ResNet
 from mmpose.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
-from ...checks import FLAG, blaming, checked
+from ...checks import blaming, checked
 from ...registry import register_model
 from ..layers import PolarizedSelfAttention, checkpoint_keeping_stats
 from ..layers.psa import OPTIONS
@@ -115,7 +115,7 @@ class PSAHRNet(ReturnsItself, HRNet):
         'BOTTLENECK': PSABottleneck,
     }
 
-    @checked(**HRNET, **OPTIONS, in_bottlenecks=FLAG)
+    @checked(**HRNET, **OPTIONS)
     def __init__(
         self,
         *args: Any,

@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 from ...checks import (
     ANY,
-    FLAG,
-    MAPPING,
     NOTHING,
     Rule,
     blaming,
@@ -40,7 +38,6 @@ from ..layers import (
 from ..layers.config_rules import INIT_CFG
 from ..layers.joint_mask import VARIANTS
 
-_SIZE = each(whole(1), 2)
 _BIT = Rule('0 or 1', lambda value: isinstance(value, int | float) and value in (0, 1))
 
 
@@ -179,24 +176,13 @@ class TokenPoseHead(HeatmapHead):
     """
 
     @checked(
-        in_channels=whole(1),
-        out_channels=whole(1),
-        in_featuremap_size=_SIZE,
-        heatmap_size=_SIZE,
-        patch_size=_SIZE,
-        embed_dims=whole(1),
         depths=each(whole(1), least=1),
-        num_heads=whole(1),
         mlp_ratio=number(above=0),
         position=one_of('sine-full', 'sine', 'learnable'),
         qk_scale=one_of('head', 'width'),
-        hidden_channels=NOTHING | whole(1),
-        sparse_cfg=NOTHING | MAPPING,
         graph_depth=whole(0),
         joint_mask=ANY,
-        metainfo=NOTHING | MAPPING,
         drop_links=each(each(whole(0), 2)),
-        graph_zero_init=FLAG,
         loss=config_of(MODELS.get, 'a loss'),
         decoder=NOTHING | config_of(KEYPOINT_CODECS.get, 'a codec'),
         init_cfg=INIT_CFG,

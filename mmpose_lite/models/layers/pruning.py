@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...checks import MAPPING, TEXT, check, each, number, whole
+from ...checks import MAPPING, check, check_fields, each, number, one_of, whole
 from .attention import EncoderLayer, SelfAttention
 from .sparse_attention import (
     masked_attention,
@@ -51,17 +51,6 @@ class Stream(NamedTuple):
         return Stream(tokens, self.position, self.kept)
 
 
-_FIELDS = dict(
-    mode=TEXT,
-    keep_ratio=number(),
-    layers=each(whole()),
-    reselect=TEXT,
-    block=whole(),
-    queries=TEXT,
-    mask_eps=number(),
-)
-
-
 @dataclass(frozen=True)
 class SparseConfig:
     """How visual tokens are pruned.
@@ -92,29 +81,16 @@ class SparseConfig:
     mask_eps: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, rule in _FIELDS.items():
-            check(f'sparse_cfg {name}', getattr(self, name), rule)
-        object.__setattr__(self, 'layers', tuple(self.layers))
-        choices = dict(
-            mode=tuple(MODES),
-            reselect=('dense', 'masked'),
-            queries=('visual', 'keypoint'),
+        check_fields(
+            'sparse_cfg',
+            self,
+            mode=one_of(*MODES),
+            keep_ratio=number(most=1, above=0),
+            layers=each(whole(0)),
+            reselect=one_of('dense', 'masked'),
+            queries=one_of('visual', 'keypoint'),
         )
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f'sparse_cfg {name} must be one of {allowed}, got '
-                    f'{getattr(self, name)!r}'
-                )
-        if not 0 < self.keep_ratio <= 1:
-            raise ValueError(
-                f'sparse_cfg keep_ratio must lie in (0, 1], got {self.keep_ratio}'
-            )
-        if self.block < 1 or self.mask_eps < 0:
-            raise ValueError(
-                'sparse_cfg block must be at least 1 and mask_eps at least 0, got '
-                f'{self.block} and {self.mask_eps}'
-            )
+        object.__setattr__(self, 'layers', tuple(self.layers))
         if self.mode == 'token' and self.reselect == 'masked':
             raise ValueError(
                 "sparse_cfg reselect='masked' has no meaning in mode 'token': dropped "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ...checks import checked, one_of, whole
+from ...checks import checked, one_of
 
 OPTIONS = dict(layout=one_of('parallel', 'sequential'), variant=one_of('code', 'paper'))
 
@@ -92,7 +92,7 @@ class PolarizedSelfAttention(nn.Module):
 
     _abbr_ = 'deattn'
 
-    @checked(in_channels=whole(1), **OPTIONS)
+    @checked(**OPTIONS)
     def __init__(
         self, in_channels: int, layout: str = 'parallel', variant: str = 'code'
     ) -> None:
