@@ -16,7 +16,11 @@ from mmengine.model import initialize
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...checks import NOTHING, Rule, each, number, whole
+from ...checks import NOTHING, Rule, check, each, number, whole
+
+_NORM_OPTIONS = dict(
+    num_groups=whole(1), eps=number(above=0), momentum=NOTHING | number(0, 1)
+)
 
 
 @contextmanager
@@ -28,14 +32,9 @@ def _aside() -> Iterator[None]:
 
 def _trial_norm(cfg: Any) -> nn.Module:
     """The norm of a config for as few channels as it takes, tried on a map."""
+    for name in cfg.keys() & _NORM_OPTIONS.keys():
+        check(name, cfg[name], _NORM_OPTIONS[name])
     groups = cfg.get('num_groups', 1)
-    for name, rule in (
-        ('num_groups', whole(1)),
-        ('eps', number(above=0)),
-        ('momentum', NOTHING | number(0, 1)),
-    ):
-        if name in cfg and (reason := rule.problem(cfg[name])) is not None:
-            raise ValueError(f'{name} must be {rule.wanted} {reason}'.strip())
     with _aside():
         layer = build_norm_layer(dict(cfg), 2 * groups)[1].eval()
         x = torch.zeros(1, 2 * groups, 3, 4)
