@@ -9,7 +9,6 @@ import pytest
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow
-CONFIG = 'configs/tokenpose/td-hm_tokenpose-s-v1-sparse_udp-4xb32-300e_coco-256x192.py'
 
 
 def call(tool, *arguments):
