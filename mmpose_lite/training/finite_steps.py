@@ -17,7 +17,7 @@ class FiniteSteps:
 
     The loss is looked at before its gradients are computed, the gradients right before
     the optimizer's step. With mixed precision torch's gradient scaler leaves out steps
-    with such gradients; those never come so far and are no error.
+    with such gradients, or lets a fused optimizer leave them out: that is no error.
 
     Args:
         wrapper: Whose steps are watched, until :meth:`close`.
@@ -58,6 +58,9 @@ class FiniteSteps:
             self._refuse(f'the loss is {loss.detach().sum().item()}')
 
     def _check_gradients(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        # A gradient scaler has looked already, and a fused optimizer obeys what it found.
+        if getattr(optimizer, 'found_inf', None) is not None:
+            return
         gradients = [
             parameter.grad
             for group in optimizer.param_groups

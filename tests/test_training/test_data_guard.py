@@ -377,6 +377,27 @@ def test_every_optimizer_is_watched():
     watch.close()
 
 
+@pytest.mark.parametrize('fused', [False, True])
+def test_overflow_under_mixed_precision_is_no_error(fused):
+    """The gradient scaler leaves the step out, or lets a fused optimizer do so."""
+    parameter = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([parameter], lr=0.1, fused=fused)
+    watch = FiniteSteps(OptimWrapper(optimizer), nn.Module(), lambda: 1)
+    scaler = torch.amp.GradScaler('cpu', init_scale=1e38, backoff_factor=1e-30)
+    for expected in (1.0, 0.9):  # the first scale is too large, the second fits
+        optimizer.zero_grad()
+        scaler.scale(1e3 * parameter.sum()).backward()
+        assert parameter.grad.isfinite().all() == (expected < 1)
+        scaler.step(optimizer)
+        scaler.update()
+        assert parameter.detach().tolist() == pytest.approx([expected] * 3)
+    with pytest.raises(FloatingPointError, match='gradients'):  # without a scaler
+        optimizer.zero_grad()
+        (parameter.sum() * 0).sqrt().backward()
+        optimizer.step()
+    watch.close()
+
+
 def test_without_the_watch_the_weights_are_lost():
     """The comparison can fail."""
     wrapper, parameter = make()
