@@ -19,7 +19,10 @@ ALLOWED = {
         HOUSE,
     ),
     'search': (
-        ('search.latency', 'models', 'checks', 'registry', 'analysis', 'io'),
+        (
+            *('search.latency', 'models', 'checks', 'checkpoints', 'registry'),
+            *('analysis', 'io', 'loading'),
+        ),
         HOUSE,
     ),
     # Only to measure on an engine: what is timed there is exported first.

@@ -27,7 +27,7 @@ for scope in ('mmpose', 'mmdet', 'mmengine', 'mmpose_lite'):
     for registry in (HOOKS, ROOT_HOOKS):
         for name in ('mmpose_lite.EpochSeedHook', 'mmpose.EpochSeedHook'):
             cls = registry.get(name)
-            module = 'mmpose_lite.training.hooks.epoch_seed'
+            module = 'mmpose_lite.training.reproducible.epoch_seed'
             assert cls.__module__ == module, (scope, cls)
         assert registry.get('CheckpointHook').__module__.startswith('mmengine.')
 init_default_scope('mmpose')

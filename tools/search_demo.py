@@ -20,15 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 
 # isort: split
-from mim_runs import (
-    ROOT,
-    Progress,
-    StepFailed,
-    exit_when_terminated,
-    mim,
-    run,
-    train_and_test,
-)
+from mim_runs import Progress, StepFailed, exit_when_terminated, mim, train_and_test
 from mmengine.config import Config
 
 from mmpose_lite.data import generate_toy_coco
@@ -39,7 +31,7 @@ from mmpose_lite.models.backbones.hrnas_arch import (
     read_arch,
     resolve_space,
 )
-from mmpose_lite.search import MacsCost, uniform_arch
+from mmpose_lite.search import MacsCost, uniform_arch, write_retraining
 
 TOY = 'configs/hrnas/td-hm_hrnas-mini_1xb16-6e_toy-128x96.py'
 
@@ -87,9 +79,7 @@ class Demo:
         """Write the searched and the uniform network as configs of their own."""
         folder = self.args.out / 'searched'
         if not folder.exists():
-            tool = str(ROOT / 'tools' / 'export_arch.py')
-            words = (sys.executable, tool, str(checkpoint), str(folder))
-            run(*words, log=self.args.out / 'export.log')
+            write_retraining(checkpoint, folder)
         searched = next(folder.glob('*.py'))
         cfg = Config.fromfile(searched)
         found = read_arch(folder / 'arch.json')
@@ -97,11 +87,10 @@ class Demo:
         width, height = found['input_size']
         cost = MacsCost((height, width))
         reached = cost.network(space, parse_arch(space, found['blocks']))
-        arch = dump_arch(space, uniform_arch(space, cost, reached), (width, height))
-        cfg.model.backbone.arch = arch['blocks']
+        thinned = uniform_arch(space, cost, reached)
+        cfg.model.backbone.arch = dump_arch(space, thinned, (width, height))
         uniform = self.args.out / 'uniform.py'
         write_atomically(uniform, cfg.pretty_text.encode())
-        print((self.args.out / 'export.log').read_text().strip())
         return searched, uniform
 
     def retrain(self, name: str, config: Path, seed: int) -> float:

@@ -33,6 +33,7 @@ VERBS = {
     'latency': 'measure what the blocks of a search cost on this machine',
     'explain': 'what a model looked at: heatmaps, attention, gates, architecture',
     'env': 'versions and builds, for a bug report',
+    'retrain': 'what a search found, as config, weights and architecture',
 }
 """Verb to one line of help; its module is the verb with underscores."""
 

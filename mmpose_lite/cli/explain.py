@@ -31,7 +31,7 @@ from ..io.images import read_image, save_image
 from ..loading import load_model
 from ..models.backbones import HRNASNet
 from ..models.backbones.hrnas_arch import read_arch
-from ..search.result import search_result
+from ..search.retrain import architecture_of
 from ..zoo import find_model
 from .common import add_device, positive, quiet
 
@@ -148,6 +148,5 @@ def _network(source: Path, config: str | None) -> tuple[HRNASNet, Sequence[int] 
         model = Config.fromfile(source).model
         net = HRNASNet(model.backbone.get('arch'), model.backbone.get('space'))
         return net, model.head.decoder.input_size
-    given = Config.fromfile(config).to_dict() if config else None
-    result = search_result(read_checkpoint(source), given)
-    return HRNASNet(result.describe()), result.input_size
+    arch = architecture_of(read_checkpoint(source), config)
+    return HRNASNet(arch), arch['input_size']

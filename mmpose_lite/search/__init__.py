@@ -1,8 +1,11 @@
-"""Resource-aware search: costs, penalty, shrinking."""
+"""Resource-aware search: costs, penalty, shrinking, and files of what was found."""
 
+from typing import Any
+
+from .archs import extent, format_arch, uniform_arch
 from .averaging import RampedAverage
 from .costs import CostModel, MacsCost, PublishedMacsCost
-from .estimator import SearchablePoseEstimator
+from .estimator import ARCH_KEY, SearchablePoseEstimator
 from .latency import (
     LatencyCost,
     LatencySettings,
@@ -11,9 +14,9 @@ from .latency import (
 )
 from .penalty import THRESHOLD, ResourcePenalty
 from .shrinking import BlockMask, Masks, decide, discard, follow, planned_arch, shrink
-from .uniform import uniform_arch
 
 __all__ = [
+    'ARCH_KEY',
     'THRESHOLD',
     'BlockMask',
     'CostModel',
@@ -27,10 +30,22 @@ __all__ = [
     'SearchablePoseEstimator',
     'decide',
     'discard',
+    'extent',
     'follow',
+    'format_arch',
     'measure_latency',
     'planned_arch',
     'shrink',
     'uniform_arch',
     'verify_latency',
+    'write_retraining',
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Brings the zoo and MMPose's data sets along, which no training needs.
+    if name == 'write_retraining':
+        from .retrain import write_retraining
+
+        return write_retraining
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

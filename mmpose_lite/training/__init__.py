@@ -1,5 +1,17 @@
 """What the Runner calls while it trains; importing this module registers it."""
 
-from . import hooks
+from .data_guard import DataGuardHook
+from .fit import CheckFitHook
+from .recalibration import BNRecalibrationHook
+from .reproducible import AtomicCheckpointHook, EpochSeedHook
+from .search import PenaltyHook, ShrinkHook
 
-__all__ = ['hooks']
+__all__ = [
+    'AtomicCheckpointHook',
+    'BNRecalibrationHook',
+    'CheckFitHook',
+    'DataGuardHook',
+    'EpochSeedHook',
+    'PenaltyHook',
+    'ShrinkHook',
+]

@@ -58,7 +58,7 @@ class FiniteSteps:
             self._refuse(f'the loss is {loss.detach().sum().item()}')
 
     def _check_gradients(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        # A gradient scaler has looked already, and a fused optimizer obeys what it found.
+        # A gradient scaler has looked, and a fused optimizer does as it found.
         if getattr(optimizer, 'found_inf', None) is not None:
             return
         gradients = [

@@ -17,16 +17,16 @@ def live_model(runner: Runner) -> nn.Module:
 
 
 def searched_model(runner: Runner) -> SearchablePoseEstimator:
-    """The model that is trained, which must be one that can be searched.
+    """The model that is trained, which must be one that is searched.
 
     Raises:
-        ValueError: If it is no :class:`SearchablePoseEstimator`.
+        ValueError: If it is no :class:`SearchablePoseEstimator` with a ``resource``.
     """
     model = live_model(runner)
-    if not isinstance(model, SearchablePoseEstimator):
+    if not isinstance(model, SearchablePoseEstimator) or not model.is_search:
         raise ValueError(
-            'model.type must be SearchablePoseEstimator for a search, got '
-            f'{type(model).__name__}'
+            'model.type must be SearchablePoseEstimator, with a resource, for a '
+            f'search, got {type(model).__name__}'
         )
     return model
 
@@ -37,13 +37,3 @@ def averaged_model(runner: Runner) -> BaseAveragedModel | None:
         if isinstance(hook, EMAHook):
             return getattr(hook, 'ema_model', None)
     return None
-
-
-def refresh(average: BaseAveragedModel) -> None:
-    """Look up the averaged tensors again after the module changed its shape."""
-    module = average.module
-    average.avg_parameters = (
-        module.state_dict()
-        if average.update_buffers
-        else dict(module.named_parameters())
-    )

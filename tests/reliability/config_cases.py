@@ -436,7 +436,7 @@ BAD: dict[str, list[Case]] = {
         (sparse(mode='token', reselect='masked'), 'sparse_cfg', "'masked'"),
     ],
     'SearchablePoseEstimator': [
-        *wrong(resource=(None, {}), backbone=(None,), head=(None,), neck=('none',)),
+        *wrong(resource=(3, {}), backbone=(None,), head=(None,), neck=('none',)),
         *wrong(test_cfg=('flip',), train_cfg=(3,), metainfo=('coco',)),
         (dict(resource=dict(RESOURCE, budget=3)), 'resource', "'budget': 3"),
         (dict(resource=dict(input_size=48)), "resource['input_size']", '48'),

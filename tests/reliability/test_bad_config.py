@@ -25,7 +25,7 @@ from search_run import model_cfg, runner
 
 import mmpose_lite.registry as package_registries
 from mmpose_lite.models.backbones.borrowed import HRNET, RESNET
-from mmpose_lite.training.hooks import CheckFitHook
+from mmpose_lite.training import CheckFitHook
 
 from .config_cases import BAD, GOOD
 from .frame import cases

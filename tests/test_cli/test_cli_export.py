@@ -60,7 +60,12 @@ def test_what_no_format_takes_is_a_bad_argument(words, small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('tool', 'verb'), [('export', 'export'), ('compare_precision', 'compare')]
+    ('tool', 'verb'),
+    [
+        ('export', 'export'),
+        ('compare_precision', 'compare'),
+        ('export_arch', 'retrain'),
+    ],
 )
 def test_old_names_of_programs(tool, verb):
     assert run_tool(tool, '--help').startswith(f'usage: mmpose-lite {verb} ')

@@ -180,33 +180,6 @@ def test_the_penalty_alone_kills(tmp_path):
     assert 0 < built.cost() < 0.9 * built.full_cost
 
 
-@pytest.mark.parametrize(
-    ('target', 'message'),
-    [
-        (dict(latency_ms=3), 'latency_ms needs a cost in ms'),
-        (dict(flops=3), r"\['target'\] must be dict"),
-        (dict(macs=0), 'more than what no search can remove'),
-    ],
-)
-def test_bad_targets(target, message):
-    with pytest.raises(ValueError, match=message):
-        MODELS.build(model_cfg(target=target))
-
-
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(shrink=dict(interval=0)), 'interval must be .* of at least 1, got 0'),
-        (dict(shrink=dict(threshold=-1)), 'threshold'),
-        (dict(penalty=dict(weight=-1)), 'weight must be .* of at least 0, got -1'),
-        (dict(penalty=dict(begin=3, end=1)), 'begin 3 and end 1'),
-    ],
-)
-def test_bad_arguments(tmp_path, options, message):
-    with pytest.raises(ValueError, match=message):
-        runner(tmp_path, **options)
-
-
 def test_the_last_shrink_must_come_before_the_end(tmp_path):
     with pytest.raises(ValueError, match='at most max_epochs 2, got 3'):
         runner(tmp_path, epochs=2).train()

@@ -13,8 +13,8 @@ from mmengine.hooks import Hook
 from small_run import Small, loader, runner
 
 from mmpose_lite.io import files
-from mmpose_lite.training.hooks import AtomicCheckpointHook
-from mmpose_lite.training.storage import AtomicBackend
+from mmpose_lite.training import AtomicCheckpointHook
+from mmpose_lite.training.reproducible.checkpoint import AtomicBackend
 
 OFFERS = {
     'default': {},

@@ -1,9 +1,31 @@
-"""What a search must beat: the supernet thinned by the same share everywhere."""
+"""Architectures in figures, as files, and the one that a search must beat."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ..models.backbones.hrnas_arch import BlockArch, SearchSpace, full_arch
 from .costs import CostModel
+
+
+def extent(space: SearchSpace, arch: Sequence[BlockArch]) -> dict[str, int]:
+    """Hidden channels per kernel size, blocks in use, and queries if there are any."""
+    facts = {f'channels {kernel}x{kernel}': 0 for kernel in space.kernels}
+    for block in arch:
+        for kernel, count in zip(block.kernels, block.channels, strict=True):
+            facts[f'channels {kernel}x{kernel}'] += count
+    facts['blocks'] = sum(bool(block.channels or block.tokens) for block in arch)
+    if space.transformer is not None:
+        facts['queries'] = sum(block.tokens for block in arch)
+    return facts
+
+
+def format_arch(arch: Mapping[str, Any]) -> str:
+    """JSON of what ``dump_arch`` gives, a line for each block and each field."""
+    return re.sub(r'\n {3,}|\n {2}(?=\])', ' ', json.dumps(arch, indent=1)) + '\n'
 
 
 def uniform_arch(space: SearchSpace, cost: CostModel, target: float) -> list[BlockArch]:

@@ -7,18 +7,18 @@ from itertools import islice
 
 import torch
 from mmengine.dist import all_reduce
-from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...checks import checked, whole
-from ...registry import register_hook
-from ..models_of import averaged_model, live_model
+from ..checks import checked
+from ..registry import register_hook
+from .models_of import averaged_model, live_model
+from .schedule import EpochEndHook
 
 
 @register_hook
-class BNRecalibrationHook(Hook):
+class BNRecalibrationHook(EpochEndHook):
     """Measures batch norm statistics anew, for validation and checkpoints.
 
     Averaged weights, and weights that were just cut, produce activations that the
@@ -36,10 +36,9 @@ class BNRecalibrationHook(Hook):
         ValueError: If one is not positive.
     """
 
-    # After ShrinkHook (ABOVE_NORMAL), before CheckpointHook (VERY_LOW).
-    priority = 'LOW'
+    priority = 'LOW'  # after what other hooks do to the model at NORMAL
 
-    @checked(interval=whole(1), batches=whole(1), batch_size=whole(1))
+    @checked()
     def __init__(
         self, interval: int = 1, batches: int = 10, batch_size: int = 16
     ) -> None:
@@ -47,12 +46,10 @@ class BNRecalibrationHook(Hook):
         self.batches = batches
         self.batch_size = batch_size
 
-    def after_train_epoch(self, runner: Runner) -> None:
+    def recalibrate(self, runner: Runner) -> None:
         """Measure, if it is time."""
-        if not (
-            self.every_n_epochs(runner, self.interval)
-            or self.is_last_train_epoch(runner)
-        ):
+        is_due = self.every_n_epochs(runner, self.interval)
+        if not is_due and not self.is_last_train_epoch(runner):
             return
         # A loader of its own leaves the workers of the training loader undisturbed.
         loader = runner.build_dataloader(
@@ -83,9 +80,11 @@ def recalibrate(model: BaseModel, loader: Iterable, batches: int) -> None:
     model.train()
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
     norms = [norm for norm in norms if norm.track_running_stats]
-    momenta = [norm.momentum for norm in norms]
     counters = [norm.get_buffer('num_batches_tracked') for norm in norms]
-    counts = [int(counter) for counter in counters]
+    before = [
+        (norm.momentum, int(counter))
+        for norm, counter in zip(norms, counters, strict=True)
+    ]
     model.eval()  # dropout must not be part of what is measured
     for norm in norms:
         norm.train()
@@ -94,10 +93,9 @@ def recalibrate(model: BaseModel, loader: Iterable, batches: int) -> None:
     for batch in islice(loader, batches):
         data = model.data_preprocessor(batch, True)
         model(data['inputs'], data['data_samples'], mode='tensor')
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, counter, (momentum, count) in zip(norms, counters, before, strict=True):
         norm.momentum = momentum
+        counter.fill_(count)
         for name in ('running_mean', 'running_var'):
             all_reduce(norm.get_buffer(name), 'mean')
-    for counter, count in zip(counters, counts, strict=True):
-        counter.fill_(count)
     model.train(was_training)

@@ -10,11 +10,11 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
-from .hooks.atomic_checkpoint import AtomicCheckpointHook
+from .checkpoint import AtomicCheckpointHook
 from .seeding import SeededLoader
 
 
-def obstacles(runner: Runner, train: SeededLoader) -> Iterator[str]:
+def run_problems(runner: Runner, train: SeededLoader) -> Iterator[str]:
     """What in a run's set-up cannot be made repeatable.
 
     Args:
@@ -49,10 +49,10 @@ def obstacles(runner: Runner, train: SeededLoader) -> Iterator[str]:
                 f'accumulative_counts={count} does not divide the {steps} steps of an '
                 'epoch: gradients of its last steps are in no checkpoint'
             )
-    yield from _hook_obstacles(runner)
+    yield from _hook_problems(runner)
 
 
-def _hook_obstacles(runner: Runner) -> Iterator[str]:
+def _hook_problems(runner: Runner) -> Iterator[str]:
     """What the other hooks do that a checkpoint does not hold."""
     for hook in runner.hooks:
         if isinstance(hook, EarlyStoppingHook):
@@ -82,7 +82,7 @@ def _hook_obstacles(runner: Runner) -> Iterator[str]:
                 )
 
 
-def resume_obstacles(
+def resume_problems(
     runner: Runner, train: SeededLoader, checkpoint: Mapping[str, Any]
 ) -> Iterator[str]:
     """What in the checkpoint that a run resumed from is not as it was.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
+import pickle
 import re
-import shutil
-from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
-import mmengine.runner
 from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner, save_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from ...checks import (
     FLAG,
@@ -28,10 +28,11 @@ from ...checks import (
     one_of,
     whole,
 )
-from ...io.files import part_name, remove_parts, write_atomically
+from ...io.files import remove_parts, write_atomically
 from ...registry import register_hook
-from ..storage import BACKEND, AtomicBackend
+from ..schedule import EpochEndHook
 
+BACKEND = 'mmpose_lite.atomic'
 _VALIDATED = 'validated_epoch'
 _OUTDATED = 'outdated_files'
 _NEVER = one_of(-1)
@@ -40,8 +41,67 @@ _WAY = one_of('greater', 'less')
 _PATTERN = Rule("a text with one '{}'", lambda value: value.count('{}') == 1)
 
 
+@register_backend(BACKEND, force=True)
+class AtomicBackend(LocalBackend):
+    """Local files that appear whole, and disappear only when one says so.
+
+    ``backend_args=dict(backend='mmpose_lite.atomic')`` is how mmengine takes it.
+
+    Attributes:
+        outdated: Paths that were to be removed and are still there.
+    """
+
+    def __init__(self) -> None:
+        self.outdated: list[str] = []
+
+    def put(self, obj: bytes, filepath: str | os.PathLike[str]) -> None:
+        """Write a file under a temporary name, sync it, rename it, sync the folder.
+
+        Args:
+            obj: The content.
+            filepath: Where to; missing folders are made.
+
+        Raises:
+            OSError: If it cannot be written (a full disk, for example); what was there
+                before is untouched.
+        """
+        path = os.fspath(filepath)
+        os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+        try:
+            write_atomically(path, obj, sync=True)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f'{error.strerror}: {len(obj) / 1e6:.1f} MB could not be written, '
+                'older files are untouched',
+                path,
+            ) from error
+
+    def remove(self, filepath: str | os.PathLike[str]) -> None:
+        """Note a file for :meth:`remove_outdated`."""
+        self.outdated.append(os.fspath(filepath))
+
+    def remove_outdated(
+        self, folder: str | os.PathLike[str], keep: Collection[str]
+    ) -> None:
+        """Remove the noted files that are still there.
+
+        Args:
+            folder: Only what lies here is removed. (A checkpoint names files by path: a
+                run that goes on in a copied folder would remove the original's.)
+            keep: Names of files that are in use again and stay.
+        """
+        for path in self.outdated:
+            parent, name = os.path.split(path)
+            if name in keep or not os.path.isfile(path):
+                continue
+            if os.path.samefile(parent or '.', folder):
+                os.unlink(path)
+        self.outdated = []
+
+
 @register_hook
-class AtomicCheckpointHook(CheckpointHook):
+class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
     """MMEngine's ``CheckpointHook`` made safe against a kill at any moment.
 
     Takes the same arguments and makes the same files, and differs in four things:
@@ -57,11 +117,12 @@ class AtomicCheckpointHook(CheckpointHook):
       due then makes up for that validation when it resumes. MMEngine skips it, and
       with it ``best_*`` files and steps of schedulers that follow a metric.
 
-    The priority is MMEngine's ``VERY_LOW`` (90): a hook that changes the model in
-    ``after_train_epoch`` (an architecture search that shrinks it) is part of the
-    checkpoint when its priority is higher, that is the number lower than 90. What such
-    a hook must restore for validation belongs into ``before_run`` or
-    ``after_load_checkpoint``: the validation made up for runs in ``before_train``.
+    The priority is MMEngine's ``VERY_LOW`` (90): what a hook of another package does to
+    the model in ``after_train_epoch`` is part of the checkpoint when its priority is
+    higher, that is the number lower than 90; this package's own come in the order of
+    :func:`~mmpose_lite.training.schedule.end_of_epoch`. What a hook must restore for
+    validation belongs into ``before_run`` or ``after_load_checkpoint``: the validation
+    made up for runs in ``before_train``.
 
     Args:
         interval: Epochs (iterations with ``by_epoch=False``) between checkpoints;
@@ -164,6 +225,10 @@ class AtomicCheckpointHook(CheckpointHook):
             names = [os.path.basename(path) for path in self._storage.outdated]
             checkpoint['meta'][_OUTDATED] = names
 
+    def save(self, runner: Runner) -> None:
+        """Save, if it is time."""
+        CheckpointHook.after_train_epoch(self, runner)
+
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         """Save the best checkpoints, then delete those they replace."""
         runner.message_hub.update_info(_VALIDATED, runner.epoch)
@@ -172,33 +237,40 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Save, then let ``last_checkpoint`` name it, then delete older ones."""
-        if not is_main_process():
-            super()._save_checkpoint_with_step(runner, step, meta)
-            return
-        # MMEngine opens last_checkpoint for writing, which empties it: it gets a folder
-        # of its own to do so.
-        target = Path(runner.work_dir, 'last_checkpoint')
-        folder = Path(part_name(target.with_name('last_checkpoint_draft')))
-        folder.mkdir(exist_ok=True)
-        try:
-            elsewhere: Any = _WithWorkDir(runner, str(folder))
-            super()._save_checkpoint_with_step(elsewhere, step, meta)
-            write_atomically(target, (folder / target.name).read_bytes(), sync=True)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._remove_outdated(runner)
+        name = self.filename_tmpl.format(step)
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                oldest = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+                if is_main_process():
+                    self.file_backend.remove(os.path.join(self.out_dir, oldest))
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        self.last_ckpt = os.path.join(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+        )
+        if is_main_process():
+            pointer = os.path.join(runner.work_dir, 'last_checkpoint')
+            write_atomically(pointer, self.last_ckpt.encode(), sync=True)
+            self._remove_outdated(runner)
 
     def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
-        """Publish a checkpoint as a whole file."""
-        # The one place where MMEngine's hook saves without asking for a backend.
-        original = mmengine.runner.save_checkpoint
-        mmengine.runner.save_checkpoint = partial(
-            original, backend_args=self.backend_args
-        )
-        try:
-            super()._publish_model(runner, ckpt_path)
-        finally:
-            mmengine.runner.save_checkpoint = original
+        """Publish a checkpoint under a name with its hash, as a whole file."""
+        if not is_main_process():
+            return
+        stored = CheckpointLoader.load_checkpoint(ckpt_path, map_location='cpu')
+        kept = {key: stored[key] for key in stored if key in self.published_keys}
+        digest = hashlib.sha256(pickle.dumps(kept)).hexdigest()[:8]
+        path = f'{os.path.splitext(ckpt_path)[0]}-{digest}.pth'
+        save_checkpoint(kept, path, backend_args=self.backend_args)
+        runner.logger.info(f'{ckpt_path} is published as {path}')
 
     def _remove_outdated(self, runner: Runner) -> None:
         """Delete what is no longer needed, unless it has been written anew since."""
@@ -237,14 +309,3 @@ class AtomicCheckpointHook(CheckpointHook):
         due = loop.epoch % loop.val_interval == 0 or loop.epoch == loop.max_epochs
         done = runner.message_hub.runtime_info.get(_VALIDATED)
         return due and loop.epoch >= loop.val_begin and done != loop.epoch
-
-
-class _WithWorkDir:
-    """A runner that names another folder for its files."""
-
-    def __init__(self, runner: Runner, work_dir: str) -> None:
-        self._runner = runner
-        self.work_dir = work_dir
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runner, name)

@@ -8,22 +8,23 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpose.models.pose_estimators import TopdownPoseEstimator
 
-from ...checks import checked, shown
-from ...registry import register_hook
-from ..models_of import live_model
+from ..checks import checked, shown
+from ..registry import register_hook
+from .models_of import live_model
 
 
 @register_hook
 class CheckFitHook(Hook):
     """Refuses what would fail in the first step, or train something else than meant.
 
-    - The head must have as many outputs as every data set has keypoints.
-    - An empty image of the codec's size must go through: the head must take the maps of
-      the backbone, and give heatmaps of the codec's size.
+    - The head must predict as many keypoints as every data set has.
+    - In a top-down estimator an empty image of the codec's size must go through: the
+      head must take the maps of the backbone, and give heatmaps of the codec's size.
 
-    A data set that does not say its keypoints, and a head without a codec, are let
-    through.
+    A data set or a head that does not say its keypoints, and a head without a codec,
+    are let through.
 
     Raises:
         ValueError: Before training, validation or testing begins.
@@ -57,7 +58,8 @@ class CheckFitHook(Hook):
             dataset = loop.dataloader.dataset
             meta = getattr(dataset, 'metainfo', None) or {}
             check_keypoints(model.head, meta)
-        check_sizes(model)
+        if isinstance(model, TopdownPoseEstimator):
+            check_sizes(model)
         self._has_run = True
 
 
@@ -67,11 +69,20 @@ def check_keypoints(head: Any, metainfo: dict[str, Any]) -> None:
     Raises:
         ValueError: If they differ (the message gives both).
     """
-    keypoints, outputs = metainfo.get('num_keypoints'), head.out_channels
-    if keypoints is not None and outputs != keypoints:
+    keypoints = metainfo.get('num_keypoints')
+    # Heads that also tag, shift or group keypoints have further outputs, and name them.
+    names = ('num_keypoints', 'num_joints', 'out_channels')
+    name = next((n for n in names if isinstance(getattr(head, n, None), int)), None)
+    if keypoints is None or name is None:
+        return
+    wanted, given = keypoints, getattr(head, name)
+    decoder = getattr(head, 'decoder', None)
+    if name == 'out_channels' and getattr(decoder, 'heatmap_type', '') == 'combined':
+        wanted = 3 * keypoints  # offsets along both axes as well
+    if given != wanted:
         raise ValueError(
-            f'model.head.out_channels must be {keypoints}, the keypoints of the data '
-            f'set {metainfo.get("dataset_name")!r}, got {outputs}'
+            f'model.head.{name} must be {wanted}, for the {keypoints} keypoints of the '
+            f'data set {metainfo.get("dataset_name")!r}, got {given}'
         )
 
 
@@ -93,7 +104,9 @@ def check_sizes(model: Any) -> None:
     image = torch.zeros(1, 3, *size[::-1], device=next(model.parameters()).device)
     try:
         feats = model.eval().extract_feat(image)
-        width, given = feats[-1].shape[1], getattr(head, 'in_channels', None)
+        given = getattr(head, 'in_channels', None)
+        # Networks of several stages give a list of maps for each.
+        width = getattr(feats[-1], 'shape', (None, given))[1]
         if isinstance(given, int) and given != width:
             raise ValueError(
                 f'model.head.in_channels must be {width}, the channels of the map '
@@ -104,6 +117,8 @@ def check_sizes(model: Any) -> None:
         for module, mode in modes:
             module.training = mode
     wanted = getattr(decoder, 'heatmap_size', None)
+    if isinstance(output, (list, tuple)) and output:  # of several stages
+        output = output[-1]
     if not isinstance(output, torch.Tensor) or output.ndim != 4 or wanted is None:
         return
     found = tuple(output.shape[:1:-1])

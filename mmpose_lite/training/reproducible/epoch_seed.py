@@ -8,10 +8,10 @@ from mmengine.dist import broadcast_object_list, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from ...checks import FLAG, checked
+from ...checks import checked
 from ...registry import register_hook
-from ..obstacles import obstacles, resume_obstacles
-from ..seeding import STEPS, SeededLoader, seed_all
+from .checks import resume_problems, run_problems
+from .seeding import STEPS, SeededLoader, seed_all
 
 _META = 'epoch_seed'
 
@@ -50,7 +50,7 @@ class EpochSeedHook(Hook):
 
     priority = 'HIGHEST'
 
-    @checked(strict=FLAG)
+    @checked()
     def __init__(self, strict: bool = True) -> None:
         self.strict = strict
         self.seed: int | None = None
@@ -83,9 +83,9 @@ class EpochSeedHook(Hook):
         sampler = self._train.sampler
         if loaded.get('sampler_seed') is not None and sampler is not None:
             sampler.seed = loaded['sampler_seed']
-        found = list(obstacles(runner, self._train))
+        found = list(run_problems(runner, self._train))
         if loaded:
-            found += resume_obstacles(runner, self._train, loaded)
+            found += resume_problems(runner, self._train, loaded)
         self._refuse(runner, found)
         self._say(runner, loaded)
 
@@ -109,7 +109,7 @@ class EpochSeedHook(Hook):
             self._seed_steps(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Store the seeds that a resumed run shall use."""
+        """Store the seeds that a resumed run goes on with."""
         if self._train is not None:
             checkpoint['meta'][_META] = dict(
                 seed=self.seed,
