@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..io.files import remove_parts, write_atomically
-from . import hrnas, mmpose, psa, tokenpose
+from . import hrnas, mmpose, paddle, psa, tokenpose
 from .check import check
 from .layout import Drop, Dropped, Layout, Rename, describe
 from .read import read_checkpoint
@@ -24,6 +24,7 @@ LAYOUTS: tuple[Layout, ...] = (
     *tokenpose.LAYOUTS,
     *hrnas.LAYOUTS,
     *psa.LAYOUTS,
+    *paddle.LAYOUTS,
 )
 
 

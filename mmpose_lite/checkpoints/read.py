@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 
 import torch
 
-from . import safetensors
+from . import pdparams, safetensors
 from .archive import DamagedError, check_archive, is_archive, is_tar
 from .contents import check_content
 
@@ -25,8 +25,9 @@ def read_checkpoint(
 ) -> Any:
     """Content of a checkpoint file, on the CPU, by a loader that runs nothing.
 
-    What ``torch.save`` wrote is read by torch's weights-only loader, safetensors by
-    their own. The content says which of them a file is, whatever its name.
+    What ``torch.save`` wrote is read by torch's weights-only loader, safetensors and
+    Paddle's ``.pdparams`` by their own. The content says which of them a file is,
+    whatever its name.
 
     A change in what ``torch.save`` wrote is noticed by its checksums. Files of torch
     before 1.6 and safetensors have none.
@@ -101,6 +102,8 @@ def _load(path: str | os.PathLike[str]) -> Any:
         raise DamagedError('it is empty')
     if safetensors.is_safetensors(path):
         return safetensors.load(path)
+    if pdparams.is_pdparams(path):
+        return pdparams.load(path)
     if is_archive(path):
         check_archive(path)
     elif is_tar(path):
