@@ -1,5 +1,5 @@
 # Fine-tuning on data of one's own in COCO's format; docs/finetuning.md explains it.
-_base_ = '../litehrnet/td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-128x96.py'
+_base_ = '../litehrnet/td-hm_wider-naive-litehrnet-18_dark_8xb64-210e_coco-128x96.py'
 
 root, train, val = 'data/lspet/', 'lspet_train.json', 'lspet_val.json'
 num_keypoints = 14

@@ -674,7 +674,7 @@ def test_tool_reads_and_writes_safetensors(folder):
 
 def test_tool_restores_real_weights(shared, tmp_path):
     """Under MMPose 0.x's names in one format, back in the other, bit by bit."""
-    name = 'td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-256x192'
+    name = 'td-hm_wider-naive-litehrnet-18_dark_8xb64-210e_coco-256x192'
     weights = shared / 'weights/wider_naive_litehrnet18_tinypose_256_192.pth'
     state = read_checkpoint(weights)['state_dict']
     older = {

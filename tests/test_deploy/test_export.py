@@ -392,7 +392,7 @@ def test_contract_comes_last(tmp_path, monkeypatch):
 
 FAMILIES = [
     'litehrnet/td-hm_litehrnet-18_8xb64-210e_coco-256x192.py',
-    'litehrnet/td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-128x96.py',
+    'litehrnet/td-hm_wider-naive-litehrnet-18_dark_8xb64-210e_coco-128x96.py',
     'xhrnet/td-hm_xhrnet-s18_1xb32-8e_lspet-128x96.py',
     'xhrnet/td-hm_xhrnet-p18_8xb64-210e_coco-256x192.py',
     'psa/td-hm_res50-psa-p_8xb64-210e_coco-256x192.py',

@@ -8,7 +8,7 @@ from conftest import ROOT
 from mmpose_lite.io.logs import last_metric, read_scalars
 
 CONFIGS = ROOT / 'configs' / 'litehrnet'
-UDP = 'td-hm_wider-naive-litehrnet-18_udp_8xb64-210e_coco-{}.py'
+TINYPOSE = 'td-hm_wider-naive-litehrnet-18_dark_8xb64-210e_coco-{}.py'
 
 SPARSE = 'td-hm_tokenpose-s-v1-sparse_udp-5xb16-300e_mpii-256x256.py'
 
@@ -47,15 +47,23 @@ def ap_on_coco_mini(shared, config, work_dir, size, flip):
 
 @pytest.mark.parametrize(
     ('size', 'flip', 'expected'),
-    [('256x192', False, 0.6258), ('256x192', True, 0.6620), ('128x96', True, None)],
+    [
+        ('256x192', False, 0.6612),
+        ('256x192', True, 0.6703),
+        ('128x96', False, 0.5365),
+        ('128x96', True, 0.5754),
+    ],
 )
 def test_tinypose_weights_in_both_classes(shared, tmp_path, size, flip, expected):
-    """Our class and MMPose's own; where given, what was measured once."""
-    config = CONFIGS / UDP.format(size)
+    """Our class and MMPose's own, and what was measured once.
+
+    PaddleDetection's own evaluation gives .6701, .6722, .5473 and .5742: its boxes are
+    one pixel narrower.
+    """
+    config = CONFIGS / TINYPOSE.format(size)
     ours = ap_on_coco_mini(shared, config, tmp_path / 'ours', size, flip)
     assert ours > 0.5
-    if expected is not None:
-        assert ours == pytest.approx(expected, abs=0.002)
+    assert ours == pytest.approx(expected, abs=0.002)
     if flip:
         twin = tmp_path / 'own_class.py'
         twin.write_text(OWN_CLASS.format(base=config))
@@ -74,7 +82,7 @@ def test_detector_boxes(shared, tmp_path):
     )
     log = mim(
         'test',
-        CONFIGS / UDP.format('256x192'),
+        CONFIGS / TINYPOSE.format('256x192'),
         tmp_path,
         '--checkpoint',
         str(shared / 'weights' / 'wider_naive_litehrnet18_tinypose_256_192.pth'),
