@@ -73,13 +73,13 @@ setup(
     # What the package needs where MMPose is absent (verbs such as `list` and the
     # deployment part can be used then; exported files run without torch, too, after
     # `pip install --no-deps`). MMPose cannot stand here: it declares chumpy, which
-    # fails to build in pip's isolation, and mmcv, which it needs, must be compiled
-    # against the torch that is already installed. tools/test_versions.sh runs the tests
-    # with the oldest and the newest versions; mmpose_lite.compat refuses others.
+    # fails to build in pip's isolation, and mmcv, where mmcv-lite is enough.
+    # tools/test_versions.sh runs the tests with the oldest and the newest versions;
+    # mmpose_lite.compat refuses others.
     install_requires=['numpy>=1.22', 'pyyaml', 'rich', 'torch>=2.6'],
     extras_require={
         # All that MMPose's 2D path needs and plain pip can install. What remains:
-        # mmcv (--no-build-isolation) and mmdet, mmpose, openmim (--no-deps).
+        # mmcv-lite, mmdet, mmpose and openmim (--no-deps).
         'pose': [
             'json-tricks',
             'matplotlib',
