@@ -39,7 +39,7 @@ class Rule:
 
     Attributes:
         wanted: Ends the sentence "... must be".
-        holds: Whether a value is so; what it raises is told as the reason.
+        holds: Whether a value is so; what it raises is given as the reason.
     """
 
     wanted: str

@@ -1,6 +1,6 @@
 """Layout of HR-NAS's research code, supernets and shrunk networks (arXiv 2106.06560).
 
-Keys of dingmyu/HR-NAS with its key-point configuration. What a search left is visible
+Keys of dingmyu/HR-NAS with its keypoint configuration. What a search left is visible
 in the shapes; the config's architecture must say the same or be the supernet's.
 """
 

@@ -68,7 +68,7 @@ class Block:
 
     @property
     def step(self) -> dict[str, str]:
-        """What ``run_document.py`` shall do."""
+        """What ``run_document.py`` does."""
         marks, code, kind = self.marks, self.code, self.language
         if 'put' in marks:
             assert marks['place'] in code, f'{self.where}: no {marks["place"]!r} there'

@@ -111,7 +111,7 @@ def operators(target, folder):
 def test_maps_stay_in_blocks(tmp_path):
     before = operators('graph', tmp_path)
     if not before['ReorderInput']:
-        pytest.skip('ONNX Runtime knows no blocks of channels on this processor')
+        pytest.skip('ONNX Runtime has no blocks of channels on this processor')
     after = operators('onnxruntime', tmp_path)
     assert before['ReorderInput'] + before['ReorderOutput'] > 100
     assert after['ReorderInput'] == 0

@@ -94,7 +94,7 @@ def _holds(rule: Rule, value: Any) -> bool:
 
 _DEEP = ((1,), (2, 2), (2, 2, 3), (2, 2, 3, 4), (2, 2, 3, 4))
 _WIDE = ((24,), (18, 36), (18, 36, 72), (18, 36, 72, 144), (18, 36, 72, 144))
-# The published supernet for key points, and one for CPUs and toy data.
+# The published supernet for keypoints, and one for CPUs and toy data.
 SPACES = {
     'keypoint': SearchSpace(_DEEP, _WIDE),
     'mini': SearchSpace(
