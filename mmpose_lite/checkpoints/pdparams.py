@@ -97,11 +97,12 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _check_opcodes(data: bytes) -> None:
     """Refuse a pickle that needs more than arrays do, before any of it is run."""
     try:
-        for opcode, argument, position in pickletools.genops(data):
+        for opcode, argument, place in pickletools.genops(data):
+            position = place or 0
             if opcode.name not in _OPCODES:
                 raise DamagedError(f'its pickle holds {opcode.name} at {position}')
             # The unpickler makes room for as many objects as the highest place.
-            if opcode.name == 'LONG_BINPUT' and argument > position:
+            if opcode.name == 'LONG_BINPUT' and int(argument or 0) > position:
                 raise DamagedError(f'its pickle puts an object at place {argument}')
         if position + 1 < len(data):
             raise DamagedError(f'{len(data) - position - 1} bytes follow its pickle')
