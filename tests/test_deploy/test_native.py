@@ -10,7 +10,7 @@ from rows import TINY_IDS, TINY_ROWS
 from torch import nn
 from torch.nn import functional as F
 
-from mmpose_lite.deploy.native import NativeNetwork, compile_network
+from mmpose_lite.deploy import NativeNetwork, compile_network
 from mmpose_lite.deploy.native.compiler import lanes_of
 from mmpose_lite.deploy.native.elementwise import permutation
 from mmpose_lite.deploy.native.graph import Graph, Node, Term, Value

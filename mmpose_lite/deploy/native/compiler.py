@@ -110,7 +110,7 @@ def compile_network(
         batch: Number of images of a call.
         march: Architecture to compile for, as the compiler names it.
         profile: Whether the library times its operations, see
-            :meth:`mmpose_lite.deploy.native.NativeNetwork.times`.
+            :meth:`mmpose_lite.deploy.NativeNetwork.times`.
 
     Raises:
         ValueError: If the network does what cannot be compiled.

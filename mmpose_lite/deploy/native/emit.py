@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from .elementwise import element_loop, permutation
 from .graph import Graph, Node, Term, Value
 from .memory import MemoryPlan, round_up
-from .packing import (
-    Weights,
-    as_floats,
-    blocks,
-    pack_block,
-    pack_depthwise,
-)
+from .packing import Weights, as_floats, blocks, pack_block, pack_depthwise
 from .running import VERSION
 
 
@@ -40,10 +33,6 @@ class Emitter:
     def need(self, floats: int) -> None:
         """Have this much scratch memory."""
         self.scratch = max(self.scratch, floats)
-
-    def emit(self, node: Node) -> list[str]:
-        """The statements of an operation."""
-        return EMITTERS[node.kind](self, node)
 
     def added(self, node: Node, term: Term | None) -> str:
         """What a product is added to."""
@@ -82,34 +71,36 @@ def _pad(emitter: Emitter, node: Node) -> list[str]:
 
 
 def _product(
-    emitter: Emitter, node: Node, call: str, before: str, output: Value
+    emitter: Emitter, node: Node, call: str, before: str, after: str, width: int
 ) -> list[str]:
-    """A call for each block of output channels."""
+    """A call for each block of ``width`` output channels."""
     weight, bias = as_floats(node.attrs['weight']), as_floats(node.attrs['bias'])
-    activation = node.attrs['activation'].upper()
-    added = emitter.added(node, node.attrs['residual'])
+    activation = node.attrs.get('activation', 'none').upper()
+    added = emitter.added(node, node.attrs.get('residual'))
     lines = []
-    for block in blocks(emitter.plan.room(output), emitter.lanes):
+    for block in blocks(width, emitter.lanes):
         packed = emitter.weights.add(pack_block(weight, bias, block))
         tile = f'{block.lanes}, {block.pixels}, {block.vectors}, {activation}'
         lines.append(
-            f'{call}<{tile}>({before}, w + {packed}, {emitter.at(output)}, {added}, '
+            f'{call}<{tile}>({before}, w + {packed}, {after}, {added}, '
             f'{block.channel});'
         )
     return lines
 
 
 def _pointwise(emitter: Emitter, node: Node) -> list[str]:
-    x = node.inputs[0]
+    x, y = node.inputs[0], node.output
     before = f'{x.pixels}, {x.channels}, {emitter.at(x)}'
-    return _product(emitter, node, 'pointwise', before, node.output)
+    room = emitter.plan.room(y)
+    return _product(emitter, node, 'pointwise', before, emitter.at(y), room)
 
 
 def _dense(emitter: Emitter, node: Node) -> list[str]:
-    sizes = (*node.inputs[0].shape, *node.attrs['weight'].shape[2:])
-    sizes = (*sizes, *node.attrs['stride'])
-    before = f'{", ".join(map(str, sizes))}, {emitter.start(node.inputs[0])}'
-    return _product(emitter, node, 'dense', before, node.output)
+    x, y = node.inputs[0], node.output
+    sizes = (*x.shape, *node.attrs['weight'].shape[2:], *node.attrs['stride'])
+    before = f'{", ".join(map(str, sizes))}, {emitter.start(x)}'
+    room = emitter.plan.room(y)
+    return _product(emitter, node, 'dense', before, emitter.at(y), room)
 
 
 def _depthwise(emitter: Emitter, node: Node) -> list[str]:
@@ -217,19 +208,12 @@ def _axis_gate(emitter: Emitter, node: Node) -> list[str]:
     add = emitter.weights.add
     placed = [add(query)]
     placed += [add(as_floats(node.attrs[name])) for name in ('scale', 'shift')]
-    weight = as_floats(node.attrs['weight'])[:, :, None, None]
-    bias = as_floats(node.attrs['bias'])
     lines = [
         f'axis_values<{channels}>({along}, {across}, {steps[0]}, {steps[1]}, x, '
         f'w + {placed[0]}, scratch, scratch + {values});'
     ]
-    for block in blocks(channels, emitter.lanes):
-        packed = add(pack_block(weight, bias, block))
-        lines.append(
-            f'pointwise<{block.lanes}, {block.pixels}, {block.vectors}, NONE>({along}, '
-            f'{channels}, scratch, {channels}, w + {packed}, y, {out.stride}, '
-            f'Nothing{{}}, {block.channel});'
-        )
+    before, after = f'{along}, {channels}, scratch, {channels}', f'y, {out.stride}'
+    lines += _product(emitter, node, 'pointwise', before, after, channels)
     eps = float(node.attrs['eps']).hex()
     lines.append(
         f'norm_gate<{channels}>({along}, y, {out.stride}, w + {placed[1]}, '
@@ -288,13 +272,6 @@ def _label(node: Node) -> str:
     return f'{node.kind} | {shapes} -> {made} | {node.source}'
 
 
-def work(node: Node) -> int:
-    """Multiply-adds of an operation of which those are the work."""
-    if node.kind in ('pointwise', 'dense', 'depthwise'):
-        return node.output.pixels * math.prod(node.attrs['weight'].shape)
-    return 0
-
-
 def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> tuple[str, bytes]:
     """C++ of a planned network, and its weights as they lie in memory.
 
@@ -303,10 +280,9 @@ def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> tuple[str, bytes]:
     emitter = Emitter(plan, lanes)
     calls, names = [], []
     for number, node in enumerate(plan.nodes):
-        label = _label(node)
-        names.append(f'{label} | {work(node)}')
-        lines = ''.join(f'    {line}\n' for line in emitter.emit(node))
-        calls.append(f'  {{  // {label}\n    TIMED({number})\n{lines}  }}\n')
+        names.append(_label(node))
+        lines = ''.join(f'    {line}\n' for line in EMITTERS[node.kind](emitter, node))
+        calls.append(f'  {{  // {names[-1]}\n    TIMED({number})\n{lines}  }}\n')
     functions = [
         permutation(name, index, lanes) for index, name in emitter.permutations.items()
     ]

@@ -87,14 +87,6 @@ class Graph:
     image: Value
     nodes: list[Node]
 
-    def readers(self) -> dict[Value, list[Node]]:
-        """The operations that read each map."""
-        found: dict[Value, list[Node]] = {}
-        for node in self.nodes:
-            for value in dict.fromkeys(node.inputs):
-                found.setdefault(value, []).append(node)
-        return found
-
     def uses(self) -> Counter[Value]:
         """How often each map is read."""
         return Counter(value for node in self.nodes for value in node.inputs)

@@ -108,6 +108,12 @@ class Lowering:
         shape = (*x.shape[:3], stop - start)
         return self.add('slice', [x], shape, start=start)
 
+    def pool(self, x: Value, size: Sequence[int]) -> Value:
+        """Means of windows that lie side by side."""
+        batch, height, width, channels = x.shape
+        shape = (batch, height // size[0], width // size[1], channels)
+        return self.add('pool', [x], shape, size=tuple(size))
+
     def map(
         self,
         terms: list[Term],
@@ -239,17 +245,14 @@ def _cat(lowering, node, parts, axis):
 def _pool(lowering, node, x, size, stride, padding, ceil, *rest):
     if stride not in ([], size) or any(padding) or ceil or rest[-1] is not None:
         lowering.refuse(f'pooling with {node.args[1:]}: windows must lie side by side')
-    batch, height, width, channels = x.shape
-    shape = (batch, height // size[0], width // size[1], channels)
-    return lowering.add('pool', [x], shape, size=tuple(size))
+    return lowering.pool(x, size)
 
 
 @lowers('mean')
 def _mean(lowering, node, x, axes, *_):
     if axes is None or sorted(a % 4 for a in axes) != [2, 3]:
         lowering.refuse(f'a mean over axes {axes}, only height and width can be')
-    shape = (x.shape[0], 1, 1, x.channels)
-    return lowering.add('pool', [x], shape, size=x.shape[1:3])
+    return lowering.pool(x, x.shape[1:3])
 
 
 @lowers('adaptive_avg_pool2d')
@@ -257,8 +260,7 @@ def _adaptive(lowering, node, x, _):
     height, width = _shape(node)[2:]
     if x.shape[1] % height or x.shape[2] % width:
         lowering.refuse(f'adaptive pooling of {x.shape[1:3]} to {(height, width)}')
-    size = (x.shape[1] // height, x.shape[2] // width)
-    return lowering.add('pool', [x], (x.shape[0], height, width, x.channels), size=size)
+    return lowering.pool(x, (x.shape[1] // height, x.shape[2] // width))
 
 
 @lowers('unsqueeze', 'squeeze', 'view', 'reshape', 'flatten')
@@ -318,8 +320,9 @@ def _binary(lowering, node, a, b, alpha=1):
 def _axis_gate(lowering, node, x, query, weight, bias, scale, shift, eps, rows):
     batch, height, width, channels = x.shape
     shape = (batch, height, 1, channels) if rows else (batch, 1, width, channels)
-    attrs = dict(query=query, weight=weight, bias=bias, scale=scale, shift=shift)
-    return lowering.add('axis_gate', [x], shape, eps=eps, rows=rows, **attrs)
+    attrs = dict(weight=weight[:, :, None, None], bias=bias, scale=scale, shift=shift)
+    attrs.update(query=query, eps=eps, rows=rows)
+    return lowering.add('axis_gate', [x], shape, **attrs)
 
 
 @torch.library.custom_op('mmpose_lite::axis_gate', mutates_args=())

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .ccw import MergedCCW, gated
+from .ccw import MergedCCW, gated, pooled
 from .channel_slots import OnSlots
 from .fusion_layers import NestedFusionLayers, OptimizedHRModule
 from .modules import (
@@ -83,13 +83,11 @@ class BlockedCCW(nn.Module):
         self, feats: Sequence[Tensor], pending: Sequence[Tensor] | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Weight by position and filter; the gates of the means are returned."""
-        last = len(feats) - 1
-        pooled = [F.avg_pool2d(x, 2 ** (last - i)) for i, x in enumerate(feats[:-1])]
-        pooled.append(feats[-1])
+        small = pooled(feats)
         # A gate per channel may as well be applied to the small maps as to the large.
         if pending is not None:
-            pooled = [x * gate for x, gate in zip(pooled, pending, strict=True)]
-        reduced = self.reduce(torch.cat(pooled, 1)).relu()
+            small = [x * gate for x, gate in zip(small, pending, strict=True)]
+        reduced = self.reduce(torch.cat(small, 1)).relu()
         gates = [expand(reduced).sigmoid() for expand in self.expand]
         if pending is not None:
             gates = [a * b for a, b in zip(gates, pending, strict=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from .modules import (
     OPEN,
     block_diagonal,
     depthwise_order,
+    joined,
     read_order,
     replace_modules,
     split_activation,
@@ -23,6 +23,13 @@ from .modules import (
 
 Product = tuple[Tensor, Tensor | None]
 """A map and what it is still to be multiplied with, if anything."""
+
+
+def pooled(feats: Sequence[Tensor]) -> list[Tensor]:
+    """Maps, each half as large as the one before, in the size of the last."""
+    last = len(feats) - 1
+    means = [F.avg_pool2d(x, 2 ** (last - i)) for i, x in enumerate(feats[:-1])]
+    return [*means, feats[-1]]
 
 
 def gated(
@@ -67,9 +74,7 @@ class MergedCCW(nn.Module):
 
     def forward(self, feats: Sequence[Tensor]) -> list[Product]:
         """Weight by position and filter; the gates of the means are returned."""
-        last = len(feats) - 1
-        pooled = [F.avg_pool2d(x, 2 ** (last - i)) for i, x in enumerate(feats[:-1])]
-        crossed = self.expand(self.reduce(torch.cat([*pooled, feats[-1]], 1)))
+        crossed = self.expand(self.reduce(torch.cat(pooled(feats), 1)))
         gates = crossed.split(self.widths, 1)
         filtered = gated(feats, gates, self.filters)
         means = torch.cat([feat.mean((2, 3)) for feat in filtered], 1)
@@ -83,13 +88,7 @@ class MergedCCW(nn.Module):
         Returns:
             The orders after it, which are the same.
         """
-        offsets = accumulate(self.widths[:-1], initial=0)
-        every = torch.cat(
-            [
-                torch.where(c < 0, c, c + offset)
-                for c, offset in zip(channels, offsets, strict=True)
-            ]
-        )
+        every = joined(channels, self.widths)
         self.reduce[0] = read_order(self.reduce[0], every)
         self.expand[0] = write_order(self.expand[0], every, OPEN)
         self.filters = nn.ModuleList(

@@ -34,23 +34,12 @@ def _has_post_operations(x: Tensor) -> bool:
 class FusedConv(nn.Conv2d):
     """Convolution, sum with a map, and activation in one operator where there is one.
 
-    ``activation`` is ``'relu'``, ``'sigmoid'`` or None.
+    It takes over a convolution; ``activation`` is ``'relu'``, ``'sigmoid'`` or None.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: str | None = None) -> None:
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            stride=conv.stride,
-            padding=conv.padding,
-            dilation=conv.dilation,
-            groups=conv.groups,
-            bias=conv.bias is not None,
-            device='meta',
-        )
-        self.weight = conv.weight
-        self.bias = conv.bias
+        nn.Module.__init__(self)
+        self.__dict__.update(conv.__dict__)
         self.activation = activation
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:

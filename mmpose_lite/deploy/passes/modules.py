@@ -7,6 +7,7 @@ unchanged and that the original layer does not have.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,17 @@ def take(tensor: Tensor, channels: Tensor, dim: int, fill: float = 0.0) -> Tenso
     return taken.index_copy_(dim, index, tensor.index_select(dim, channels[known]))
 
 
+def joined(orders: Sequence[Tensor], widths: Sequence[int]) -> Tensor:
+    """Channels of maps joined to one, whose channels are ``widths`` on."""
+    offsets = accumulate(widths, initial=0)
+    return torch.cat(
+        [
+            torch.where(order == PASS, PASS, order + offset)
+            for order, offset in zip(orders, offsets, strict=False)
+        ]
+    )
+
+
 def split_activation(step: nn.Module) -> tuple[nn.Conv2d, list[nn.Module]]:
     """A folded convolution group's convolution and what follows it."""
     conv, *rest = step if isinstance(step, nn.Sequential) else [step]
@@ -72,11 +84,6 @@ def convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv
     if bias is not None:
         conv.bias = nn.Parameter(bias.contiguous())
     return conv
-
-
-def is_depthwise(conv: nn.Conv2d) -> bool:
-    """Whether a convolution has one filter per channel."""
-    return conv.groups == conv.in_channels == conv.out_channels and conv.groups > 1
 
 
 def read_order(conv: nn.Conv2d, channels: Tensor) -> nn.Conv2d:

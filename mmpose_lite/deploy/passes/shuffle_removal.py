@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from .fusion_layers import NestedFusionLayers
 from .modules import (
     PASS,
     depthwise_order,
+    joined,
     read_order,
     replace_modules,
     split_activation,
@@ -127,14 +127,9 @@ def _relabel_fusion(
     fusion: NestedFusionLayers, labels: list[Tensor], wanted: list[Tensor]
 ) -> None:
     """Let fusion layers read maps with ``labels`` and write them as ``wanted``."""
-    offsets = list(accumulate(fusion.widths, initial=0))
     for k, conv in enumerate(fusion.lifts, 1):
-        targets = [
-            torch.where(order == PASS, PASS, order + offset)
-            for order, offset in zip(wanted[:k], offsets[:k], strict=True)
-        ]
-        placed = write_order(read_order(conv, labels[k]), torch.cat(targets))
-        fusion.lifts[k - 1] = placed
+        targets = joined(wanted[:k], fusion.widths)
+        fusion.lifts[k - 1] = write_order(read_order(conv, labels[k]), targets)
     # The paths from the highest resolution read its sum, not its map.
     sources = [wanted[0], *labels[1:]]
     for i, paths in enumerate(fusion.downs, 1):
