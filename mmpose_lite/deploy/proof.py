@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -20,6 +19,8 @@ from .samples import Sample, Samples
 
 Progress = Callable[[int, int], None]
 """Called with people done and people in all."""
+Row = tuple[Any, Any, Any]
+"""Heatmap, keypoints and scores of a person."""
 
 
 def prove(
@@ -28,13 +29,9 @@ def prove(
     samples: Samples,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Difference:
-    """Run an exported network beside MMPose's own inference.
+    """Run an exported network beside MMPose's own inference of what was trained.
 
-    Args:
-        estimator: The network that was trained.
-        exported: The model in its engine.
-        samples: People to compare on.
-        progress: Called with what is running, people done and people in all.
+    ``progress`` is called with what is running, people done and people in all.
 
     Raises:
         ValueError: If the engine cannot run the model, values are not finite, or
@@ -42,7 +39,8 @@ def prove(
     """
     names = ('PyTorch', exported.contract.format)
     told = [progress and partial(progress, name) for name in names]
-    reference = reference_outputs(estimator, samples, told[0])
+    split = axis_split(exported.contract)
+    reference = reference_outputs(estimator, samples, split, told[0])
     # Engines have exceptions of their own, of no common kind.
     try:
         if exported.contract.batch is None:
@@ -93,64 +91,54 @@ def _recorded(estimator: nn.Module) -> Iterator[list[Any]]:
 
 
 def reference_outputs(
-    estimator: nn.Module, samples: Samples, progress: Progress | None = None
+    estimator: nn.Module,
+    samples: Samples,
+    split: int | None = None,
+    progress: Progress | None = None,
 ) -> Outputs:
     """What MMPose's own inference finds, without flip test.
 
     Args:
         estimator: As :func:`mmpose_lite.loading.load_model` returns it.
         samples: The people.
+        split: See :class:`Outputs`.
         progress: Called after each sample.
     """
-    split = None
 
-    def infer(sample: Sample) -> list[tuple[Any, ...]]:
-        nonlocal split
+    def infer(sample: Sample) -> Iterable[Row]:
         boxes = None if sample.boxes is None else np.array(sample.boxes)
         found = inference_topdown(estimator, sample.image(), boxes)
         heatmaps = returned.pop()
         if isinstance(heatmaps, tuple):
-            split = heatmaps[0].shape[2]
             heatmaps = torch.cat(heatmaps, 2)
-        return [
-            (
-                one_map,
-                one.pred_instances.keypoints[0],
-                one.pred_instances.keypoint_scores[0],
-            )
-            for one_map, one in zip(heatmaps.numpy(), found, strict=True)
-        ]
+        people = [one.pred_instances for one in found]
+        keypoints = (one.keypoints[0] for one in people)
+        scores = (one.keypoint_scores[0] for one in people)
+        return zip(heatmaps.numpy(), keypoints, scores, strict=True)
 
     with _recorded(estimator) as returned:
-        outputs = _collect(infer, samples, progress)
-    return replace(outputs, split=split)
+        return _collect(infer, samples, split, progress)
 
 
 def runtime_outputs(
     exported: PoseNetwork, samples: Samples, progress: Progress | None = None
 ) -> Outputs:
-    """What an exported network finds, without flip test.
+    """What an exported network finds, without flip test."""
 
-    Args:
-        exported: The model in its engine.
-        samples: The people.
-        progress: Called after each sample.
-    """
+    def run(sample: Sample) -> Iterable[Row]:
+        for batch in exported.batches(sample.image(), sample.boxes):
+            yield from zip(*batch, strict=True)
 
-    def run(sample: Sample) -> list[tuple[Any, ...]]:
-        batches = exported.batches(sample.image(), sample.boxes)
-        return [row for batch in batches for row in zip(*batch, strict=True)]
-
-    outputs = _collect(run, samples, progress)
-    return replace(outputs, split=axis_split(exported.contract))
+    return _collect(run, samples, axis_split(exported.contract), progress)
 
 
 def _collect(
-    run: Callable[[Sample], list[tuple[Any, ...]]],
+    run: Callable[[Sample], Iterable[Row]],
     samples: Samples,
+    split: int | None,
     progress: Progress | None,
 ) -> Outputs:
-    rows: list[tuple[Any, ...]] = []
+    rows: list[Row] = []
     for sample in samples.samples:
         rows += run(sample)
         if progress is not None:
@@ -158,4 +146,4 @@ def _collect(
     heatmaps, keypoints, scores = (
         np.stack(column) for column in zip(*rows, strict=True)
     )
-    return Outputs(heatmaps, keypoints, scores)
+    return Outputs(heatmaps, keypoints, scores, split)

@@ -84,11 +84,7 @@ class Samples:
 
 
 def coco_samples(annotations: FilePath, folder: FilePath) -> Samples:
-    """People with keypoints in a COCO json, by their true boxes.
-
-    Args:
-        annotations: The json.
-        folder: Of its images.
+    """People with keypoints in a COCO json and its folder, by their true boxes.
 
     Raises:
         OSError: If a file is missing.

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -51,6 +52,10 @@ KINDS = {
     'udp': dict(codec="type='UDPHeatmap'", shift=False, udp=True),
 }
 """Codec to what a config says of it."""
+PHOTO = cv2.GaussianBlur(
+    np.random.default_rng(0).integers(0, 256, (160, 200, 3), np.uint8), (5, 5), 0
+)
+"""An image of nothing, smooth enough to be cut and scaled."""
 WEIGHTS = 'wider_naive_litehrnet18_tinypose_256_192.pth'
 
 

@@ -33,28 +33,32 @@ def _setting():
     torch.manual_seed(0)
 
 
-def token_head(**options):
-    defaults = dict(
-        in_channels=8,
-        out_channels=5,
-        in_featuremap_size=(24, 16),
-        heatmap_size=(24, 16),
-        patch_size=(4, 2),
-        embed_dims=16,
-        depths=(3,),
-        num_heads=2,
-        decoder=dict(
-            type='MSRAHeatmap', input_size=(96, 64), heatmap_size=(24, 16), sigma=2
-        ),
-    )
-    head = TokenPoseHead(**{**defaults, **options})
-    fill_from(head, own_fill)
-    return head.double().eval()
+CODEC = dict(type='MSRAHeatmap', input_size=(96, 64), heatmap_size=(24, 16), sigma=2)
+TOKENS = dict(
+    in_channels=8,
+    out_channels=5,
+    in_featuremap_size=(24, 16),
+    heatmap_size=(24, 16),
+    patch_size=(4, 2),
+    embed_dims=16,
+    depths=(3,),
+    num_heads=2,
+)
+HEATMAPS = dict(
+    type='HeatmapHead',
+    in_channels=8,
+    out_channels=5,
+    deconv_out_channels=None,
+    loss=dict(type='KeypointMSELoss', use_target_weight=True),
+    decoder=CODEC,
+)
 
 
 @pytest.mark.parametrize('name', HEADS)
 def test_positions_are_folded(name):
-    head = token_head(**HEADS[name])
+    head = TokenPoseHead(**{**TOKENS, **HEADS[name]}, decoder=CODEC)
+    fill_from(head, own_fill)
+    head.double().eval()
     feats = (torch.randn(2, 8, 16, 24, dtype=torch.float64),)
     folded = fold_positions(copy.deepcopy(head))
     with torch.no_grad():
@@ -71,20 +75,8 @@ def test_positions_are_folded(name):
     assert fold_positions(folded) is folded
 
 
-def estimator(head=None, **backbone):
-    backbone = backbone or dict(
-        type='mmpose_lite.LiteHRNet', arch=dict(TINY, unit='ccw')
-    )
-    head = head or dict(
-        type='HeatmapHead',
-        in_channels=8,
-        out_channels=5,
-        deconv_out_channels=None,
-        loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        decoder=dict(
-            type='MSRAHeatmap', input_size=(96, 64), heatmap_size=(24, 16), sigma=2
-        ),
-    )
+def estimator(head=HEATMAPS):
+    backbone = dict(type='mmpose_lite.LiteHRNet', arch=dict(TINY, unit='ccw'))
     model = MODELS.build(
         dict(
             type='TopdownPoseEstimator',
@@ -95,8 +87,7 @@ def estimator(head=None, **backbone):
         )
     )
     fill_from(model, own_fill)
-    model.eval()
-    return model
+    return model.eval()
 
 
 @pytest.mark.parametrize('target', TARGETS)
@@ -116,16 +107,6 @@ def test_pose_estimator(target):
 
 
 def test_estimator_with_tokens():
-    head = dict(
-        type='mmpose_lite.TokenPoseHead',
-        in_channels=8,
-        out_channels=5,
-        in_featuremap_size=(24, 16),
-        heatmap_size=(24, 16),
-        patch_size=(4, 2),
-        embed_dims=16,
-        depths=(3,),
-        num_heads=2,
-    )
+    head = dict(TOKENS, type='mmpose_lite.TokenPoseHead')
     rows = gains(estimator(head), image(dtype=torch.float32))
     assert max(row.difference for row in rows) < TOLERANCE

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmpose_lite.deploy import NativeNetwork, compile_network
 from mmpose_lite.deploy.native.compiler import lanes_of
 from mmpose_lite.deploy.native.elementwise import permutation
-from mmpose_lite.deploy.native.graph import Graph, Node, Term, Value
+from mmpose_lite.deploy.native.graph import Graph, Node, Term, Value, combined
 from mmpose_lite.deploy.native.memory import Planner
 from mmpose_lite.deploy.native.packing import blocks
 from mmpose_lite.deploy.passes.channel_slots import Reorder
@@ -241,12 +241,8 @@ def test_profile_names_every_operation(tmp_path):
     net = compiled(in_turn(stem(4), conv(4, 5)), (8, 8), tmp_path, profile=True)
     net(image((8, 8), 1, torch.float32).numpy())
     times = net.times()
-    assert [name.split(' | ')[0] for name, _ in times] == [
-        'import',
-        'dense',
-        'pointwise',
-        'export',
-    ]
+    kinds = [name.split(' | ')[0] for name, _ in times]
+    assert kinds == ['import', 'dense', 'pointwise', 'export']
     assert all(time > 0 for _, time in times)
 
 
@@ -289,13 +285,6 @@ def test_unknown_operator_is_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_missing_compiler_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv('CXX', 'no-such-compiler')
-    with pytest.raises(RuntimeError, match=r'no-such-compiler.*CXX'):
-        compile_network(in_turn(stem(4)), (8, 8), tmp_path / 'network.so')
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize('lanes', [4, 8, 16])
 @pytest.mark.parametrize('width', [1, 7, 16, 40, 75, 160, 320])
 def test_blocks_cover_every_channel_once(width, lanes):
@@ -313,21 +302,17 @@ def test_permutation_that_is_too_scattered_is_copied_by_channels():
     assert 'y[1] = x[37];' in text or '__builtin_shufflevector' in text
 
 
-def map_node(*values):
-    output = Value(values[0].shape)
-    attrs = dict(terms=[Term(v) for v in values], operator='+', activation='relu')
-    output.node = Node('map', list(values), output, '', attrs)
-    return output.node
-
-
 def test_maps_that_live_at_once_share_no_memory():
     picture = Value((1, 4, 4, 8))
     first = Value(picture.shape)
     first.node = Node('import', [picture], first)
-    a = map_node(first)
-    b = map_node(first)
-    c = map_node(a.output, b.output)
-    d = map_node(c.output, first)
+
+    def total(*values):
+        return combined([Term(value) for value in values], first.shape, '')
+
+    a, b = total(first), total(first)
+    c = total(a.output, b.output)
+    d = total(c.output, first)
     end = Node('export', [d.output], Value(d.output.shape))
     plan = Planner(Graph(picture, [first.node, a, b, c, d, end])).plan()
     places = [plan.locations[v] for v in (first, a.output, b.output, c.output)]

@@ -4,11 +4,10 @@ import json
 import subprocess
 import sys
 
-import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from deploy_cases import KINDS, contract, export_small, write_estimator
+from deploy_cases import KINDS, PHOTO, contract, export_small, write_estimator
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmpose.registry import KEYPOINT_CODECS
@@ -29,12 +28,6 @@ CODECS = {
 BOXES = np.array(
     [[20, 10, 70, 120], [-30.5, 40, 90, 60.25], [100, 80, 220, 200], [3, 3, 9, 5]]
 )
-
-
-@pytest.fixture(scope='module')
-def photo():
-    rng = np.random.default_rng(0)
-    return cv2.GaussianBlur(rng.integers(0, 256, (160, 200, 3), np.uint8), (5, 5), 0)
 
 
 @pytest.fixture(scope='module', params=KINDS)
@@ -89,7 +82,7 @@ def test_empty_heatmaps_have_no_keypoints():
 
 @pytest.mark.parametrize('udp', [False, True])
 @pytest.mark.parametrize('kind', [np.float64, np.float32])
-def test_crops_are_those_of_mmpose(photo, udp, kind):
+def test_crops_are_those_of_mmpose(udp, kind):
     init_default_scope('mmpose')
     pipeline = Compose([
         dict(type='GetBBoxCenterScale'),
@@ -98,22 +91,22 @@ def test_crops_are_those_of_mmpose(photo, udp, kind):
     plain = contract(use_udp=udp, mean=(0.0,) * 3, std=(1.0,) * 3, channel_order='bgr')
     boxes = BOXES.astype(kind)
     regions = centers_and_scales(boxes, plain)
-    crops = cut(photo, *regions, plain)
+    crops = cut(PHOTO, *regions, plain)
     for box, crop, center, scale in zip(boxes, crops, *regions, strict=True):
-        wanted = pipeline(dict(img=photo, bbox=box[None]))
+        wanted = pipeline(dict(img=PHOTO, bbox=box[None]))
         np.testing.assert_array_equal(crop.transpose(1, 2, 0), wanted['img'])
         np.testing.assert_array_equal(center, wanted['input_center'])
         np.testing.assert_array_equal(scale, wanted['input_scale'])
 
 
-def test_colours(photo):
+def test_colours():
     rgb = contract()
     regions = centers_and_scales(BOXES[:1], rgb)
     bytes_ = contract(mean=(0.0,) * 3, std=(1.0,) * 3)
-    crop, plain = (cut(photo, *regions, c)[0] for c in (rgb, bytes_))
+    crop, plain = (cut(PHOTO, *regions, c)[0] for c in (rgb, bytes_))
     mean, std = (np.array(v)[:, None, None] for v in (rgb.mean, rgb.std))
     np.testing.assert_allclose(crop, (plain - mean) / std, rtol=1e-5, atol=1e-5)
-    blue_first = cut(photo, *regions, contract(
+    blue_first = cut(PHOTO, *regions, contract(
         mean=(0.0,) * 3, std=(1.0,) * 3, channel_order='bgr'))  # fmt: skip
     np.testing.assert_array_equal(blue_first[0], plain[::-1])
 
@@ -248,27 +241,27 @@ class TestFiles:
 
 class TestCall:
     @pytest.mark.parametrize('flip', [False, True])
-    def test_batches_do_not_matter(self, runtime, photo, flip):
-        together = runtime(photo, BOXES, flip_test=flip)
+    def test_batches_do_not_matter(self, runtime, flip):
+        together = runtime(PHOTO, BOXES, flip_test=flip)
         for batch in (1, 3):
-            keypoints, scores = runtime(photo, BOXES, flip_test=flip, batch=batch)
+            keypoints, scores = runtime(PHOTO, BOXES, flip_test=flip, batch=batch)
             np.testing.assert_allclose(scores, together[1], rtol=0, atol=1e-4)
             # Random maps have no clear peaks: small changes move some keypoints.
             assert np.median(np.abs(keypoints - together[0])) < 1e-2
 
-    def test_shapes(self, runtime, photo):
-        keypoints, scores = runtime(photo, BOXES)
+    def test_shapes(self, runtime):
+        keypoints, scores = runtime(PHOTO, BOXES)
         assert (keypoints.shape, scores.shape) == ((4, 17, 2), (4, 17))
         assert keypoints.dtype == scores.dtype == np.float32
 
-    def test_whole_image(self, runtime, photo):
+    def test_whole_image(self, runtime):
         for one, other in zip(
-            runtime(photo), runtime(photo, [[0, 0, 200, 160]]), strict=True
+            runtime(PHOTO), runtime(PHOTO, [[0, 0, 200, 160]]), strict=True
         ):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-2)
 
-    def test_nobody(self, runtime, photo):
-        keypoints, scores = runtime(photo, [])
+    def test_nobody(self, runtime):
+        keypoints, scores = runtime(PHOTO, [])
         assert (keypoints.shape, scores.shape) == ((0, 17, 2), (0, 17))
 
     @pytest.mark.parametrize(
@@ -280,9 +273,9 @@ class TestCall:
             ([[0, 0, np.nan, 9]], 'right > left'),
         ],
     )
-    def test_boxes_are_refused(self, runtime, photo, boxes, message):
+    def test_boxes_are_refused(self, runtime, boxes, message):
         with pytest.raises(ValueError, match=message):
-            runtime(photo, boxes)
+            runtime(PHOTO, boxes)
 
     @pytest.mark.parametrize(
         ('image', 'message'),
@@ -297,9 +290,9 @@ class TestCall:
         with pytest.raises(ValueError, match=message):
             runtime(image)
 
-    def test_batch_is_refused(self, runtime, photo):
+    def test_batch_is_refused(self, runtime):
         with pytest.raises(ValueError, match='batch must be above 0, got 0'):
-            runtime(photo, batch=0)
+            runtime(PHOTO, batch=0)
 
 
 BLOCKER = """

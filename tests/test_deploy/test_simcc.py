@@ -1,12 +1,18 @@
 """Networks with vectors along x and y: decoded, mirrored, exported as in MMPose."""
 
-import cv2
 import numpy as np
 import onnx
 import pytest
 import torch
 from conftest import ROOT
-from deploy_cases import Files, contract, export_small, write_estimator, write_weights
+from deploy_cases import (
+    PHOTO,
+    Files,
+    contract,
+    export_small,
+    write_estimator,
+    write_weights,
+)
 from mmpose.apis import inference_topdown
 from mmpose.models.utils.tta import flip_vectors
 from mmpose.registry import KEYPOINT_CODECS
@@ -59,12 +65,6 @@ def files(request, tmp_path_factory):
     return small(tmp_path_factory.mktemp(request.param), request.param)
 
 
-@pytest.fixture(scope='module')
-def photo():
-    rng = np.random.default_rng(0)
-    return cv2.GaussianBlur(rng.integers(0, 256, (160, 200, 3), np.uint8), (5, 5), 0)
-
-
 def vectors(seed, sizes=(128, 192)):
     rng = np.random.default_rng(seed)
     return [rng.standard_normal((3, 17, size)).astype(np.float32) for size in sizes]
@@ -110,7 +110,7 @@ def test_what_is_not_known_is_refused(options, message):
 
 @pytest.mark.parametrize('batch', [None, 2])
 @pytest.mark.parametrize(('form', 'suffix'), [('onnx', 'onnx'), ('openvino', 'xml')])
-def test_an_export_finds_what_mmpose_finds(files, photo, tmp_path, form, suffix, batch):
+def test_an_export_finds_what_mmpose_finds(files, tmp_path, form, suffix, batch):
     out = tmp_path / f'm.{suffix}'
     export_small(files, out, format=form, batch=batch)
     runtime = PoseRuntime(out)
@@ -118,8 +118,8 @@ def test_an_export_finds_what_mmpose_finds(files, photo, tmp_path, form, suffix,
     estimator = load_model(files.config, files.checkpoint)
     for flip in (False, True):
         estimator.test_cfg['flip_test'] = flip
-        keypoints, scores = runtime(photo, BOXES, flip_test=flip)
-        found = inference_topdown(estimator, photo, BOXES)
+        keypoints, scores = runtime(PHOTO, BOXES, flip_test=flip)
+        found = inference_topdown(estimator, PHOTO, BOXES)
         theirs = np.stack([one.pred_instances.keypoints[0] for one in found])
         values = np.stack([one.pred_instances.keypoint_scores[0] for one in found])
         np.testing.assert_allclose(scores, values, rtol=1e-3, atol=1e-5)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ..runtime import Contract, Session, extra, open_engine
+from ..runtime.contract import FORMATS
 
 Files = dict[str, bytes]
 """Suffix to content."""
@@ -19,7 +20,6 @@ class Backend:
 
     Attributes:
         name: Of the format.
-        suffixes: Of its files, that of the path which users name first.
         needs: Packages that writing and running it takes.
         target: What networks are optimized for, see
             :func:`mmpose_lite.deploy.optimize`.
@@ -30,13 +30,17 @@ class Backend:
     """
 
     name: str
-    suffixes: tuple[str, ...]
     needs: tuple[str, ...]
     target: str
     write: Callable[[nn.Module, Contract], Files]
     precisions: tuple[str, ...] = ('fp32', 'fp16')
     any_batch: bool = True
     as_trained: bool = True
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of its files, that of the path which users name first."""
+        return FORMATS[self.name]
 
     def check(self, precision: str, batch: int | None, optimized: bool) -> None:
         """Make sure that a network can be written so.

@@ -6,7 +6,6 @@ from torch import nn
 
 from ..native.compiler import compiled
 from ..runtime import Contract
-from ..runtime.contract import FORMATS
 from .base import Backend, Files
 
 
@@ -19,7 +18,6 @@ def write(network: nn.Module, contract: Contract) -> Files:
 
 NATIVE = Backend(
     'native',
-    FORMATS['native'],
     (),
     'graph',
     write,

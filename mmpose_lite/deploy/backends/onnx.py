@@ -15,7 +15,7 @@ from torch.onnx.errors import OnnxExporterError
 
 from ..runtime import Contract, extra
 from ..runtime.codecs import axis_split
-from ..runtime.contract import FORMATS, METADATA_KEY
+from ..runtime.contract import METADATA_KEY
 from .base import Backend, Files
 
 OPSET = Contract.opset
@@ -94,14 +94,7 @@ def to_onnx(
 
 
 def patched(data: bytes) -> bytes:
-    """A graph that says the same to engines that are strict.
-
-    Args:
-        data: An ONNX file.
-
-    Raises:
-        ImportError: If onnx is not installed.
-    """
+    """A file whose graph says the same to engines that are strict."""
     onnx = extra('onnx')
     model = onnx.load_from_string(data)
     nodes: list[Any] = []
@@ -176,10 +169,7 @@ def halve_weights(model: Any) -> None:
     """Store weights in half precision; engines turn them back when they load the file.
 
     So the file is half as large while everything is still computed in float32, which is
-    what processors without half precision do anyway.
-
-    Args:
-        model: ONNX model, changed in place.
+    what processors without half precision do anyway. The model is changed in place.
 
     Raises:
         ValueError: If a weight is too large for half precision.
@@ -216,4 +206,4 @@ def write(network: nn.Module, contract: Contract) -> Files:
     return {'.onnx': model.SerializeToString()}
 
 
-ONNX = Backend('onnx', FORMATS['onnx'], ('onnx', 'onnxruntime'), 'onnxruntime', write)
+ONNX = Backend('onnx', ('onnx', 'onnxruntime'), 'onnxruntime', write)

@@ -29,6 +29,4 @@ def write(network: nn.Module, contract: Contract) -> Files:
         }
 
 
-OPENVINO = Backend(
-    'openvino', FORMATS['openvino'], ('onnx', 'openvino'), 'openvino', write
-)
+OPENVINO = Backend('openvino', ('onnx', 'openvino'), 'openvino', write)

@@ -137,12 +137,9 @@ def _pool(emitter: Emitter, node: Node) -> list[str]:
 def _between(
     before: int, after: int, corners: bool
 ) -> tuple[list[int], list[int], list[float]]:
-    """For every row or column of the result the two it lies between.
+    """The two rows (or columns) that each of ``after`` lies between, of ``before``.
 
-    Args:
-        before: Rows or columns of the input.
-        after: Those of the result.
-        corners: Whether the outermost pixels' centres coincide, not their edges.
+    ``corners`` lets the outermost pixels' centres coincide, not their edges.
 
     Returns:
         The first, the second, and the share of the second.
@@ -273,10 +270,7 @@ def _label(node: Node) -> str:
 
 
 def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> tuple[str, bytes]:
-    """C++ of a planned network, and its weights as they lie in memory.
-
-    A vector of the machine has ``lanes`` floats.
-    """
+    """C++ of a planned network, and its weights as they lie in memory."""
     emitter = Emitter(plan, lanes)
     calls, names = [], []
     for number, node in enumerate(plan.nodes):

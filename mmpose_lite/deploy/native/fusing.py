@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .graph import Graph, Node, Term, Value
+from .graph import Graph, Node, Term, Value, combined
 
 WITH_ACTIVATION = ('pointwise', 'dense', 'depthwise', 'map')
 WITH_RESIDUAL = ('pointwise', 'dense')
@@ -47,7 +47,7 @@ def _take_over(graph: Graph, node: Node, follower: Node) -> None:
 def pad_image(graph: Graph) -> None:
     """Lay the image out with the borders that its only reader wants."""
     uses = graph.uses()
-    for node in [n for n in graph.nodes if n.kind == 'pad']:
+    for node in graph.of('pad'):
         before = node.inputs[0].node
         assert before is not None
         if before.kind == 'import' and uses[node.inputs[0]] == 1:
@@ -58,7 +58,7 @@ def pad_image(graph: Graph) -> None:
 def join_activations(graph: Graph) -> None:
     """Apply an activation while its only input is written."""
     uses = graph.uses()
-    for node in [n for n in graph.nodes if n.kind == 'map']:
+    for node in graph.of('map'):
         terms, before = node.attrs['terms'], node.inputs[0].node
         alone = len(terms) == 1 and terms[0].plain and uses[node.inputs[0]] == 1
         if not alone or before is None or before.kind not in WITH_ACTIVATION:
@@ -70,33 +70,30 @@ def join_activations(graph: Graph) -> None:
 
 def _compose(outer: Term, inner: Term) -> Term:
     """A term of a term."""
-    index = inner.index
-    if outer.index is not None:
-        order = outer.index
+    index, order = inner.index, outer.index
+    if order is not None:
         index = order if index is None else tuple(index[i] for i in order)
-    factors = (
-        outer.factors[0] * inner.factors[0],
-        outer.factors[1] * inner.factors[1],
-    )
+    (a, b), (c, d) = outer.factors, inner.factors
+    factors = (a * c, b * d)
     return Term(inner.value, outer.scale * inner.scale, factors, index)
 
 
 def inline_terms(graph: Graph) -> None:
     """Read what a term is made of instead of the term."""
     uses = graph.uses()
-    for node in graph.nodes:
-        if node.kind != 'map':
-            continue
-        terms: list[Term] = []
-        for term in node.attrs['terms']:
-            inner = term.value.node
-            terms.extend(_parts(node, term, inner, uses[term.value]))
+    for node in graph.of('map'):
+        terms = [
+            part
+            for term in node.attrs['terms']
+            for part in _parts(node, term, uses[term.value])
+        ]
         node.attrs['terms'] = terms
         node.inputs = [term.value for term in terms]
 
 
-def _parts(node: Node, term: Term, inner: Node | None, uses: int) -> list[Term]:
+def _parts(node: Node, term: Term, uses: int) -> list[Term]:
     """A term, or what it is made of where that costs no more."""
+    inner = term.value.node
     if inner is None or inner.kind != 'map' or inner.attrs['activation'] != 'none':
         return [term]
     parts = inner.attrs['terms']
@@ -112,7 +109,7 @@ def _parts(node: Node, term: Term, inner: Node | None, uses: int) -> list[Term]:
 def join_sums(graph: Graph) -> None:
     """Let convolutions add what their output is to be added to."""
     uses = graph.uses()
-    for node in [n for n in graph.nodes if n.kind == 'map']:
+    for node in graph.of('map'):
         if node.attrs['operator'] != '+' or len(node.attrs['terms']) < 2:
             continue
         joined: list[Node] = []
@@ -147,11 +144,8 @@ def _chain(graph: Graph, node: Node, joined: list[Node], rest: list[Term]) -> No
     if len(rest) == 1 and rest[0].scale == 1.0 and rest[0].index is None and simple:
         total = rest[0]
     elif rest:
-        made = Value(node.output.shape)
-        attrs = dict(terms=rest, operator='+', activation='none')
-        made.node = Node('map', [t.value for t in rest], made, node.source, attrs)
-        chain.append(made.node)
-        total = Term(made)
+        chain.append(combined(rest, node.output.shape, node.source))
+        total = Term(chain[0].output)
     for conv in joined:
         if total is not None:
             conv.attrs['addend' if conv.kind == 'bilinear' else 'residual'] = total
@@ -170,7 +164,7 @@ def _chain(graph: Graph, node: Node, joined: list[Node], rest: list[Term]) -> No
 def join_gates(graph: Graph) -> None:
     """Multiply with a gate while a depthwise convolution reads."""
     uses = graph.uses()
-    for node in [n for n in graph.nodes if n.kind == 'depthwise']:
+    for node in graph.of('depthwise'):
         before = node.inputs[0].node
         if before is None or before.kind != 'map' or uses[node.inputs[0]] != 1:
             continue

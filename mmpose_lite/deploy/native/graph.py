@@ -74,6 +74,21 @@ class Node:
     attrs: dict[str, Any] = field(default_factory=dict)
 
 
+def combined(
+    terms: list[Term],
+    shape: Shape,
+    source: str,
+    operator: str = '+',
+    activation: str = 'none',
+) -> Node:
+    """Sum or product of maps, element by element, and what it writes."""
+    output = Value(shape)
+    attrs = dict(terms=terms, operator=operator, activation=activation)
+    inputs = [term.value for term in terms]
+    output.node = Node('map', inputs, output, source, attrs)
+    return output.node
+
+
 @dataclass
 class Graph:
     """A network.
@@ -86,6 +101,10 @@ class Graph:
 
     image: Value
     nodes: list[Node]
+
+    def of(self, kind: str) -> list[Node]:
+        """Operations of a kind, in a list of their own."""
+        return [node for node in self.nodes if node.kind == kind]
 
     def uses(self) -> Counter[Value]:
         """How often each map is read."""

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from ..passes.attention import AxisAttention
 from ..passes.modules import replace_modules
-from .graph import Graph, Node, Shape, Term, Value
+from .graph import Graph, Node, Shape, Term, Value, combined
 
 Handler = Callable[..., Any]
 HANDLERS: dict[str, Handler] = {}
@@ -118,15 +118,14 @@ class Lowering:
         self,
         terms: list[Term],
         size: Sequence[int],
-        operator: str = '+',
-        activation: str = 'none',
+        **options: str,
     ) -> Value:
-        """Sum or product of maps, element by element."""
+        """Sum or product of maps; ``options`` are of :func:`combined`."""
         first = terms[0]
         channels = first.value.channels if first.index is None else len(first.index)
         shape = (size[0], size[1], size[2], channels)
-        attrs = dict(terms=terms, operator=operator, activation=activation)
-        return self.add('map', [term.value for term in terms], shape, **attrs)
+        self.nodes.append(combined(terms, shape, self.source, **options))
+        return self.nodes[-1].output
 
 
 def _name(node: fx.Node) -> str:
@@ -313,7 +312,8 @@ def _binary(lowering, node, a, b, alpha=1):
             lowering.refuse(f'{node.target} of maps {a.shape} and {b.shape}')
     sign = -1.0 if _name(node) == 'sub' else 1.0
     terms = [Term(a, 1.0, factors[0]), Term(b, sign * float(alpha), factors[1])]
-    return lowering.map(terms, size, '*' if _name(node) == 'mul' else '+')
+    operator = '*' if _name(node) == 'mul' else '+'
+    return lowering.map(terms, size, operator=operator)
 
 
 @lowers('axis_gate')

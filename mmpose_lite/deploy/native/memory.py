@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .graph import Graph, Node, Term, Value
+from .graph import Graph, Node, Term, Value, combined
 
 ALIGNMENT = 16
 """Floats to whose multiples maps are aligned."""
@@ -169,12 +169,10 @@ class Planner:
 
     def copy(self, cat: Node, value: Value, buffer: Buffer, offset: int) -> None:
         """Copy a map that lies elsewhere."""
-        copied = Value(value.shape)
-        attrs = dict(terms=[Term(value)], operator='+', activation='none')
-        copied.node = Node('map', [value], copied, cat.source, attrs)
-        self.position[copied.node] = self.position[cat] - 0.5
-        self.reads[copied] = []
-        self.put(copied, buffer, offset)
+        node = combined([Term(value)], value.shape, cat.source)
+        self.position[node] = self.position[cat] - 0.5
+        self.reads[node.output] = []
+        self.put(node.output, buffer, offset)
 
     def kept(
         self, cat: Node, offsets: list[int]

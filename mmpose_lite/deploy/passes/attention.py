@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...models.layers import SUSA, PerBranch
-from .modules import OPEN, convolution, replace_modules, take
+from .modules import OPEN, convolution, linear_layer, replace_modules, take
 
 
 class AxisAttention(nn.Module):
@@ -35,9 +35,8 @@ class AxisAttention(nn.Module):
         if size is not None:
             query = query.narrow(self.across, 0, size) / size
         self.query = nn.Parameter(query.contiguous())
-        self.mix = nn.Linear(factor.numel(), factor.numel(), device='meta')
-        self.mix.weight = nn.Parameter(layer.conv.weight.data.flatten(1))
-        self.mix.bias = nn.Parameter(layer.conv.bias.data)
+        conv = layer.conv
+        self.mix = linear_layer(conv.weight.data.flatten(1), conv.bias.data)
         self.norm = layer.ln
 
     def sized(self, x: Tensor) -> Tensor:
@@ -81,9 +80,7 @@ class AxisAttention(nn.Module):
             weight = weight - weight.mean(0)
             bias = bias - bias.mean()
         weight = take(take(weight, channels, 0), channels, 1)
-        self.mix = nn.Linear(slots, slots, device='meta')
-        self.mix.weight = nn.Parameter(weight)
-        self.mix.bias = nn.Parameter(take(bias, channels, 0))
+        self.mix = linear_layer(weight, take(bias, channels, 0))
         norm = nn.LayerNorm(slots, eps=self.norm.eps * width / slots, device='meta')
         scaled = self.norm.weight.data * (width / slots) ** 0.5
         norm.weight = nn.Parameter(take(scaled, channels, 0))

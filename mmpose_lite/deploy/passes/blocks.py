@@ -19,14 +19,15 @@ from .ccw import MergedCCW, gated, pooled
 from .channel_slots import OnSlots
 from .fusion_layers import NestedFusionLayers, OptimizedHRModule
 from .modules import (
-    PASS,
+    BLOCK,
     convolution,
+    filled,
     read_order,
     replace_modules,
     split_activation,
     write_order,
 )
-from .shuffle_removal import BLOCK, ConcatenatedStem, OptimizedHRNet
+from .shuffle_removal import ConcatenatedStem, OptimizedHRNet
 
 
 def _parts(conv: nn.Conv2d, widths: Sequence[int]) -> nn.ModuleList:
@@ -39,8 +40,7 @@ def _parts(conv: nn.Conv2d, widths: Sequence[int]) -> nn.ModuleList:
 
 def _filled(first: nn.Conv2d, second: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
     """Two convolutions with a whole number of blocks of channels between them."""
-    channels = torch.arange(first.out_channels)
-    order = F.pad(channels, (0, -len(channels) % BLOCK), value=PASS)
+    order = filled(torch.arange(first.out_channels))
     return write_order(first, order), read_order(second, order)
 
 

@@ -8,6 +8,7 @@ An exported graph gets no such form: engines fuse by themselves.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from .attention import AxisAttention
 from .channel_slots import OnSlots
 from .fusion_layers import NestedFusionLayers
-from .modules import replace_modules
+from .modules import merge_steps, replace_modules
 
 _ACTIVATIONS = {nn.ReLU: 'relu', nn.Sigmoid: 'sigmoid'}
 _AFTER = {'relu': torch.relu_, 'sigmoid': torch.sigmoid_}
@@ -93,18 +94,12 @@ def _fuse_conv(conv: nn.Conv2d) -> nn.Module:
     return FusedConv(conv) if type(conv) is nn.Conv2d and plain else conv
 
 
-def _fuse_sequence(sequence: nn.Sequential) -> nn.Module:
-    if type(sequence) is not nn.Sequential:
-        return sequence
-    steps: list[nn.Module] = []
-    for step in sequence:
-        before = steps[-1] if steps else None
-        name = _ACTIVATIONS.get(type(step))
-        if name and isinstance(before, FusedConv) and before.activation is None:
-            before.activation = name
-        else:
-            steps.append(step)
-    return nn.Sequential(*steps)
+def _fuse_activation(conv: nn.Module, step: nn.Module) -> nn.Module | None:
+    name = _ACTIVATIONS.get(type(step))
+    if name is None or not isinstance(conv, FusedConv) or conv.activation is not None:
+        return None
+    conv.activation = name
+    return conv
 
 
 def fuse_for_eager(model: nn.Module) -> nn.Module:
@@ -113,9 +108,8 @@ def fuse_for_eager(model: nn.Module) -> nn.Module:
     The result cannot be exported. In other precisions than float32 and bfloat16, and on
     other devices than the CPU, it computes the same in separate operators.
     """
-    model = replace_modules(
-        model, {nn.Conv2d: _fuse_conv, nn.Sequential: _fuse_sequence}
-    )
+    sequences = {nn.Sequential: partial(merge_steps, merge=_fuse_activation)}
+    model = replace_modules(model, {nn.Conv2d: _fuse_conv, **sequences})
     model = replace_modules(model, {NestedFusionLayers: EagerFusionLayers})
     for module in model.modules():
         if isinstance(module, OnSlots):

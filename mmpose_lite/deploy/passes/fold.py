@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from ...models.heads import TokenPoseHead
 from ...models.layers import PatchEmbedding, Stream
-from .modules import replace_modules
+from .modules import merge_steps, replace_modules
 
 _CONVS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -40,20 +42,6 @@ def _fold_group(group: ConvModule) -> nn.Module:
     return steps[0] if len(steps) == 1 else nn.Sequential(*steps)
 
 
-def _fold_sequence(sequence: nn.Sequential) -> nn.Module:
-    """A sequence without the norms that follow a convolution."""
-    if type(sequence) is not nn.Sequential:
-        return sequence
-    steps: list[nn.Module] = []
-    for step in sequence:
-        folded = _fold_norm(steps[-1], step) if steps else None
-        if folded is None:
-            steps.append(step)
-        else:
-            steps[-1] = folded
-    return nn.Sequential(*steps)
-
-
 def _fold_pairs(module: nn.Module) -> nn.Module:
     """A residual network or block of MMPose: ``conv1`` with ``norm1_name``, and on."""
     for number in range(1, 4):
@@ -74,8 +62,9 @@ def fold_norms(model: nn.Module) -> nn.Module:
     In MMCV's convolution groups, in plain sequences and in MMPose's residual networks;
     a norm that stands elsewhere stays.
     """
-    rules = {ConvModule: _fold_group, nn.Sequential: _fold_sequence}
-    return replace_modules(model, {nn.Module: _fold_pairs, **rules})
+    rules = {ConvModule: _fold_group, nn.Module: _fold_pairs}
+    sequences = {nn.Sequential: partial(merge_steps, merge=_fold_norm)}
+    return replace_modules(model, {**rules, **sequences})
 
 
 class PatchConvolution(nn.Module):

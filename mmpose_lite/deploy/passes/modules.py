@@ -11,10 +11,13 @@ from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Rule = Callable[[nn.Module], nn.Module]
 PASS = -1
 """Number of a channel that passes through."""
+BLOCK = 16
+"""Channels of a block: what engines hold in one register of AVX-512."""
 OPEN = 40.0
 """Bias of a sigmoid that makes it exactly one, in double precision too."""
 
@@ -39,6 +42,25 @@ def replace_modules(model: nn.Module, rules: Mapping[type, Rule]) -> nn.Module:
     return visit(model)
 
 
+def merge_steps(
+    sequence: nn.Sequential, merge: Callable[[nn.Module, nn.Module], nn.Module | None]
+) -> nn.Module:
+    """A sequence with one step for two, where ``merge`` of both is not None.
+
+    Sequences of other classes stay.
+    """
+    if type(sequence) is not nn.Sequential:
+        return sequence
+    steps: list[nn.Module] = []
+    for step in sequence:
+        merged = merge(steps[-1], step) if steps else None
+        if merged is None:
+            steps.append(step)
+        else:
+            steps[-1] = merged
+    return nn.Sequential(*steps)
+
+
 def take(tensor: Tensor, channels: Tensor, dim: int, fill: float = 0.0) -> Tensor:
     """Slices of ``tensor`` along ``dim``, and ``fill`` where a channel passes."""
     known = channels != PASS
@@ -49,15 +71,16 @@ def take(tensor: Tensor, channels: Tensor, dim: int, fill: float = 0.0) -> Tenso
     return taken.index_copy_(dim, index, tensor.index_select(dim, channels[known]))
 
 
+def filled(order: Tensor) -> Tensor:
+    """An order with empty slots up to whole blocks."""
+    return F.pad(order, (0, -len(order) % BLOCK), value=PASS)
+
+
 def joined(orders: Sequence[Tensor], widths: Sequence[int]) -> Tensor:
-    """Channels of maps joined to one, whose channels are ``widths`` on."""
-    offsets = accumulate(widths, initial=0)
-    return torch.cat(
-        [
-            torch.where(order == PASS, PASS, order + offset)
-            for order, offset in zip(orders, offsets, strict=False)
-        ]
-    )
+    """Numbers of channels once maps of these widths are one."""
+    offsets = accumulate(widths[:-1], initial=0)
+    pairs = zip(orders, offsets, strict=True)
+    return torch.cat([torch.where(o == PASS, PASS, o + offset) for o, offset in pairs])
 
 
 def split_activation(step: nn.Module) -> tuple[nn.Conv2d, list[nn.Module]]:
@@ -84,6 +107,14 @@ def convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv
     if bias is not None:
         conv.bias = nn.Parameter(bias.contiguous())
     return conv
+
+
+def linear_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A linear layer of these weights."""
+    layer = nn.Linear(*weight.shape[::-1], device='meta')
+    layer.weight = nn.Parameter(weight)
+    layer.bias = nn.Parameter(bias)
+    return layer
 
 
 def read_order(conv: nn.Conv2d, channels: Tensor) -> nn.Conv2d:
@@ -123,8 +154,5 @@ def stack_convs(convs: Sequence[nn.Conv2d]) -> nn.Conv2d:
 def block_diagonal(convs: Sequence[nn.Conv2d]) -> nn.Linear:
     """One linear layer for several 1x1 convolutions of vectors that lie in a row."""
     weights = [c.weight.data.flatten(1) for c in convs]
-    merged = torch.block_diag(*weights)
-    linear = nn.Linear(merged.shape[1], merged.shape[0], device='meta')
-    linear.weight = nn.Parameter(merged)
-    linear.bias = nn.Parameter(torch.cat([c.bias.data for c in convs]))
-    return linear
+    biases = torch.cat([c.bias.data for c in convs])
+    return linear_layer(torch.block_diag(*weights), biases)

@@ -20,8 +20,8 @@ from .ccw import CCWOnHalves, MergedCCW
 from .channel_slots import PerMap, entry_order, place_on_slots, reorder, width
 from .fusion_layers import NestedFusionLayers
 from .modules import (
-    PASS,
     depthwise_order,
+    filled,
     joined,
     read_order,
     replace_modules,
@@ -30,8 +30,6 @@ from .modules import (
 )
 
 CHANNEL_LAYOUTS = ('runs', 'full', 'blocks')
-BLOCK = 16
-"""Channels of a block: what engines hold in one register of AVX-512."""
 
 
 class OptimizedHRNet(nn.Module):
@@ -104,6 +102,13 @@ def _transforms(layers: nn.Module) -> list[MergedCCW | PerMap]:
     return [block.transform for block in layers]
 
 
+def _moves(labels: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[nn.Module]:
+    """What brings all maps into the wanted orders, if anything must."""
+    moves = [reorder(*pair) for pair in zip(labels, wanted, strict=True)]
+    same = all(isinstance(move, nn.Identity) for move in moves)
+    return [] if same else [PerBranch(moves)]
+
+
 def _relabel_blocks(
     layers: nn.Module, labels: list[Tensor], runs: bool
 ) -> tuple[nn.Sequential, list[Tensor]]:
@@ -114,9 +119,7 @@ def _relabel_blocks(
         if runs and number % 2 == 0:
             blocks = min(2, len(transforms) - number)
             wanted = [entry_order(len(order), blocks) for order in labels]
-            moves = [reorder(*pair) for pair in zip(labels, wanted, strict=True)]
-            if any(not isinstance(move, nn.Identity) for move in moves):
-                steps.append(PerBranch(moves))
+            steps += _moves(labels, wanted)
             labels = wanted
         step, labels = place_on_slots(transform, labels, whole=not runs)
         steps.append(step)
@@ -128,7 +131,7 @@ def _relabel_fusion(
 ) -> None:
     """Let fusion layers read maps with ``labels`` and write them as ``wanted``."""
     for k, conv in enumerate(fusion.lifts, 1):
-        targets = joined(wanted[:k], fusion.widths)
+        targets = joined(wanted[:k], fusion.widths[:k])
         fusion.lifts[k - 1] = write_order(read_order(conv, labels[k]), targets)
     # The paths from the highest resolution read its sum, not its map.
     sources = [wanted[0], *labels[1:]]
@@ -209,12 +212,6 @@ def _relabel_stage(
     return labels
 
 
-def _filled(order: Tensor, layout: str) -> Tensor:
-    """An order with empty slots up to whole blocks, if the layout has such."""
-    empty = -len(order) % BLOCK if layout == 'blocks' else 0
-    return torch.cat((order, order.new_full((empty,), PASS)))
-
-
 def _relabel(net: HRBackbone, layout: str) -> OptimizedHRNet:
     """The whole skeleton, from the stem on."""
     channels, blocks = net.arch.stem_channels, min(2, net.arch.num_blocks)
@@ -229,7 +226,7 @@ def _relabel(net: HRBackbone, layout: str) -> OptimizedHRNet:
         transition, labels = _relabel_transition(
             net.get_submodule(f'transition{t}'),
             labels,
-            entry or [_filled(order, layout) for order in natural],
+            entry or (natural if layout == 'full' else list(map(filled, natural))),
         )
         leave = entry
         if t == len(net.arch.channels) - 1:
@@ -239,9 +236,8 @@ def _relabel(net: HRBackbone, layout: str) -> OptimizedHRNet:
         stages.append(modules)
     head = None if net.head_layer is None else _relabel_head(net.head_layer, labels)
     if head is None:  # a last stage of one resolution has nothing that restores it
-        restore = [reorder(order, torch.arange(width(order))) for order in labels]
-        if any(not isinstance(move, nn.Identity) for move in restore):
-            stages[-1].append(PerBranch(restore))
+        natural = [torch.arange(width(order)) for order in labels]
+        stages[-1].extend(_moves(labels, natural))
     return OptimizedHRNet(ConcatenatedStem(net.stem), transitions, stages, head)
 
 

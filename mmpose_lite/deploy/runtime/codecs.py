@@ -132,13 +132,7 @@ def decode_udp(
 ) -> Decoded:
     """Keypoints of MMPose's ``UDPHeatmap`` with Gaussian maps (arXiv 1911.07524).
 
-    Args:
-        heatmaps: ``(N, K, h, w)``.
-        input_size: Of the crops, (w, h) px.
-        blur_kernel_size: Of the blur before peaks are refined, odd.
-
-    Returns:
-        As of :func:`decode_msra`.
+    Arguments are those of :func:`decode_msra`, and so is what it returns.
     """
     height, width = heatmaps.shape[2:]
     places, scores = _peaks(heatmaps)
@@ -162,12 +156,7 @@ def decode_udp(
 def vector_sizes(
     input_size: tuple[int, int], simcc_split_ratio: float = 2.0
 ) -> tuple[int, int]:
-    """Lengths Wx and Wy of the vectors.
-
-    Args:
-        input_size: Of the crops, (w, h) px.
-        simcc_split_ratio: Places per pixel.
-    """
+    """Lengths Wx and Wy of vectors with so many places per pixel of (w, h) px."""
     width, height = input_size
     return int(width * simcc_split_ratio), int(height * simcc_split_ratio)
 
@@ -262,12 +251,7 @@ def axis_split(contract: Contract) -> int | None:
 
 
 def mirrored(heatmaps: Array, contract: Contract) -> Array:
-    """Heatmaps of mirrored crops as those of the crops, for a flip test.
-
-    Args:
-        heatmaps: Of the mirrored crops.
-        contract: Of the network.
-    """
+    """Heatmaps of mirrored crops as those of the crops, for a flip test."""
     split = axis_split(contract)
     heatmaps = heatmaps[:, contract.flip_indices]
     if split is not None:
@@ -280,11 +264,7 @@ def mirrored(heatmaps: Array, contract: Contract) -> Array:
 
 
 def decode(heatmaps: Array, contract: Contract) -> Decoded:
-    """Keypoints of heatmaps.
-
-    Args:
-        heatmaps: ``(N, K, h, w)``, or ``(N, K, Wx + Wy)`` of vectors.
-        contract: Of the network.
+    """Keypoints of heatmaps ``(N, K, h, w)``, or of vectors ``(N, K, Wx + Wy)``.
 
     Returns:
         ``(N, K, 2)`` in pixels of the crop, ``(N, K)`` values at the peaks.

@@ -31,14 +31,7 @@ def check_image(image: NDArray[np.uint8]) -> None:
 
 
 def check_boxes(boxes: ArrayLike | None, image: NDArray[np.uint8]) -> Array:
-    """Boxes as an array, the whole image where there are none.
-
-    Args:
-        boxes: ``(N, 4)``: left, top, right, bottom, px; or None.
-        image: Of which they are.
-
-    Returns:
-        ``(N, 4)``.
+    """Boxes as an array ``(N, 4)``, the whole image where they are None.
 
     Raises:
         ValueError: If the shape is another, or a box is empty or not finite.
@@ -98,16 +91,9 @@ def _corner(center: Array, width: float) -> NDArray[np.float32]:
 def cut(
     image: NDArray[np.uint8], centers: Array, scales: Array, contract: Contract
 ) -> NDArray[np.float32]:
-    """The network's input for regions of an image.
+    """The network's input ``(N, 3, H, W)`` for regions of an image ``(H, W, 3)``, BGR.
 
-    Args:
-        image: ``(H, W, 3)``, BGR.
-        centers: ``(N, 2)``, px.
-        scales: ``(N, 2)``, px.
-        contract: Of the network.
-
-    Returns:
-        ``(N, 3, H, W)``, normalised; outside the image is black.
+    Regions are those of :func:`centers_and_scales`; outside the image is black.
     """
     width, height = contract.input_size
     crops = np.empty((len(centers), 3, height, width), np.float32)

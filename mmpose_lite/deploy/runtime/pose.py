@@ -78,8 +78,7 @@ class PoseNetwork:
         batch: int | None = None,
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], Array]]:
         """Heatmaps, keypoints and scores of a call, run by run of the engine."""
-        check_image(image)
-        regions = centers_and_scales(check_boxes(boxes, image), self.contract)
+        regions = self._regions(image, boxes)
         for part in self._parts(len(regions[0]), batch):
             centers, scales = (values[part] for values in regions)
             crops = cut(image, centers, scales, self.contract)
@@ -92,9 +91,7 @@ class PoseNetwork:
         self, image: NDArray[np.uint8], boxes: ArrayLike | None = None
     ) -> NDArray[np.float32]:
         """The network's input for boxes of an image, ``(N, 3, H, W)``."""
-        check_image(image)
-        regions = centers_and_scales(check_boxes(boxes, image), self.contract)
-        return cut(image, *regions, self.contract)
+        return cut(image, *self._regions(image, boxes), self.contract)
 
     def heatmaps(
         self, crops: NDArray[np.float32], flip_test: bool = False
@@ -114,6 +111,12 @@ class PoseNetwork:
         """Keypoints ``(N, K, 2)`` in pixels of the crop, and scores ``(N, K)``."""
         return decode(heatmaps, self.contract)
 
+    def _regions(
+        self, image: NDArray[np.uint8], boxes: ArrayLike | None
+    ) -> tuple[Array, Array]:
+        check_image(image)
+        return centers_and_scales(check_boxes(boxes, image), self.contract)
+
     def _parts(self, count: int, batch: int | None) -> Iterator[slice]:
         fixed = self.contract.batch
         size = batch or fixed or DEFAULT_BATCH
@@ -126,8 +129,8 @@ class PoseNetwork:
         """Run a batch, with empty crops where it is not full."""
         fixed, count = self.contract.batch, len(crops)
         if fixed and count < fixed:
-            crops = np.concatenate([crops, np.zeros_like(crops, shape=(
-                fixed - count, *crops.shape[1:]))])  # fmt: skip
+            missing = (fixed - count, *crops.shape[1:])
+            crops = np.concatenate([crops, np.zeros(missing, crops.dtype)])
         return self._run(crops)[:count]
 
 
