@@ -29,7 +29,7 @@ SEEN = 0.2
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of one model against another.
+    """Comparison of a model with another one.
 
     Attributes:
         people: How many were looked at.
@@ -37,9 +37,9 @@ class Comparison:
         p95: 95 of 100 keypoints shift less, px.
         labelled_p95: The same of keypoints that are labelled.
         reference_ap: Average precision of the other model, 0 to 100.
-        ap: Of this one.
-        low: Of the difference of both, lower end of a bootstrap interval of 95 %.
-        high: Upper end.
+        ap: That of the model.
+        low: Lower end of a bootstrap interval of 95 % of the difference of both.
+        high: Its upper end.
     """
 
     people: int

@@ -37,12 +37,12 @@ from .samples import find_samples
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """A model that was written.
 
     Attributes:
-        contract: Of the model.
-        difference: From the network that was trained.
-        paths: Of all files.
+        contract: What is known of it.
+        difference: How far it is from the network that was trained.
+        paths: All of its files.
     """
 
     contract: Contract

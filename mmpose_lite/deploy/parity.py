@@ -1,4 +1,4 @@
-"""How far what two networks find is apart."""
+"""Distances of what two networks find."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def relative_difference(found: Sequence[Any], reference: Sequence[Any]) -> float
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a network says about all people of some samples.
+    """What a network finds for all people of some samples.
 
     Attributes:
         heatmaps: ``(N, K, h, w)``, or ``(N, K, Wx + Wy)`` of vectors, x first.
@@ -88,7 +88,7 @@ def tolerances(precision: str, changes: Mapping[str, float]) -> dict[str, float]
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two networks on the same people.
+    """Distance of what two networks find for the same people.
 
     Attributes:
         people: Crops compared.

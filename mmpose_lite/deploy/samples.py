@@ -147,7 +147,7 @@ def config_samples(config: Mapping[str, Any]) -> Samples | None:
 
 
 def find_samples(paths: Sequence[FilePath], config: Mapping[str, Any]) -> Samples:
-    """What was named, else the config's validation data, else drawn people.
+    """The named samples, else the config's validation data, else drawn people.
 
     Args:
         paths: A folder of images; or a COCO json and the folder of its images.

@@ -173,17 +173,29 @@ class TestCompiled:
 
 
 class TestRefused:
-    def refused(self, tmp_path, files, match, error=ValueError, **options):
+    def refused(self, tmp_path, files, match, **options):
         folder = tmp_path / 'out'
         folder.mkdir()
-        with pytest.raises(error, match=match):
+        with pytest.raises(ValueError, match=match):
             export_small(files, folder / 'm.onnx', **options)
         assert list(folder.iterdir()) == []
 
-    @pytest.mark.parametrize('name', ['heatmap', 'median', 'max'])
-    def test_tolerance(self, small, tmp_path, name):
-        limit = {name: -1.0}
-        self.refused(tmp_path, small, f'{name} is .*at most -1', tolerance=limit)
+    @pytest.mark.parametrize(
+        ('options', 'match'),
+        [
+            (dict(tolerance=dict(heatmap=-1.0)), 'heatmap is .*at most -1'),
+            (dict(tolerance=dict(median=-1.0)), 'median is .*at most -1'),
+            (dict(tolerance=dict(max=-1.0)), 'max is .*at most -1'),
+            (dict(tolerance=dict(mean=1.0)), 'not mean'),
+            (
+                dict(precision='int8'),
+                r"precision must be one of \('fp32', 'fp16'\).* got 'int8'",
+            ),
+            (dict(image_size=(98, 64)), 'must be whole'),
+        ],
+    )
+    def test_option(self, small, tmp_path, options, match):
+        self.refused(tmp_path, small, match, **options)
 
     def test_network_that_changed(self, small, tmp_path, monkeypatch):
         def broken(network, *_, **__):
@@ -194,34 +206,21 @@ class TestRefused:
         monkeypatch.setattr('mmpose_lite.deploy.exporting.optimize', broken)
         self.refused(tmp_path, small, 'differs too much on drawn toy people')
 
-    def test_tolerance_unknown(self, small, tmp_path):
-        self.refused(tmp_path, small, 'not mean', tolerance=dict(mean=1.0))
-
-    def test_name(self, small, tmp_path):
-        with pytest.raises(ValueError, match=r'named \*\.xml'):
-            export_small(small, tmp_path / 'm.onnx', format='openvino')
-
-    def test_folder(self, small, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r'folder of .* does not exist'):
-            export_small(small, tmp_path / 'missing' / 'm.onnx')
-
-    def test_precision(self, small, tmp_path):
-        match = r"precision must be one of \('fp32', 'fp16'\).* got 'int8'"
-        self.refused(tmp_path, small, match, precision='int8')
-
     @pytest.mark.parametrize(
         ('name', 'form', 'match'),
         [
+            ('m.onnx', 'openvino', r'named \*\.xml'),
             ('m.tflite', None, r"out must end in one of .*'\.so'\), got .*m\.tflite"),
             ('m.onnx', 'tflite', "format must be one of .* got 'tflite'"),
         ],
     )
-    def test_format(self, small, tmp_path, name, form, match):
+    def test_name_and_format(self, small, tmp_path, name, form, match):
         with pytest.raises(ValueError, match=match):
             export_small(small, tmp_path / name, format=form)
 
-    def test_size_that_gives_no_whole_heatmap(self, small, tmp_path):
-        self.refused(tmp_path, small, 'must be whole', image_size=(98, 64))
+    def test_folder(self, small, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r'folder of .* does not exist'):
+            export_small(small, tmp_path / 'missing' / 'm.onnx')
 
     def test_weights_of_another_network(self, small, tmp_path):
         weights = torch.load(small.checkpoint, weights_only=True)['state_dict']

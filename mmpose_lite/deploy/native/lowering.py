@@ -78,7 +78,7 @@ class Lowering:
         return handler(self, node, *arguments)
 
     def refuse(self, what: str) -> None:
-        """Say that an operator is used as none of ours can be."""
+        """Raise that an operator is used in a way that cannot be compiled."""
         raise ValueError(f'{self.source}: {what}')
 
     def only_channels(self, node: fx.Node, axis: int) -> None:
@@ -336,7 +336,7 @@ def axis_gate(
     eps: float,
     rows: bool,
 ) -> Tensor:
-    """Only traced; :class:`AxisAttention` says what it computes."""
+    """Gate of :class:`AxisAttention` as an operator to be traced, never run."""
     raise NotImplementedError('axis_gate is traced, never run')
 
 

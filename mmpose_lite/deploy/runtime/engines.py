@@ -87,7 +87,7 @@ def _native(contents: Mapping[str, bytes], threads: int, hint: str) -> Session:
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs models.
+    """A program that runs models.
 
     Attributes:
         open: From suffixes and contents of a model's files, threads and hint.
