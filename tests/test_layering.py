@@ -21,7 +21,7 @@ ALLOWED = {
     'search': (
         (
             *('search.latency', 'models', 'checks', 'checkpoints', 'registry'),
-            *('analysis', 'io', 'loading'),
+            *('analysis', 'io', 'loading', 'deploy.parity'),
         ),
         HOUSE,
     ),
