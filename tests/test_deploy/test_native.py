@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from mmpose_lite.deploy import NativeNetwork, compile_network
 from mmpose_lite.deploy.native.compiler import lanes_of
-from mmpose_lite.deploy.native.elementwise import permutation
+from mmpose_lite.deploy.native.emit import permutation
 from mmpose_lite.deploy.native.graph import Graph, Node, Term, Value, combined
 from mmpose_lite.deploy.native.memory import Planner
 from mmpose_lite.deploy.native.packing import blocks
