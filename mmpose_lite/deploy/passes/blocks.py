@@ -178,12 +178,8 @@ def _is_whole(stage: nn.Module) -> bool:
     return isinstance(stage, OptimizedHRModule) and all(
         isinstance(step, OnSlots)
         and isinstance(step.transform, MergedCCW)
-        and all(
-            start == 0 and stop == width and width % BLOCK == 0
-            for (start, stop), width in zip(
-                step.slots, step.transform.widths, strict=True
-            )
-        )
+        and step.slots == [(0, width) for width in step.transform.widths]
+        and not any(width % BLOCK for width in step.transform.widths)
         for step in stage.layers
     )
 
