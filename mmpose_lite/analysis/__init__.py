@@ -1,10 +1,17 @@
 """What a network costs: parameters, multiply-accumulate operations, time."""
 
 from .complexity import Complexity, complexity, count_macs, count_macs_once
-from .machine import cpu_model, describe_machine
 from .memory_traffic import Traffic, count_traffic
-from .subprocess_worker import Isolated
-from .timing import Spread, Timing, interleave, stopwatch, time_interleaved
+from .timing import (
+    Spread,
+    Timing,
+    cpu_model,
+    describe_machine,
+    interleave,
+    stopwatch,
+    time_interleaved,
+)
+from .workers import Isolated
 
 __all__ = [
     'Complexity',

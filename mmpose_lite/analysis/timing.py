@@ -1,4 +1,4 @@
-"""Wall-clock time of several callables, measured so that they can be compared.
+"""Wall-clock time, measured so that figures can be compared, and where it was measured.
 
 A machine's speed drifts while it measures, so what is to be compared runs in turns: a
 round calls everything once, each round in another order, and a ratio is taken within
@@ -7,37 +7,37 @@ each round before anything is summarised.
 
 from __future__ import annotations
 
+import os
+import platform
 import statistics
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
-# Calls done, calls in all, seconds left.
+T = TypeVar('T')
+# Steps done, steps in all, seconds left.
 Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Where the middle half of some figures lies.
-
-    Attributes:
-        median: Half of the figures are not above it.
-        low: Lower quartile.
-        high: Upper quartile.
-    """
+    """Median of some figures, and their quartiles."""
 
     median: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, figures: list[float]) -> Spread:
-        """Median and quartiles of at least one figure."""
+    def of(cls, figures: Iterable[float]) -> Spread:
+        """Spread of at least one figure."""
+        figures = list(figures)
         if len(figures) == 1:
             return cls(*figures * 3)
         low, median, high = statistics.quantiles(figures, n=4, method='inclusive')
@@ -56,8 +56,8 @@ class Timing:
 
     @property
     def spread(self) -> Spread:
-        """Median and quartiles over the rounds, seconds."""
-        return Spread.of(list(self.seconds.values()))
+        """Spread over the rounds, seconds."""
+        return Spread.of(self.seconds.values())
 
     def over(self, other: Timing) -> Spread:
         """How many times as long as ``other`` this takes, round by round.
@@ -68,37 +68,58 @@ class Timing:
         shared = [n for n in self.seconds if n in other.seconds]
         if not shared:
             raise ValueError('other must have a round in common, has none')
-        return Spread.of([self.seconds[n] / other.seconds[n] for n in shared])
+        return Spread.of(self.seconds[n] / other.seconds[n] for n in shared)
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Threads of torch, restored afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def steps(items: Sequence[T], progress: Progress | None = None) -> Iterator[T]:
+    """Items, each with a report of the progress after it is done."""
+    begun = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        if progress is not None:
+            left = (time.monotonic() - begun) / done * (len(items) - done)
+            progress(done, len(items), left)
+
+
+def schedule(
+    names: Sequence[T], rounds: int, warmup: int, every: Mapping[T, int]
+) -> list[tuple[int, T]]:
+    """Number of the round, -1 for warm-up, and name of every call in order.
+
+    A round begins with the name that came second in the one before; once all have been
+    first, the direction changes. So none keeps its place or its predecessor.
+
+    Args:
+        names: What is called.
+        rounds: Rounds that count.
+        warmup: Calls of each before them.
+        every: What runs in every k-th round only.
+
+    Raises:
+        ValueError: If there are no names, ``every`` has others, or a number is below 1.
+    """
+    others = [name for name in every if name not in names]
+    if not names or others:
+        raise ValueError(
+            'there must be something to time and nothing else in every, got '
+            f'{list(names)} and {others}'
+        )
+    numbers = dict(rounds=rounds, warmup=warmup, every=min(every.values(), default=1))
+    for name, number in numbers.items():
+        _at_least_one(name, number)
+    order = [(-1, name) for _ in range(warmup) for name in names]
+    for number in range(rounds):
+        passes, first = divmod(number, len(names))
+        turn = [*names[first:], *names[:first]]
+        if passes % 2:
+            turn.reverse()
+        order += [(number, name) for name in turn if number % every.get(name, 1) == 0]
+    return order
 
 
 def _at_least_one(name: str, number: int) -> None:
     if number < 1:
         raise ValueError(f'{name} must be at least 1, got {number}')
-
-
-def _schedule(
-    names: list[str], rounds: int, warmup: int, every: Mapping[str, int]
-) -> list[tuple[int, str]]:
-    """Number of the round, -1 for warm-up, and name of every call in order."""
-    order = [(-1, name) for _ in range(warmup) for name in names]
-    for number in range(rounds):
-        passes, first = divmod(number, len(names))
-        turn = names[first:] + names[:first]
-        if passes % 2:
-            turn.reverse()
-        order += [(number, name) for name in turn if number % every[name] == 0]
-    return order
 
 
 def interleave(
@@ -110,9 +131,6 @@ def interleave(
 ) -> dict[str, Timing]:
     """Collect what measures itself, such as work in other processes, in turns.
 
-    A round begins with the measure that came second in the one before; once all have
-    been first, the direction changes. So none keeps its place or its predecessor.
-
     Args:
         measures: Name to a callable that does its work and returns its seconds.
         rounds: Rounds that count.
@@ -120,7 +138,7 @@ def interleave(
             first call of a network allocates and selects kernels.
         every: What runs in every k-th round only, as it takes long.
         progress: Called after each call with calls done, calls in all (warm-up
-            included) and seconds left, as far as known.
+            included) and seconds left.
 
     Returns:
         Name to timing, in the order of ``measures``.
@@ -129,27 +147,12 @@ def interleave(
         ValueError: If there is nothing to time, ``every`` names something else, or a
             number is below 1.
     """
-    every = dict.fromkeys(measures, 1) | dict(every or {})
-    if not measures or set(every) != set(measures):
-        raise ValueError(
-            'there must be something to time and nothing else in every, got '
-            f'{list(measures)} and {sorted(set(every) - set(measures))}'
-        )
-    numbers = dict(rounds=rounds, warmup=warmup, every=min(every.values()))
-    for name, number in numbers.items():
-        _at_least_one(name, number)
-    schedule = _schedule(list(measures), rounds, warmup, every)
     taken: dict[str, dict[int, float]] = {name: {} for name in measures}
-    last: dict[str, float] = {}
-    left = Counter(name for _, name in schedule)
-    for done, (number, name) in enumerate(schedule, 1):
-        last[name] = measures[name]()
-        left[name] -= 1
+    order = schedule(list(measures), rounds, warmup, every or {})
+    for number, name in steps(order, progress):
+        seconds = measures[name]()
         if number >= 0:
-            taken[name][number] = last[name]
-        if progress is not None:
-            rest = sum(left[n] * last.get(n, last[name]) for n in measures)
-            progress(done, len(schedule), rest)
+            taken[name][number] = seconds
     return {name: Timing(seconds) for name, seconds in taken.items()}
 
 
@@ -174,7 +177,7 @@ def time_interleaved(
     """Time callables of this process in turns, in inference mode.
 
     They share one heap, and how it has grown changes what large tensors cost; where
-    that matters, give each a process: :class:`Isolated` with :func:`interleave`.
+    that matters, give each a process with :func:`time_benches`.
 
     Args:
         calls: Name to callable without arguments.
@@ -190,5 +193,41 @@ def time_interleaved(
     """
     _at_least_one('threads', threads)
     measures = {name: partial(stopwatch, call, clock) for name, call in calls.items()}
-    with torch.inference_mode(), _threads(threads):
-        return interleave(measures, rounds, warmup, every, progress)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            return interleave(measures, rounds, warmup, every, progress)
+    finally:
+        torch.set_num_threads(before)
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text(encoding='utf-8').splitlines() if info.is_file() else []
+    for key, _, value in (line.partition(':') for line in lines):
+        if key.strip() == 'model name':
+            return value.strip()
+    return platform.processor() or 'unknown'
+
+
+def describe_machine(packages: Iterable[str]) -> dict[str, Any]:
+    """Date, processor, load and versions, ready for JSON.
+
+    Args:
+        packages: Those whose versions matter; the ones not installed are left out.
+    """
+    versions = {'python': platform.python_version()}
+    for name in packages:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return dict(
+        date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        cpu=cpu_model(),
+        cores=os.cpu_count(),
+        load_average=round(os.getloadavg()[0], 2),
+        versions=versions,
+    )

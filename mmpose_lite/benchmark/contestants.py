@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +28,8 @@ class Contestant:
     """A network that takes part.
 
     Attributes:
-        name: What the command line calls it; of ours, the name in the zoo.
-        title: What tables call it.
+        name: For the command line; of ours, the name in the zoo.
+        title: For tables.
         mmpose: Of MMPose's networks the config, without its suffix.
         config: Of ours that are not in the zoo, the config.
         straightforward: Whether it is also exported as ``torch.onnx.export`` leaves it
@@ -128,23 +128,23 @@ def choose(names: Sequence[str] = ()) -> tuple[Contestant, ...]:
     Raises:
         ValueError: If a name fits nobody; the message gives the nearest.
     """
+    known = [one.name for one in CONTESTANTS]
     chosen: set[str] = set()
     more: list[Contestant] = []
     for wanted in names or ['*']:
-        found = {c.name for c in CONTESTANTS if fnmatchcase(c.name, wanted.lower())}
-        chosen |= found
-        if not found:
-            try:
-                model = find_model(wanted)
-            except ValueError:
-                known = [c.name for c in CONTESTANTS]
-                near = difflib.get_close_matches(wanted.lower(), known, 3, 0.3)
-                raise ValueError(
-                    f'there is no contestant {wanted!r}, nor such a config; nearest: '
-                    f'{near or known}'
-                ) from None
-            more.append(Contestant(model.name, model.name, config=wanted))
-    return (*(c for c in CONTESTANTS if c.name in chosen), *more)
+        if found := fnmatch.filter(known, wanted.lower()):
+            chosen.update(found)
+            continue
+        try:
+            model = find_model(wanted)
+        except ValueError:
+            near = difflib.get_close_matches(wanted.lower(), known, 3, 0.3)
+            raise ValueError(
+                f'there is no contestant {wanted!r}, nor such a config; nearest: '
+                f'{near or known}'
+            ) from None
+        more.append(Contestant(model.name, model.name, config=wanted))
+    return (*(one for one in CONTESTANTS if one.name in chosen), *more)
 
 
 def published(contestant: Contestant) -> tuple[float, str] | None:

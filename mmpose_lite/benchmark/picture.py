@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 from matplotlib.transforms import Bbox
 
-from .running import Results
+from .rows import Results
 from .tables import best_rows
 
 OURS, THEIRS = '#1f4e9c', '#c46a00'
@@ -30,11 +30,11 @@ def points(results: Results) -> tuple[list[Point], list[str]]:
     found, without = [], []
     for name, row in best_rows(results, 1).items():
         about = results.networks[name]
-        if about['ap'] is None:
-            without.append(about['title'])
+        title, ap = about['title'], about['ap']
+        if ap is None:
+            without.append(title)
         else:
-            ms = row.milliseconds.median
-            found.append(Point(about['title'], ms, about['ap'], about['ours']))
+            found.append(Point(title, row.milliseconds.median, ap, about['ours']))
     return found, without
 
 
@@ -63,11 +63,12 @@ def plot_pareto(results: Results) -> bytes:
         [p.ms for p in edge], [p.ap for p in edge], color='#8a8a8a', linewidth=1,
         linestyle='--', zorder=1, label='no other is faster and better',
     )  # fmt: skip
-    groups = (('mmpose_lite', OURS, 'o', True), ('MMPose', THEIRS, 's', False))
-    for label, colour, marker, ours in groups:
-        mine = [(p.ms, p.ap) for p in found if p.ours == ours]
-        style = dict(color=colour, marker=marker, s=46, zorder=3, label=label)
-        axes.scatter(*zip(*mine, strict=True), **style) if mine else None
+    for label, colour, marker in (('mmpose_lite', OURS, 'o'), ('MMPose', THEIRS, 's')):
+        mine = [p for p in found if p.ours == (colour == OURS)]
+        axes.scatter(
+            [p.ms for p in mine], [p.ap for p in mine], color=colour, marker=marker,
+            s=46, zorder=3, label=label if mine else None,
+        )  # fmt: skip
     axes.set_xscale('log')
     axes.margins(0.14)
     figure.draw_without_rendering()
@@ -108,16 +109,13 @@ def _label(axes: Any, found: list[Point]) -> None:
     spots = [(side, lift) for lift in (0, 1, -1, 2, -2, 3, -3) for side in (1, -1)]
     for point, (x, y) in sorted(zip(found, dots, strict=True), key=lambda p: p[1][0]):
         width = 5.58 * scale * len(point.title)
-        boxes = {}
         for side, lift in spots:
             left = x + gap if side > 0 else x - gap - width
             box = Bbox.from_bounds(left, y + (lift - 0.5) * height, width, height)
-            shared = [Bbox.intersection(box, other) for other in taken]
-            outside = box.x0 < axes.bbox.x0 or box.x1 > axes.bbox.x1
-            cost = sum(b.width * b.height for b in shared if b) + 9e9 * outside
-            boxes[side, lift] = cost, box
-        side, lift = min(spots, key=lambda spot: boxes[spot][0])
-        taken.append(boxes[side, lift][1])
+            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
         axes.annotate(
             point.title, (point.ms, point.ap),
             xytext=(8 * side, lift * 11.25), textcoords='offset points',

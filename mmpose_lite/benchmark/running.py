@@ -1,102 +1,61 @@
-"""Running the benchmark: everybody is prepared, then timed in turns."""
+"""Running the benchmark: every contestant is prepared, then all rows run in turns."""
 
 from __future__ import annotations
 
+import copy
+import ctypes
+import gc
+import io
+import re
 import subprocess
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..analysis import Isolated, describe_machine, interleave
-from ..deploy import relative_difference
-from .contestants import AP_SIZE, Contestant, published
-from .plan import AS_IS, STRAIGHTFORWARD, Plan, Row, grouped
-from .worker import Runner, Workshop
+from ..analysis import (
+    Traffic,
+    count_macs,
+    count_macs_once,
+    count_traffic,
+    describe_machine,
+)
+from ..analysis.timing import steps
+from ..analysis.workers import FAILURES, Bench, in_subprocess, last_line, time_benches
+from ..deploy import (
+    EstimatorGraph,
+    compile_network,
+    gains,
+    list_passes,
+    open_engine,
+    optimize,
+    relative_difference,
+    to_onnx,
+)
+from ..io.files import write_atomically
+from .contestants import AP_SIZE, Contestant, build, published, settle
+from .rows import AS_IS, ENGINES, OPTIMIZED, STRAIGHTFORWARD, Plan, Results, Row
 
 # In f32 outputs may differ by this from PyTorch's, relative to the largest.
 TOLERANCE = 1e-3
-# Seconds; longer calls are made in every SELDOM-th round only.
-SLOW, SELDOM = 0.5, 5
-# Processes at a time, each with an engine and a network in memory.
-GROUP = 48
 PACKAGES = (
     'mmpose_lite', 'torch', 'mmpose', 'mmcv', 'mmengine', 'numpy', 'onnx',
     'onnxruntime', 'openvino',
 )  # fmt: skip
-FAILURES = (RuntimeError, OSError, EOFError, ValueError)
-
-Progress = Callable[[str, int, int, float], None]
-"""What is being done, steps done, steps in all, seconds left."""
-
-
-@dataclass
-class Results:
-    """All that was measured.
-
-    Attributes:
-        header: Machine, versions, settings.
-        baseline: Name of the contestant that others are compared with.
-        networks: Name to title, whether it is ours, published AP and its source, and
-            what was found: ``costs``, ``gains`` by target, or ``error``.
-        rows: Measured rows, those of the baseline once a group.
-    """
-
-    header: dict[str, Any]
-    baseline: str
-    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-
-    @property
-    def failed(self) -> bool:
-        """Whether anything has no figures."""
-        networks = any('error' in about for about in self.networks.values())
-        return networks or any(row.error for row in self.rows)
-
-    def good(self, batch: int | None = None) -> list[Row]:
-        """Rows with times, each once, in order: of a batch size, or training steps."""
-        found: dict[tuple, Row] = {}
-        for row in self.rows:
-            training = row.engine == 'training'
-            wanted = training if batch is None else row.batch == batch and not training
-            if row.seconds and wanted:
-                found.setdefault(row.key, row)
-        return list(found.values())
-
-    def rival(self, row: Row) -> Row | None:
-        """What of the baseline a row is compared with: same engine, same rounds.
-
-        Of an exported baseline that is its straightforward form, if it has one.
-        """
-        rivals = {
-            other.form: other
-            for other in self.in_group(row.group, self.baseline)
-            if other.column == row.column
-        }
-        return rivals.get(STRAIGHTFORWARD, rivals.get(AS_IS))
-
-    def in_group(self, group: int, network: str) -> list[Row]:
-        """Rows of a network with times that were interleaved."""
-        return [
-            row
-            for row in self.rows
-            if row.seconds and (row.group, row.network) == (group, network)
-        ]
-
-    def as_data(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        return asdict(self)
+Size = tuple[int, int]
 
 
 def run(
     plan: Plan,
-    progress: Progress = lambda *_: None,
+    progress: Callable[[str, int, int, float], None] = lambda *_: None,
     save: Callable[[Results], None] = lambda _: None,
 ) -> Results:
     """Measure everything.
@@ -105,30 +64,46 @@ def run(
 
     Args:
         plan: What.
-        progress: Called after every step.
+        progress: Called after every step with what is being done, steps done, steps in
+            all and seconds left.
         save: Called with the results so far after every group.
 
     Returns:
         The results. What failed is in them with its reason; the rest went on.
     """
-    results = Results(describe(plan), plan.baseline)
+    results = Results(_describe(plan), plan.baseline)
+    prepared: dict[str, Prepared] = {}
     with TemporaryDirectory() as folder:
-        bench = Bench(plan, Path(folder), results)
-        bench.prepare(progress)
+        for one in steps(plan.contestants, partial(progress, 'preparing')):
+            known = published(one) if plan.image_size == AP_SIZE else None
+            ap, source = known or (None, None)
+            about = dict(title=one.title, ours=one.ours, ap=ap, source=source)
+            results.networks[one.name] = about
+            try:
+                prepared[one.name] = in_subprocess(prepare, one, plan, Path(folder))
+                about |= prepared[one.name].about
+            except FAILURES as error:
+                about['error'] = last_line(error)
         save(results)
-        for rows in plan.parts():
-            rows = [row for row in rows if 'error' not in results.networks[row.network]]
-            first = results.rows[-1].group + 1 if results.rows else 0
-            for group in grouped(rows, plan.baseline, GROUP, first):
-                bench.time(group, progress)
-                save(results)
+        for group in plan.groups(set(results.networks) - set(prepared)):
+            results.rows += group
+            benches = [partial(RowBench, r, plan, prepared[r.network]) for r in group]
+            title = f'batch {group[0].batch}, group {group[0].group + 1}'
+            outcomes = time_benches(benches, plan.rounds, plan.warmup, progress, title)
+            for row, outcome in zip(group, outcomes, strict=True):
+                row.error = outcome.error
+                for timing in outcome.timings:
+                    row.seconds = dict(timing.seconds)
+                    row.megabytes = outcome.facts['megabytes']
+                    row.difference = outcome.facts['difference']
+            save(results)
     return results
 
 
-def describe(plan: Plan) -> dict[str, Any]:
+def _describe(plan: Plan) -> dict[str, Any]:
     """Header of the results."""
     device = 'CPU'
-    if plan.device == 'cuda':
+    if 'cuda' in dict(plan.columns):
         # Not by torch: CUDA that has begun does not survive the forks.
         ask = ('nvidia-smi', '--query-gpu=name', '--format=csv,noheader')
         device = subprocess.check_output(ask, text=True).splitlines()[0]
@@ -137,145 +112,287 @@ def describe(plan: Plan) -> dict[str, Any]:
     return dict(describe_machine(PACKAGES), device=device, **settings)
 
 
-class Bench:
-    """Exported networks and reference outputs, and what is done with them.
+@dataclass
+class Prepared:
+    """What is known of a contestant before anything is timed.
 
-    Args:
-        plan: What to measure.
-        folder: Where exported networks lie.
-        results: What is measured goes in here.
+    Attributes:
+        contestant: Which.
+        about: Its ``costs``; if passes are timed, its ``gains`` by target.
+        references: Batch size to outputs as is, in PyTorch.
+        folder: Where its exported forms lie.
+        faults: Files that could not be written, and why.
     """
 
-    def __init__(self, plan: Plan, folder: Path, results: Results) -> None:
-        self.plan = plan
-        self.folder = folder
-        self.results = results
-        self.known = {c.name: c for c in plan.contestants}
-        self.references: dict[tuple[str, int], list[np.ndarray]] = {}
-        self.faults: dict[Path, str] = {}
+    contestant: Contestant
+    about: dict[str, Any]
+    references: dict[int, list[np.ndarray]]
+    folder: Path
+    faults: dict[Path, str]
 
     def path(self, row: Row) -> Path | None:
-        """Where an exported network lies; None if the engine reads none."""
-        engine = self.plan.engine(row.engine)
-        if not engine.suffix:
-            return None
-        form = row.form.replace(' ', '-')
-        if row.form not in (AS_IS, STRAIGHTFORWARD):
-            form += f'_{engine.target}'
-        return self.folder / f'{row.network}_{form}_{row.batch}{engine.suffix}'
-
-    def prepare(self, progress: Progress) -> None:
-        """Count, export and run everybody once, one after the other."""
-        begun, total = time.monotonic(), len(self.known)
-        for done, (name, one) in enumerate(self.known.items()):
-            left = (time.monotonic() - begun) / done * (total - done) if done else 0.0
-            progress(f'preparing {name}', done, total, left)
-            known = published(one) if self.plan.image_size == AP_SIZE else None
-            about = dict(title=one.title, ours=one.ours)
-            about |= dict(zip(('ap', 'source'), known or (None, None), strict=True))
-            self.results.networks[name] = about
-            try:
-                self._prepare(one, about)
-            except FAILURES as error:
-                about['error'] = last_line(error)
-        progress('prepared', total, total, 0.0)
-
-    def _prepare(self, one: Contestant, about: dict[str, Any]) -> None:
-        plan = self.plan
-        rows = [r for part in plan.parts() for r in part if r.network == one.name]
-        with Isolated(Workshop, one, plan, method='fork') as shop:
-            about['costs'] = shop.ask('costs')
-            if plan.steps and one.ours:
-                targets = dict.fromkeys(plan.engine(row.engine).target for row in rows)
-                about['gains'] = {t: shop.ask('gains', t) for t in targets}
-            for batch in plan.batches:
-                self.references[one.name, batch] = shop.ask('reference', batch)
-            for row in rows:
-                path, target = self.path(row), plan.engine(row.engine).target
-                if path is None or path.is_file() or path in self.faults:
-                    continue
-                try:
-                    shop.ask('export', row.form, target, row.batch, path)
-                except FAILURES as error:
-                    self.faults[path] = last_line(error)
-
-    def time(self, rows: Sequence[Row], progress: Progress) -> None:
-        """Time rows, each in a process of its own, in turns."""
-        self.results.rows += rows
-        title = f'batch {rows[0].batch}, group {rows[0].group + 1}'
-        report = partial(progress, title)
-        with ExitStack() as stack:
-            runners: dict[str, Isolated] = {}
-            every: dict[str, int] = {}
-            begun = time.monotonic()
-            for index, row in enumerate(rows):
-                left = (time.monotonic() - begun) / max(index, 1) * (len(rows) - index)
-                report(index, len(rows), left)
-                try:
-                    runner = stack.enter_context(self._start(row))
-                    self._check(row, runner)
-                    slow = runner.ask('turn') > SLOW
-                except FAILURES as error:
-                    row.error = last_line(error)
-                    continue
-                runners[str(index)] = runner
-                every[str(index)] = SELDOM if slow else 1
-            if runners:
-                self._interleave(rows, runners, every, report)
-
-    def _start(self, row: Row) -> Isolated:
-        path = self.path(row)
-        if path in self.faults:
-            raise RuntimeError(f'not exported: {self.faults[path]}')
-        contestant = self.known[row.network]
-        return Isolated(Runner, contestant, row, self.plan, path, method='fork')
-
-    def _check(self, row: Row, runner: Isolated) -> None:
-        """Compare outputs with those of PyTorch as is."""
-        if row.engine == 'training':
-            return
-        reference = self.references[row.network, row.batch]
-        row.difference = relative_difference(runner.ask('outputs'), reference)
-        strict = row.precision == 'f32' and not self.known[row.network].choosy
-        if strict and not row.difference <= TOLERANCE:
-            raise RuntimeError(
-                f'outputs differ from PyTorch by {row.difference:.2g} of the largest, '
-                f'allowed is {TOLERANCE:g}'
-            )
-
-    def _interleave(
-        self,
-        rows: Sequence[Row],
-        runners: dict[str, Isolated],
-        every: dict[str, int],
-        report: Callable[[int, int, float], None],
-    ) -> None:
-        begun = time.monotonic()
-
-        def ask(key: str, what: str) -> Any:
-            row = rows[int(key)]
-            if row.error is None:
-                try:
-                    return runners[key].ask(what)
-                except FAILURES as error:
-                    row.error = last_line(error)
-            return 0.0
-
-        def advance(done: int, total: int, left: float) -> None:
-            # A turn is several calls, so the clock knows better than their times.
-            report(done, total, (time.monotonic() - begun) / done * (total - done))
-
-        turns = {key: partial(ask, key, 'turn') for key in runners}
-        rounds, warmup = self.plan.rounds, self.plan.warmup
-        timings = interleave(turns, rounds, warmup, every, advance)
-        for key, timing in timings.items():
-            row = rows[int(key)]
-            megabytes = ask(key, 'megabytes')
-            if row.error is None:
-                row.seconds, row.megabytes = dict(timing.seconds), megabytes
+        """Where the network of a row lies; None if its engine reads no file."""
+        engine = ENGINES[row.engine]
+        target = '' if row.form in (AS_IS, STRAIGHTFORWARD) else engine.target
+        name = f'{row.network}_{row.form}_{target}_{row.batch}{engine.suffix}'
+        return self.folder / name if engine.suffix else None
 
 
-def last_line(error: BaseException) -> str:
-    """What went wrong, without the traceback."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+def prepare(contestant: Contestant, plan: Plan, folder: Path) -> Prepared:
+    """Count, run and export a contestant, in a process that then ends."""
+    torch.set_num_threads(plan.threads)
+    size = plan.image_size
+    estimator = settle(build(contestant), size)
+    found = Prepared(contestant, {}, {}, folder, {})
+    found.about['costs'] = _costs(estimator, size, contestant.ours)
+    rows = plan.rows(contestant)
+    if plan.steps and contestant.ours:
+        image = random_images(1, size)
+        found.about['gains'] = {
+            target: [
+                dict(asdict(gain), megabytes=gain.traffic.megabytes)
+                for gain in gains(estimator, image, target=target, image_size=size)
+            ]
+            for target in dict.fromkeys(ENGINES[row.engine].target for row in rows)
+        }
+    for batch in plan.batches:
+        images = random_images(batch, size)
+        found.references[batch] = as_arrays(in_eager(estimator, images)())
+    for row in rows:
+        path = found.path(row)
+        if path is None or path.is_file() or path in found.faults:
+            continue
+        try:
+            _export(estimator, row, size, path)
+        except Exception as error:
+            found.faults[path] = last_line(error)
+    return found
+
+
+def random_images(batch: int, image_size: Size) -> Tensor:
+    """The batch ``(B, 3, H, W)`` that every row gets, normalised."""
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(batch, 3, *image_size, generator=generator)
+
+
+def as_arrays(outputs: Any) -> list[np.ndarray]:
+    """Outputs of any engine, in single precision."""
+    values = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    return [
+        (v.float().cpu().numpy() if isinstance(v, Tensor) else v).astype(np.float32)
+        for v in values
+    ]
+
+
+def in_form(estimator: nn.Module, form: str, target: str, size: Size) -> nn.Module:
+    """The network as it is timed; ``estimator`` is left as it is."""
+    if form in (AS_IS, STRAIGHTFORWARD):
+        return estimator
+    options: dict[str, Any] = dict(target=target, image_size=size)
+    if form == OPTIMIZED:
+        return optimize(estimator, **options)
+    network = copy.deepcopy(estimator).eval().requires_grad_(False)
+    with torch.no_grad():
+        for name, step in list_passes(**options).items():
+            network = step(network).eval().requires_grad_(False)
+            if name == form:
+                break
+    return network
+
+
+def _costs(estimator: nn.Module, size: Size, ours: bool) -> dict[str, float]:
+    """What needs no clock, of one image."""
+    image = random_images(1, size)
+    run = partial(EstimatorGraph(estimator), image)
+    found: dict[str, float] = dict(
+        params=sum(p.numel() for p in estimator.parameters()),
+        macs=count_macs(run),
+        macs_once=count_macs_once(estimator, run),
+    )
+    forms = {'': 'fold norms'} | ({'_optimized': OPTIMIZED} if ours else {})
+    for suffix, form in forms.items():
+        network = EstimatorGraph(in_form(estimator, form, 'eager', size))
+        kinds = count_traffic(partial(network, image))
+        total = sum(kinds.values(), Traffic())
+        found[f'operators{suffix}'] = total.operators
+        found[f'megabytes{suffix}'] = total.megabytes
+    return found
+
+
+def _export(estimator: nn.Module, row: Row, size: Size, path: Path) -> None:
+    """Write the network of a row as a file for its engine."""
+    if row.engine == 'native':
+        compile_network(EstimatorGraph(estimator), size, path, row.batch)
+        return
+    network = in_form(estimator, row.form, ENGINES[row.engine].target, size)
+    graph, images = EstimatorGraph(network).eval(), random_images(row.batch, size)
+    if row.form == STRAIGHTFORWARD:
+        data = export_straightforwardly(graph, images)
+    else:
+        data = to_onnx(graph, images, batch=row.batch)
+    write_atomically(path, data)
+
+
+def export_straightforwardly(network: nn.Module, images: Tensor) -> bytes:
+    """What ``torch.onnx.export`` makes if nothing is done for speed.
+
+    In preserve mode the exporter leaves batch norms in, as it does in training mode.
+    """
+    file = io.BytesIO()
+    mode = torch.onnx.TrainingMode.PRESERVE
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.filterwarnings('ignore', category=DeprecationWarning)
+        warnings.filterwarnings('ignore', category=torch.jit.TracerWarning)
+        # It would be a loss to training only.
+        warnings.filterwarnings('ignore', message='It is recommended that constant')
+        torch.onnx.export(
+            network, (images,), file, training=mode, opset_version=17, dynamo=False
+        )
+    return file.getvalue()
+
+
+class RowBench(Bench):
+    """A row, ready to be timed, after its outputs were compared with PyTorch's.
+
+    Args:
+        row: Which row.
+        plan: How.
+        prepared: Of the row's network.
+
+    Raises:
+        RuntimeError: If it could not be exported, or computes something else.
+    """
+
+    def __init__(self, row: Row, plan: Plan, prepared: Prepared) -> None:
+        path = prepared.path(row)
+        if path in prepared.faults:
+            raise RuntimeError(f'not exported: {prepared.faults[path]}')
+        torch.set_num_threads(plan.threads)
+        self.memory = Memory(row.engine == 'cuda')
+        images = random_images(row.batch, plan.image_size)
+        call = _call(prepared.contestant, row, plan, path, images)
+        outputs = call()
+        self.difference = None
+        if row.engine != 'training':
+            reference = prepared.references[row.batch]
+            self.difference = relative_difference(as_arrays(outputs), reference)
+            strict = row.precision == 'f32' and not prepared.contestant.choosy
+            if strict and not self.difference <= TOLERANCE:
+                raise RuntimeError(
+                    f'outputs differ from PyTorch by {self.difference:.2g} of the '
+                    f'largest, allowed is {TOLERANCE:g}'
+                )
+        del outputs
+        super().__init__([call])
+        self.memory.reset()
+
+    def facts(self) -> dict[str, Any]:
+        """Peak memory of the calls with engine and network, and the difference."""
+        return dict(megabytes=self.memory.peak(), difference=self.difference)
+
+
+def _call(
+    contestant: Contestant, row: Row, plan: Plan, path: Path | None, images: Tensor
+) -> Callable[[], Any]:
+    """A call of the network of a row."""
+    if path is not None:
+        contents = {path.suffix: path.read_bytes()}
+        session = open_engine(contents, row.engine, plan.threads, row.precision)
+        return partial(session.run, images.numpy())
+    estimator = build(contestant)
+    if row.engine == 'training':
+        return training_step(estimator, images)
+    settle(estimator, plan.image_size)
+    network = in_form(estimator, row.form, 'eager', plan.image_size)
+    if row.engine == 'cuda':
+        return on_gpu(network, images, row.precision)
+    return in_eager(network, images)
+
+
+def in_eager(network: nn.Module, images: Tensor) -> Callable[[], Any]:
+    """A call of a pose estimator in PyTorch."""
+    graph = EstimatorGraph(network).eval()
+    return torch.inference_mode()(partial(graph, images))
+
+
+def on_gpu(network: nn.Module, images: Tensor, precision: str) -> Callable[[], Any]:
+    """A call that waits for the GPU's result.
+
+    Args:
+        network: A pose estimator.
+        images: Its input.
+        precision: ``'f16'`` runs channels last under autocast; ``'f32'`` in full
+            precision, so without TF32.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    half = precision == 'f16'
+    order = torch.channels_last if half else torch.contiguous_format
+    network = network.to('cuda', memory_format=order)
+    compute = in_eager(network, images.to('cuda', memory_format=order))
+
+    def call() -> Any:
+        with torch.autocast('cuda', torch.float16, enabled=half):
+            outputs = compute()
+        torch.cuda.synchronize()
+        return outputs
+
+    return call
+
+
+def training_step(network: nn.Module, images: Tensor) -> Callable[[], None]:
+    """Forward, backward and a step of Adam on random images and heatmaps."""
+    network.train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    with torch.no_grad():
+        shape = network(images[:2], None, mode='tensor').shape[1:]
+    target = torch.rand(len(images), *shape)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.mse_loss(network(images, None, mode='tensor'), target).backward()
+        optimizer.step()
+
+    return step
+
+
+class Memory:
+    """What a process holds more than when this object was made, in 10^6 bytes.
+
+    Args:
+        gpu: Count what torch allocates there, not resident memory as Linux does.
+    """
+
+    def __init__(self, gpu: bool) -> None:
+        self.gpu = gpu
+        # Else calls could live on what was free already.
+        _trim()
+        self.base = _status('VmRSS')
+
+    def reset(self) -> None:
+        """Give free memory back and forget the peak so far."""
+        _trim()
+        if self.gpu:
+            torch.cuda.reset_peak_memory_stats()
+        elif self.base is not None:
+            Path('/proc/self/clear_refs').write_text('5')
+
+    def peak(self) -> float | None:
+        """Largest amount since the reset; None if unknown."""
+        if self.gpu:
+            return torch.cuda.max_memory_allocated() / 1e6
+        peak = _status('VmHWM')
+        return None if peak is None or self.base is None else peak - self.base
+
+
+def _trim() -> None:
+    """Give free memory back to the system, where the C library can."""
+    gc.collect()
+    getattr(ctypes.CDLL(None), 'malloc_trim', lambda _: None)(0)
+
+
+def _status(key: str) -> float | None:
+    """A line of /proc/self/status in units of 10^6 bytes; None without the file."""
+    path = Path('/proc/self/status')
+    text = path.read_text() if path.is_file() else ''
+    found = re.search(rf'^{key}:\s+(\d+) kB', text, re.MULTILINE)
+    return int(found[1]) * 1024 / 1e6 if found else None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ..analysis import Spread
 from ..io.files import write_atomically
 from ..io.markdown import fill_marked, markdown_table, marked
-from .plan import AS_IS, STRAIGHTFORWARD, Row, fastest
-from .running import Results
+from .rows import AS_IS, STRAIGHTFORWARD, Results, Row, fastest
 
 NONE = '–'
 """What stands where there is no figure."""
@@ -28,7 +28,8 @@ def middle_half(spread: Spread, digits: int | None = None) -> str:
 
 def times_as_fast(row: Row | None, rival: Row | None) -> str:
     """How many times as fast a row is as another of its rounds."""
-    if row is None or rival is None or row.group != rival.group:
+    both = row is not None and rival is not None and row.group == rival.group
+    if not both or not row.seconds or not rival.seconds:
         return NONE
     return middle_half(rival.timing.over(row.timing), 2)
 
@@ -88,26 +89,21 @@ def networks_table(results: Results) -> str:
 
 def _grid(results: Results, batch: int, cell: Callable[[Row], str]) -> str:
     """A table with a line per network and form, a column per engine."""
-    lines: dict[tuple[str, str], dict[tuple[str, str], Row]] = {}
-    for name in results.networks:
-        for row in results.rows:
-            if (row.network, row.batch) == (name, batch) and row.engine != 'training':
-                line = lines.setdefault((name, row.form), {})
-                if row.column not in line or not line[row.column].seconds:
-                    line[row.column] = row
-    columns = list(dict.fromkeys(column for line in lines.values() for column in line))
+    rows = [r for r in results.rows if r.kind == (False, batch)]
+    # Of the baseline's rows the first with times.
+    found = {r.key: r for r in sorted(rows[::-1], key=lambda r: bool(r.seconds))}
+    columns = list(dict.fromkeys(row.column for row in rows))
 
-    def text(row: Row | None) -> str:
+    def text(name: str, form: str, column: tuple[str, str]) -> str:
+        row = found.get((name, form, *column, batch))
         return NONE if row is None else cell(row) if row.seconds else 'failed'
 
-    rows = [
-        (
-            f'{results.networks[name]["title"]}, {form}',
-            *(text(line.get(c)) for c in columns),
-        )
-        for (name, form), line in lines.items()
+    lines = [
+        (f'{about["title"]}, {form}', *(text(name, form, c) for c in columns))
+        for name, about in results.networks.items()
+        for form in dict.fromkeys(r.form for r in rows if r.network == name)
     ]
-    return markdown_table(('network', *(' '.join(c) for c in columns)), rows)
+    return markdown_table(('network', *map(' '.join, columns)), lines)
 
 
 def grids(results: Results, batch: int) -> list[str]:
@@ -143,8 +139,7 @@ def best_table(results: Results, batch: int) -> str:
     """Every network on its best engine, compared with the baseline on its own."""
     lines = []
     for name, row in best_rows(results, batch).items():
-        baseline = results.in_group(row.group, results.baseline)
-        rival = fastest(r for r in baseline if r.precision == 'f32')
+        rival = fastest(r for r in results.rivals(row) if r.precision == 'f32')
         ms, ratio = middle_half(row.milliseconds), times_as_fast(row, rival)
         title = results.networks[name]['title']
         lines.append((title, row.form, row.engine, ms, ratio))
@@ -181,37 +176,37 @@ def gain_tables(results: Results) -> str:
     """Operators, bytes, differences and milliseconds after each pass."""
     parts = []
     for name, about in results.networks.items():
-        for target, steps in about.get('gains', {}).items():
-            engine = [r for r in results.rows if r.network == name and r.batch == 1]
+        for target, gains in about.get('gains', {}).items():
+            rows = [r for r in results.rows if r.network == name and r.batch == 1]
             title = f'### Gain per pass: {about["title"]}, for {target}'
-            parts.append(f'{title}\n\n{_gains(steps, engine)}')
+            parts.append(f'{title}\n\n{_gains(gains, rows)}')
     return '\n\n'.join(parts)
 
 
-def _gains(steps: Sequence[dict], rows: Iterable[Row]) -> str:
+def _gains(gains: Sequence[dict], rows: Sequence[Row]) -> str:
     """Table of one network for one target, from those rows that have its passes."""
-    names = {step['name'] for step in steps} - {'as trained'} | {AS_IS}
-    by_column: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in rows:
-        by_column.setdefault(row.column, {}).setdefault(row.form, row)
-    columns = {c: forms for c, forms in by_column.items() if set(forms) == names}
+    forms = [AS_IS, *(gain['name'] for gain in gains[1:])]
+    found = {(row.column, row.form): row for row in reversed(rows)}
+    columns = [
+        column
+        for column in dict.fromkeys(row.column for row in rows)
+        if {row.form for row in rows if row.column == column} == set(forms)
+    ]
     lines = []
-    for step in steps:
-        form = AS_IS if step['name'] == 'as trained' else step['name']
-        timed = [(forms[form], forms[AS_IS]) for forms in columns.values()]
-        timed = [(row, first) if row.seconds else (None, first) for row, first in timed]
+    for gain, form in zip(gains, forms, strict=True):
+        timed = [(found[c, form], found[c, AS_IS]) for c in columns]
         lines.append(
             (
-                step['name'],
-                str(step['traffic']['operators']),
-                f'{step["megabytes"]:.0f}',
-                f'{step["difference"]:.1g}',
-                f'{step["difference_f32"]:.1g}',
-                *(NONE if r is None else middle_half(r.milliseconds) for r, _ in timed),
+                gain['name'],
+                str(gain['traffic']['operators']),
+                f'{gain["megabytes"]:.0f}',
+                f'{gain["difference"]:.1g}',
+                f'{gain["difference_f32"]:.1g}',
                 *(
-                    times_as_fast(r, first if first.seconds else None)
-                    for r, first in timed
+                    middle_half(row.milliseconds) if row.seconds else NONE
+                    for row, _ in timed
                 ),
+                *(times_as_fast(row, first) for row, first in timed),
             )
         )
     header = (
@@ -258,20 +253,17 @@ def sections(results: Results) -> dict[str, str]:
     """What documents may hold, by name; empty where nothing was measured."""
     batches = dict.fromkeys(r.batch for r in results.rows if r.engine != 'training')
     batches = [batch for batch in batches if results.good(batch)]
-    summary, tables = [best_table(results, batch) for batch in batches[:1]], []
-    if any('costs' in about for about in results.networks.values()):
-        tables.append(networks_table(results))
+    best = {batch: best_table(results, batch) for batch in batches}
+    training, failed = training_table(results), failure_table(results)
+    costs = any('costs' in about for about in results.networks.values())
+    tables = [networks_table(results)] if costs else []
     for batch in batches:
-        tables += [best_table(results, batch), *grids(results, batch)]
-    training = training_table(results)
-    tables += [training, difference_text(results), failure_table(results)]
-    gains = [gain_tables(results), failure_table(results)]
+        tables += [best[batch], *grids(results, batch)]
+    tables += [training, difference_text(results), failed]
+    summary = [*list(best.values())[:1], training]
+    gains = [gain_tables(results), failed]
     # With passes in their place the usual forms are missing.
-    kept = (
-        ([], [], gains)
-        if results.header['steps']
-        else ([*summary, training], tables, [])
-    )
+    kept = ([], [], gains) if results.header['steps'] else (summary, tables, [])
     return {
         name: '\n\n'.join(filter(None, (header_text(results), *part)))
         if any(part)
@@ -289,7 +281,7 @@ def report(results: Results) -> str:
 def write_results(folder: Path, results: Results) -> None:
     """Write results.json and results.md."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = json.dumps(results.as_data(), indent=1)
+    data = json.dumps(asdict(results), indent=1)
     write_atomically(folder / 'results.json', data.encode())
     text = f'# Benchmark of pose networks\n\n{report(results)}\n'
     write_atomically(folder / 'results.md', text.encode())

@@ -27,12 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         '--engines', nargs='+', default=[], metavar='ENGINE',
-        help='such as eager, openvino, openvino:bf16; all of the device if none',
+        help='such as openvino, openvino:bf16; all of the processor if none',
     )  # fmt: skip
     add('--batch', type=int, nargs='+', default=[1])
     add('--threads', type=int, default=1)
     add('--input-size', type=int, nargs=2, default=[256, 192], metavar=('H', 'W'))
-    add('--device', choices=['cpu', 'cuda'], default='cpu')
     add('--rounds', type=int, default=30)
     add('--baseline', help=f'a contestant; {BASELINE} if it takes part')
     add('--steps', action='store_true', help='time our networks after each pass')
@@ -56,12 +55,11 @@ def run(args: argparse.Namespace) -> int:
     names = [one.name for one in contestants]
     plan = benchmark.Plan(
         contestants,
-        benchmark.choose_engines(args.engines, args.device),
+        benchmark.choose_engines(args.engines),
         args.baseline or (BASELINE if BASELINE in names else names[0]),
         batches=tuple(args.batch),
         image_size=tuple(args.input_size),
         threads=args.threads,
-        device=args.device,
         rounds=args.rounds,
         steps=args.steps,
     )

@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..io.files import write_atomically
 from .common import step_bars
-
-ENGINES = ('pytorch', 'onnxruntime', 'openvino')
-# What a table's networks must share with those that verify it.
-SHARED = ('multiple', 'threads', 'batch')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add = parser.add_argument
     add('--out', type=Path, required=True, help='the table, JSON')
-    add('--engine', choices=ENGINES, default='pytorch')
+    add(
+        '--engine', choices=['pytorch', 'onnxruntime', 'openvino'], default='pytorch'
+    )  # fmt: skip
     add('--space', default='keypoint', help='name, or a config with an HRNASNet')
     add('--transformer', choices=['residual', 'all'], help='in named spaces')
     add(
@@ -43,9 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add('--calibration', type=int, default=8, help='networks that set the factor')
     add('--verify', type=int, metavar='N', help='also predict and time N networks')
-    add('--plot', type=Path, help='PNG of predicted against measured times')
-    add('--reuse', action='store_true', help='only verify the table that --out is')
-    add('--cpu-time', action='store_true', help='processor time, on a busy machine')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -53,37 +46,25 @@ def run(args: argparse.Namespace) -> None:
     from ..search import latency
 
     space, size = latency.read_space(args.space, args.transformer)
-    given: dict[str, Any] = dict(widths=tuple(args.widths)) if args.widths else {}
-    settings = latency.LatencySettings(
-        space=space,
-        image_sizes=tuple(map(tuple, args.input_size or [size])),
-        clock='process_time' if args.cpu_time else 'perf_counter',
-        **{name: getattr(args, name) for name in ('engine', 'rounds', 'calibration')},
-        **{name: getattr(args, name) for name in SHARED},
-        **given,
-    )
+    names = ('engine', 'threads', 'batch', 'rounds', 'multiple', 'calibration')
+    given = {name: getattr(args, name) for name in names}
+    if args.widths:
+        given['widths'] = tuple(args.widths)
+    sizes = tuple(map(tuple, args.input_size or [size]))
+    settings = latency.LatencySettings(space, sizes, **given)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with step_bars() as progress:
-        if args.reuse:
-            table = json.loads(args.out.read_text(encoding='utf-8'))
-            header = table.get('header', {})
-            same = {k: header.get(k, getattr(settings, k)) for k in SHARED}
-            settings = replace(settings, **same)
-        else:
-            table = latency.measure_latency(settings, args.space, progress)
-            write_table(args.out, table)
-        # With nothing to verify, at least whether the table is one of these settings.
-        found = latency.verify_latency(settings, table, args.verify or 0, progress)
-    for one in found if args.verify else ():
+        table = latency.measure_latency(settings, args.space, progress)
+        write_table(args.out, table)
+        count = args.verify or 0
+        found = (
+            latency.verify_latency(settings, table, count, progress) if count else []
+        )
+    for one in found:
         print(f'\n{one}')
-    if args.verify:
+    if found:
         table['verification'] = [one.as_data() for one in found]
         write_table(args.out, table)
-        if args.plot:
-            args.plot.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(
-                args.plot, latency.plot_verification(found, table['header'])
-            )
     print(f'\n{args.out}')
 
 

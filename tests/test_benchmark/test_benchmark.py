@@ -13,8 +13,8 @@ from torch import nn
 
 from mmpose_lite.analysis import Spread
 from mmpose_lite.benchmark import contestants as who
-from mmpose_lite.benchmark import picture, plan, running, tables, worker
-from mmpose_lite.benchmark.plan import AS_IS, OPTIMIZED, STRAIGHTFORWARD, Row
+from mmpose_lite.benchmark import picture, rows, running, tables
+from mmpose_lite.benchmark.rows import AS_IS, OPTIMIZED, STRAIGHTFORWARD, Row
 from mmpose_lite.cli import main
 from mmpose_lite.deploy import list_passes, to_onnx
 from mmpose_lite.io.markdown import marked
@@ -23,14 +23,14 @@ NAMES = [one.name for one in who.CONTESTANTS]
 THEIRS, MINE = 'mmpose-litehrnet-18', 'litehrnet-18'
 
 
-def row(name, form, engine, ms, group=0, batch=1, **options):
+def row_of(name, form, engine, ms, group=0, batch=1, **options):
     """A row whose rounds all took about ``ms``."""
     seconds = {n: 1e-3 * ms * (1 + 0.1 * n) for n in range(3)}
     options = dict(seconds=seconds, group=group) | options
     return Row(name, form, engine, 'f32', batch, **options)
 
 
-def measured(*rows, steps=False):
+def measured(*given, steps=False):
     """Results of three networks, the third without AP, in two groups."""
     header = dict(
         date='2026-01-02T03:04:05+00:00', cpu='A CPU', cores=2, device='CPU', threads=1,
@@ -42,20 +42,20 @@ def measured(*rows, steps=False):
         MINE: dict(title='Mine', ours=True, ap=64.8, source='b'),
         'xhrnet-s18': dict(title='Nameless', ours=True, ap=None, source=None),
     }
-    rows = rows or (
-        row(THEIRS, STRAIGHTFORWARD, 'openvino', 24, megabytes=50.0),
-        row(THEIRS, AS_IS, 'openvino', 20),
-        row(THEIRS, AS_IS, 'eager', 90),
-        row(MINE, AS_IS, 'openvino', 16),
-        row(MINE, OPTIMIZED, 'openvino', 8, difference=1e-6),
-        row(MINE, OPTIMIZED, 'eager', 50),
-        row(THEIRS, STRAIGHTFORWARD, 'openvino', 30, group=1),
-        row('xhrnet-s18', OPTIMIZED, 'openvino', 10, group=1),
-        row('xhrnet-s18', AS_IS, 'eager', 0, group=1, seconds={}, error='a|b'),
-        row(THEIRS, AS_IS, 'training', 3000, group=2, batch=16),
-        row(MINE, AS_IS, 'training', 2000, group=2, batch=16, megabytes=9.0),
+    default = (
+        row_of(THEIRS, STRAIGHTFORWARD, 'openvino', 24, megabytes=50.0),
+        row_of(THEIRS, AS_IS, 'openvino', 20),
+        row_of(THEIRS, AS_IS, 'eager', 90),
+        row_of(MINE, AS_IS, 'openvino', 16),
+        row_of(MINE, OPTIMIZED, 'openvino', 8, difference=1e-6),
+        row_of(MINE, OPTIMIZED, 'eager', 50),
+        row_of(THEIRS, STRAIGHTFORWARD, 'openvino', 30, group=1),
+        row_of('xhrnet-s18', OPTIMIZED, 'openvino', 10, group=1),
+        row_of('xhrnet-s18', AS_IS, 'eager', 0, group=1, seconds={}, error='a|b'),
+        row_of(THEIRS, AS_IS, 'training', 3000, group=2, batch=16),
+        row_of(MINE, AS_IS, 'training', 2000, group=2, batch=16, megabytes=9.0),
     )
-    return running.Results(header, THEIRS, networks, list(rows))
+    return rows.Results(header, THEIRS, networks, list(given or default))
 
 
 def cells(table, line):
@@ -103,8 +103,8 @@ def test_every_contestant_is_built_and_computes(one):
     estimator = who.settle(who.build(one), size)
     assert not any(module.training for module in estimator.modules())
     with torch.no_grad():
-        outputs = estimator(worker.random_images(1, size), None, mode='tensor')
-    for array in worker.as_arrays(outputs):
+        outputs = estimator(running.random_images(1, size), None, mode='tensor')
+    for array in running.as_arrays(outputs):
         assert np.isfinite(array).all()
         # Neither vanished nor exploded, as it would be without statistics.
         assert 1e-4 < array.std() < 1e4
@@ -122,13 +122,13 @@ def planned(words=('eager', 'onnxruntime', 'openvino', 'native', 'training'), **
     columns = tuple(
         (word, precision)
         for word in words
-        for precision in plan.ENGINES['cpu'][word].precisions
+        for precision in rows.ENGINES[word].precisions
     )
-    return plan.Plan(who.choose([THEIRS, MINE, 'rtmpose-t']), columns, THEIRS, **more)
+    return rows.Plan(who.choose([THEIRS, MINE, 'rtmpose-t']), columns, THEIRS, **more)
 
 
 def test_rows_of_a_plan():
-    first, second, training = planned(batches=(1, 8)).parts()
+    first, second, training = planned(batches=(8, 1)).groups()
     assert [r.key[1:] for r in first if r.network == THEIRS] == [
         (AS_IS, 'eager', 'f32', 1),
         (STRAIGHTFORWARD, 'onnxruntime', 'f32', 1),
@@ -144,14 +144,22 @@ def test_rows_of_a_plan():
     assert [(r.network, r.batch) for r in training] == [(THEIRS, 16), (MINE, 16)]
 
 
+def test_groups_hold_contestants_together_beside_the_baseline():
+    groups = planned().groups(size=15)
+    assert [list(dict.fromkeys(r.network for r in group)) for group in groups] == [
+        [THEIRS, MINE], [THEIRS, 'rtmpose-t'], [THEIRS, MINE],
+    ]  # fmt: skip
+    assert [{r.group for r in group} for group in groups] == [{0}, {1}, {2}]
+    without = planned().groups([THEIRS, MINE])
+    assert [r.network for group in without for r in group] == ['rtmpose-t'] * 4
+
+
 def test_rows_of_the_passes():
-    (rows,) = planned(('eager', 'openvino', 'native'), steps=True).parts()
+    (found,) = planned(('eager', 'openvino', 'native'), steps=True).groups()
     for engine in ('eager', 'openvino'):
-        forms = [
-            r.form for r in rows if (r.network, r.column) == (MINE, (engine, 'f32'))
-        ]
-        assert forms == [AS_IS, *list_passes(engine)]
-    assert 'native' not in {r.engine for r in rows}
+        mine = [r for r in found if (r.network, r.column) == (MINE, (engine, 'f32'))]
+        assert [r.form for r in mine] == [AS_IS, *list_passes(engine)]
+    assert 'native' not in {r.engine for r in found}
 
 
 @pytest.mark.parametrize(
@@ -165,41 +173,25 @@ def test_wrong_plans_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         planned(**options)
     with pytest.raises(ValueError, match=r"must take part, .*got 'hrnet-w32'"):
-        plan.Plan(who.choose([MINE]), (), 'hrnet-w32')
+        rows.Plan(who.choose([MINE]), (), 'hrnet-w32')
 
 
 def test_engines_are_chosen_with_their_precisions(monkeypatch):
-    assert plan.choose_engines(['openvino', 'eager', 'openvino:bf16']) == (
+    assert rows.choose_engines(['openvino', 'eager', 'openvino:bf16']) == (
         ('openvino', 'f32'), ('openvino', 'bf16'), ('eager', 'f32'),
     )  # fmt: skip
     for wrong in ('ncnn', 'eager:bf16'):
         with pytest.raises(ValueError, match=rf"one of \['eager:f32'.*got '{wrong}'"):
-            plan.choose_engines([wrong])
+            rows.choose_engines([wrong])
     monkeypatch.setenv('CXX', 'no-such-compiler')
     with pytest.raises(ValueError, match='engine native: no C'):
-        plan.choose_engines(['native'])
+        rows.choose_engines(['native'])
     monkeypatch.setattr(torch.backends.cuda, 'is_built', lambda: False)
     with pytest.raises(ValueError, match='needs a torch built for CUDA, this is 2'):
-        plan.choose_engines(['eager'], 'cuda')
-    monkeypatch.setattr(plan, 'find_spec', lambda name: None)
+        rows.choose_engines(['cuda'])
+    monkeypatch.setattr(rows, 'find_spec', lambda name: None)
     with pytest.raises(ValueError, match='run: pip install onnx openvino'):
-        plan.choose_engines(['openvino'])
-
-
-def test_groups_hold_contestants_together_beside_the_baseline():
-    rows = [
-        Row(name, str(n), 'eager', 'f32', 1)
-        for name, count in (('a', 3), ('base', 2), ('b', 3), ('c', 2), ('d', 9))
-        for n in range(count)
-    ]
-    found = plan.grouped(rows, 'base', 8, first=5)
-    assert [sorted({r.network for r in group}) for group in found] == [
-        ['a', 'b', 'base'], ['base', 'c'], ['base', 'd'],
-    ]  # fmt: skip
-    assert [len(group) for group in found] == [8, 4, 11]
-    assert [{r.group for r in group} for group in found] == [{5}, {6}, {7}]
-    assert {r.key for group in found for r in group} == {r.key for r in rows}
-    assert plan.grouped([], 'base', 8) == []
+        rows.choose_engines(['openvino'])
 
 
 def test_rows_are_compared_with_the_baseline_of_their_rounds():
@@ -210,11 +202,11 @@ def test_rows_are_compared_with_the_baseline_of_their_rounds():
     assert found.rival(mine) is found.rows[0]
     assert found.rival(by_key[MINE, OPTIMIZED, 'eager']) is found.rows[2]
     assert found.rival(by_key['xhrnet-s18', OPTIMIZED, 'openvino']) is found.rows[6]
-    assert plan.fastest(found.good(1)) is mine
-    assert plan.fastest([]) is None
+    assert rows.fastest(found.good(1)) is mine
+    assert rows.fastest([]) is None
     assert [r.network for r in found.good()] == [THEIRS, MINE]
     assert found.failed
-    assert not measured(row(MINE, AS_IS, 'eager', 1)).failed
+    assert not measured(row_of(MINE, AS_IS, 'eager', 1)).failed
 
 
 def test_tables_hold_medians_spreads_and_ratios():
@@ -251,9 +243,9 @@ def test_gain_tables_join_counts_and_times():
         for name, n in (('as trained', 9), ('fold norms', 6))
     ]  # fmt: skip
     found = measured(
-        row(MINE, AS_IS, 'openvino', 12),
-        row(MINE, 'fold norms', 'openvino', 8),
-        row(MINE, AS_IS, 'eager', 12),
+        row_of(MINE, AS_IS, 'openvino', 12),
+        row_of(MINE, 'fold norms', 'openvino', 8),
+        row_of(MINE, AS_IS, 'eager', 12),
         steps=True,
     )
     found.networks[MINE]['gains'] = dict(openvino=steps)
@@ -262,7 +254,7 @@ def test_gain_tables_join_counts_and_times():
     assert cells(text, 'fold norms') == [
         '6', '60', '0', '0', '8.80 (8.40–9.20)', '1.50 (1.50–1.50)',
     ]  # fmt: skip
-    found.rows[1] = row(MINE, 'fold norms', 'openvino', 0, seconds={}, error='odd')
+    found.rows[1] = row_of(MINE, 'fold norms', 'openvino', 0, seconds={}, error='odd')
     text = tables.report(found)
     assert cells(text, 'fold norms')[4:] == ['–', '–']
     assert 'odd' in text
@@ -286,7 +278,7 @@ def test_documents_are_changed_between_their_markers_only(tmp_path):
     assert text.endswith(f'<!-- end benchmark summary -->\nbetween {gains}\nafter\n')
     tables.update_document(page, measured())
     # A run without figures leaves those that are there.
-    tables.update_document(page, measured(row(MINE, AS_IS, 'eager', 0, seconds={})))
+    tables.update_document(page, measured(row_of(MINE, AS_IS, 'eager', 0, seconds={})))
     assert page.read_text() == text
     assert list(tmp_path.iterdir()) == [page]
 
@@ -335,7 +327,7 @@ def test_picture_shows_networks_with_published_accuracy():
     drawn = np.frombuffer(picture.plot_pareto(measured()), np.uint8)
     assert cv2.imdecode(drawn, cv2.IMREAD_COLOR).shape == (720, 1080, 3)
     with pytest.raises(ValueError, match='needs a network'):
-        picture.plot_pareto(measured(row('xhrnet-s18', AS_IS, 'eager', 9)))
+        picture.plot_pareto(measured(row_of('xhrnet-s18', AS_IS, 'eager', 9)))
 
 
 def test_front_leaves_out_what_is_slower_and_not_better():
@@ -352,7 +344,7 @@ def test_straightforward_export_leaves_norms_in():
     plain, folded = (
         [node.op_type for node in onnx.load_from_string(data).graph.node]
         for data in (
-            worker.export_straightforwardly(net, x), to_onnx(net, x, batch=2)
+            running.export_straightforwardly(net, x), to_onnx(net, x, batch=2)
         )
     )  # fmt: skip
     # Initial values that are equal are shared through an Identity.
@@ -364,34 +356,17 @@ def test_straightforward_export_leaves_norms_in():
 @pytest.mark.parametrize('name', [c.name for c in who.CONTESTANTS if c.compiles])
 def test_compiled_contestants_compute_what_pytorch_computes(name, tmp_path):
     (one,) = who.choose([name])
-    setting = plan.Plan((one,), (('native', 'f32'),), name, image_size=(64, 64))
-    shop = worker.Workshop(one, setting)
-    reference = shop.reference(1)
-    path = tmp_path / 'network.so'
-    shop.export(OPTIMIZED, 'graph', 1, path)
-    ((compiled,),) = setting.parts()
-    outputs = worker.Runner(one, compiled, setting, path).outputs()
-    images = worker.random_images(1, (64, 64)).double()
-    with torch.inference_mode():
-        exact = shop.estimator.double()(images, None, mode='tensor')
-    exact = worker.as_arrays(exact)
+    plan = rows.Plan((one,), (('native', 'f32'),), name, image_size=(64, 64))
+    prepared = running.prepare(one, plan, tmp_path)
+    (row,) = plan.rows(one)
+    compiled = running.RowBench(row, plan, prepared)
+    images = running.random_images(1, (64, 64))
+    exact = who.settle(who.build(one), (64, 64)).double()
+    exact = running.as_arrays(running.in_eager(exact, images.double())())
     # Random weights lift rounding; PyTorch's own is what can be asked for.
-    rounding = running.relative_difference(reference, exact)
+    rounding = running.relative_difference(prepared.references[1], exact)
+    outputs = running.as_arrays(compiled.calls[0]())
     assert running.relative_difference(outputs, exact) < 1e-6 + 3 * rounding < 1e-3
-
-
-def test_turn_is_the_median_of_calls(monkeypatch):
-    def turn(last, *times):
-        runner = worker.Runner.__new__(worker.Runner)
-        runner.last, runner.mode, called = last, torch.inference_mode(), []
-        runner.call = lambda: called.append(1)
-        taken = iter(times)
-        monkeypatch.setattr(worker, 'stopwatch', lambda call: next(taken))
-        return runner.turn(), len(called)
-
-    # The caches of the short one were cold.
-    assert turn(0.01, 0.003, 0.001, 0.002) == (0.002, 1)
-    assert turn(0.1, 0.1, 9) == (0.1, 0)
 
 
 def test_run_goes_on_when_a_contestant_fails(tmp_path, capsys):

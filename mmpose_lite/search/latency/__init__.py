@@ -1,16 +1,14 @@
 """What the search knows about milliseconds: measuring, the table, the cost."""
 
-from .check import Verification, plot_verification, verify_latency
+from .check import Verification, verify_latency
 from .cost import LatencyCost
-from .measure import measure_latency
-from .subjects import LatencySettings, read_space
+from .measure import LatencySettings, measure_latency, read_space
 
 __all__ = [
     'LatencyCost',
     'LatencySettings',
     'Verification',
     'measure_latency',
-    'plot_verification',
     'read_space',
     'verify_latency',
 ]

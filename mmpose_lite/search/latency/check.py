@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,7 @@ from ...io.markdown import markdown_table
 from ...models.backbones.hrnas_arch import full_arch
 from ..costs import MacsCost
 from .cost import LatencyCost
-from .measure import Progress, time_subjects
-from .subjects import LatencySettings, random_networks
+from .measure import LatencySettings, Progress, random_networks, time_subjects
 
 LEAST_SPEARMAN, LARGEST_ERROR = 0.95, 0.1
 
@@ -128,9 +126,11 @@ def verify_latency(
     Args:
         settings: How; what the table's networks depend on must agree with it.
         table: As of :func:`measure_latency`.
-        count: Networks, spread evenly over 20 to 100 % of the supernet's MACs; with
-            none only the table is checked.
+        count: Networks, spread evenly over 20 to 100 % of the supernet's MACs.
         progress: Called after every step.
+
+    Returns:
+        A verification an image size.
 
     Raises:
         ValueError: If the table is of another engine, or lacks an image size.
@@ -141,49 +141,14 @@ def verify_latency(
     for size, cost in zip(sizes, costs, strict=True):
         macs = MacsCost(size)
         whole = macs.network(space, full_arch(space))
-        groups = [[net] for net in random_networks(settings, size, count)]
+        networks = random_networks(settings, size, count)
         title = f'{size[0]}x{size[1]}, verifying'
+        groups = [[network] for network in networks]
         medians = time_subjects(settings, size, groups, progress, title)
         checks = []
-        for (net,) in groups:
-            own = macs.network(space, net.arch)
-            predicted = cost.network(space, net.arch)
-            checks.append(Check(own, own / whole, predicted, medians[net]))
+        for network in networks:
+            own = macs.network(space, network.arch)
+            predicted = cost.network(space, network.arch)
+            checks.append(Check(own, own / whole, predicted, medians[network]))
         found.append(Verification(size, settings.rounds, tuple(checks)))
     return found
-
-
-def plot_verification(
-    found: Sequence[Verification], header: Mapping[str, Any]
-) -> bytes:
-    """Predicted against measured milliseconds, as a PNG."""
-    from matplotlib.figure import Figure  # only here: measuring needs no pictures
-
-    figure = Figure(figsize=(5 * len(found) + 0.4, 4.8), dpi=120, layout='constrained')
-    panels = figure.subplots(1, len(found), squeeze=False)[0]
-    for axes, one in zip(panels, found, strict=True):
-        measured = [check.measured for check in one.checks]
-        predicted = [check.predicted for check in one.checks]
-        top = 1.08 * max(*measured, *predicted)
-        band = dict(color='#8a8a8a', alpha=0.2, linewidth=0, label='within 10 %')
-        axes.fill_between([0, top], [0, 0.9 * top], [0, 1.1 * top], **band)
-        axes.plot([0, top], [0, top], color='#8a8a8a', linewidth=1)
-        shares = [100 * check.fraction for check in one.checks]
-        dots = axes.scatter(measured, predicted, c=shares, s=26, zorder=3)
-        figure.colorbar(dots, ax=axes, label="MACs, % of the supernet's")
-        axes.set(xlabel='measured ms', ylabel='predicted ms', aspect='equal')
-        axes.set(xlim=(0, top), ylim=(0, top))
-        axes.set_title(
-            f'{one.image_size[0]}x{one.image_size[1]}: Spearman {one.spearman():.3f}, '
-            f'median error {100 * one.median_error:.1f} %',
-            fontsize=10,
-        )
-        axes.legend(loc='upper left', frameon=False)
-    figure.suptitle(
-        f'Latency of thinned {header["space_name"]} supernets: {header["engine"]}, '
-        f'{header["threads"]} threads',
-        fontsize=11,
-    )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png')
-    return buffer.getvalue()

@@ -14,83 +14,287 @@ from __future__ import annotations
 
 import random
 import statistics
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
-from ...analysis import Isolated, interleave
-from ...models.backbones.hrnas_arch import Place, SearchSpace, full_arch, places
-from .cost import LatencyCost
-from .subjects import (
-    DEAD,
-    LatencySettings,
-    Network,
-    Part,
-    Subject,
-    part_groups,
-    random_networks,
+from ...analysis import describe_machine
+from ...analysis.workers import Bench, time_benches
+from ...models.backbones import HRNASNet
+from ...models.backbones.hrnas import resolve_arch
+from ...models.backbones.hrnas_arch import (
+    BlockArch,
+    Place,
+    SearchSpace,
+    dump_arch,
+    full_arch,
+    places,
+    resolve_space,
 )
-from .table import make_table, place_entry
+from ...models.layers import SearchingBlock
+from ..costs import MacsCost
+from .cost import LatencyCost
+from .table import make_table, place_entry, round_up
 
+ENGINES = {
+    'pytorch': ('torch',),
+    'onnxruntime': ('onnxruntime', 'onnx'),
+    'openvino': ('openvino', 'onnx'),
+}
+"""Engine to the packages that it needs. PyTorch runs eagerly and keeps batch norms, as
+``init_model`` does; export folds them."""
+# ONNX Runtime's blocked kernels take widths that are multiples of 4; with others, the
+# 7x7 depthwise convolution was seen to take 5 times as long.
+MULTIPLES = {'onnxruntime': 4}
+DEAD = BlockArch((), ())
+# Turns of every process before the rounds.
+WARMUP = 2
 # Seeds of the networks that set the factor; those that verify it start from 0.
 CALIBRATION = 10_000
-# Seconds; before shorter calls the caches are filled again, as other processes ran.
-SHORT = 0.03
 
 Progress = Callable[[str, int, int, float], None]
 """What is being done, steps done, steps in all, seconds left."""
+Size = tuple[int, int]
 
 
-class Bench:
-    """Subjects that one process times.
+@dataclass(frozen=True)
+class LatencySettings:
+    """What to measure for a latency table, and how.
 
-    Args:
-        settings: How.
-        size: Height and width of the image.
-        subjects: What.
+    Attributes:
+        space: The supernet.
+        image_sizes: Heights and widths of images; between several one can interpolate.
+        engine: One of ``ENGINES``.
+        threads: Threads for one call.
+        batch: Images at a time.
+        rounds: Rounds that count.
+        widths: Hidden channels and tokens of the parts, relative to the supernet's.
+            Kernels are faster at multiples of 8 or 16, which pruning seldom leaves, so
+            round fractions would flatter.
+        multiple: Hidden widths, and those of the networks, are multiples of this; 0 is
+            what suits the engine.
+        calibration: Random networks that set the factor; none leaves it at 1.
+
+    Raises:
+        ValueError: If a number is out of range, or the engine is not installed.
     """
 
-    def __init__(
-        self,
-        settings: LatencySettings,
-        size: tuple[int, int],
-        subjects: Sequence[Subject],
-    ) -> None:
-        torch.set_num_threads(settings.threads)
-        torch.manual_seed(0)
-        self.clock = getattr(time, settings.clock)
-        self.order = random.Random(0)
-        self.last = 0.0
-        self.calls = [prepare(settings, *s.build(settings, size)) for s in subjects]
+    space: SearchSpace
+    image_sizes: tuple[Size, ...]
+    engine: str = 'pytorch'
+    threads: int = 1
+    batch: int = 1
+    rounds: int = 30
+    widths: tuple[float, ...] = (0.06, 0.15, 0.27, 0.41, 0.56, 0.71, 0.86, 1)
+    multiple: int = 0
+    calibration: int = 8
 
-    @torch.inference_mode()
-    def seconds(self) -> list[float]:
-        """Time of one call of each subject, called in a random order."""
-        taken = [0.0] * len(self.calls)
-        order = list(range(len(self.calls)))
-        self.order.shuffle(order)
-        if self.last < SHORT:
-            self.calls[order[-1]]()
-        for index in order:
-            start = self.clock()
-            self.calls[index]()
-            taken[index] = self.clock() - start
-        self.last = sum(taken)
-        return taken
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise ValueError(
+                f'engine must be one of {list(ENGINES)}, got {self.engine!r}'
+            )
+        if missing := [name for name in ENGINES[self.engine] if not find_spec(name)]:
+            raise ValueError(
+                f'engine {self.engine} needs packages that are not installed; '
+                f'run: pip install {" ".join(missing)}'
+            )
+        if not self.multiple:
+            object.__setattr__(self, 'multiple', MULTIPLES.get(self.engine, 1))
+        for name in ('threads', 'batch', 'rounds', 'multiple'):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f'{name} must be at least 1, got {getattr(self, name)}'
+                )
+        if not all(0 < width <= 1 for width in self.widths) or max(self.widths) < 1:
+            raise ValueError(
+                f'widths must be above 0 up to 1, and hold 1, got {self.widths}'
+            )
+
+    def header(self, space_name: str) -> dict[str, Any]:
+        """Header of the table."""
+        names = ('engine', 'threads', 'batch', 'rounds', 'multiple', 'calibration')
+        return dict(
+            space_name=space_name,
+            batch_norms='kept' if self.engine == 'pytorch' else 'folded',
+            precision='float32',
+            **{name: getattr(self, name) for name in names},
+            **describe_machine(('mmpose_lite', 'torch', *ENGINES[self.engine])),
+        )
+
+
+def read_space(name: str, transformer: str | None = None) -> tuple[SearchSpace, Size]:
+    """A space and the image size (H, W) that goes with it.
+
+    Args:
+        name: Of a space, or path of a config with an HRNASNet and an input size.
+        transformer: As of :class:`SearchSpace`, in named spaces.
+
+    Raises:
+        ValueError: If there is no such space, or a config has no input size.
+    """
+    if not name.endswith(('.py', '.json', '.yml', '.yaml')):
+        change = dict(transformer=transformer) if transformer else {}
+        size = (128, 96) if name == 'mini' else (256, 192)
+        return resolve_space(dict(base=name, **change)), size
+    config = Config.fromfile(name)
+    if transformer:
+        raise ValueError(f'transformer must be left to {name}, got {transformer!r}')
+    backbone = config.model.backbone
+    space, _ = resolve_arch(backbone.get('arch'), backbone.get('space'))
+    size = (config.model.get('resource') or config.get('codec') or {}).get('input_size')
+    if size is None:
+        raise ValueError(f'{name} has no input size, neither in resource nor in codec')
+    return space, (size[1], size[0])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A block with a kernel size, a transformer or nothing, by itself."""
+
+    place: Place
+    block: BlockArch
+
+    def build(self, space: SearchSpace, size: Size) -> tuple[nn.Module, tuple]:
+        """The block and the shape of one input."""
+        place, block = self.place, self.block
+        module = SearchingBlock(
+            place.in_channels,
+            place.out_channels,
+            place.stride,
+            kernels=block.kernels,
+            channels=block.channels,
+            tokens=block.tokens,
+            norm_cfg=dict(type='BN'),
+        )
+        return module, (place.in_channels, *place.sizes(size)[0])
+
+
+@dataclass(frozen=True)
+class Network:
+    """A whole backbone."""
+
+    arch: tuple[BlockArch, ...]
+
+    def build(self, space: SearchSpace, size: Size) -> tuple[nn.Module, tuple]:
+        """The backbone and the shape of one input."""
+        return HRNASNet(arch=dump_arch(space, self.arch, None)), (3, *size)
+
+
+Subject = Part | Network
+
+
+def part_groups(settings: LatencySettings) -> list[list[Part]]:
+    """All parts: first blocks with nothing left, then a group per relative width."""
+    full = dict(zip(places(settings.space), full_arch(settings.space), strict=True))
+    groups = [[Part(place, DEAD) for place in full]]
+    for width in sorted(settings.widths):
+        parts = []
+        for place, block in full.items():
+            for kernel, channels in zip(block.kernels, block.channels, strict=True):
+                count = max(1, round(width * channels))
+                count = round_up(count, settings.multiple, channels)
+                parts.append(Part(place, BlockArch((kernel,), (count,))))
+            if block.tokens:
+                count = max(1, round(width * block.tokens))
+                parts.append(Part(place, BlockArch((), (), count)))
+        groups.append(parts)
+    # Narrow blocks round several widths to the same count.
+    seen: set[Part] = set()
+    return [[p for p in group if not (p in seen or seen.add(p))] for group in groups]
+
+
+def random_networks(
+    settings: LatencySettings,
+    size: Size,
+    count: int,
+    first_seed: int = 0,
+    high: float = 1.0,
+) -> list[Network]:
+    """Thinned supernets, spread evenly over 20 to 100 % of its MACs (to ``high``)."""
+    step = (high - 0.2) / max(count - 1, 1)
+    space, multiple = settings.space, settings.multiple
+    return [
+        Network(thin(space, 0.2 + n * step, first_seed + n, size, multiple))
+        for n in range(count)
+    ]
+
+
+def thin(
+    space: SearchSpace,
+    fraction: float,
+    seed: int,
+    size: tuple[int, int],
+    multiple: int = 1,
+) -> tuple[BlockArch, ...]:
+    """The supernet without random channels, kernel sizes and tokens.
+
+    Every group of channels or tokens draws what share of it is left, alike within a
+    block more often than not; all shares are moved up or down together until the MACs
+    fit, and those that reach nothing are gone.
+
+    Args:
+        space: The supernet.
+        fraction: MACs to keep, of the supernet's.
+        seed: Chooses one of the networks with these MACs.
+        size: Height and width of the image.
+        multiple: Of what the hidden widths are left, where that is not too wide.
+    """
+    draw, full, cost = random.Random(seed), full_arch(space), MacsCost(size)
+    shares = []
+    for block in full:
+        common = draw.random()
+        count = len(block.channels) + 1
+        shares.append([0.4 * common + 0.6 * draw.random() for _ in range(count)])
+
+    def moved(shift: float) -> tuple[BlockArch, ...]:
+        archs = []
+        for block, drawn in zip(full, shares, strict=True):
+            kept = [min(max(share + shift, 0.0), 1.0) for share in drawn]
+            rows = zip(block.kernels, block.channels, kept[:-1], strict=True)
+            ops = [(k, round_up(round(n * s), multiple, n)) for k, n, s in rows]
+            ops = [(kernel, count) for kernel, count in ops if count]
+            kernels, channels = (tuple(op[i] for op in ops) for i in (0, 1))
+            archs.append(BlockArch(kernels, channels, round(block.tokens * kept[-1])))
+        return tuple(archs)
+
+    low, high = -1.0, 1.0
+    target = fraction * cost.network(space, full)
+    for _ in range(30):
+        middle = (low + high) / 2
+        if cost.network(space, moved(middle)) < target:
+            low = middle
+        else:
+            high = middle
+    return moved(high)
+
+
+def make_bench(
+    settings: LatencySettings, size: Size, subjects: Sequence[Subject]
+) -> Bench:
+    """Subjects that one process times."""
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(0)
+    calls = []
+    for subject in subjects:
+        module, shape = subject.build(settings.space, size)
+        x = torch.rand(settings.batch, *shape)
+        calls.append(prepare(settings, module.eval(), x))
+    return Bench(calls)
 
 
 def prepare(
     settings: LatencySettings, module: nn.Module, x: Tensor
 ) -> Callable[[], object]:
     """A call of a module with its input on the engine."""
-    module.eval()
     if settings.engine == 'pytorch':
-        return partial(module, x)
+        return torch.inference_mode()(partial(module, x))
     # Only here: a search that reads a table needs no export.
     from ...deploy import open_engine, to_onnx
 
@@ -101,40 +305,25 @@ def prepare(
 
 def time_subjects(
     settings: LatencySettings,
-    size: tuple[int, int],
+    size: Size,
     groups: Sequence[Sequence[Subject]],
     progress: Progress,
     title: str,
 ) -> dict[Subject, float]:
-    """Median milliseconds of every subject; groups, each a process, take turns."""
-    if not groups:
-        return {}
-    taken: list[list[list[float]]] = [[] for _ in groups]
-    begun = time.monotonic()
-    with ExitStack() as stack:
-        benches = []
-        for number, group in enumerate(groups, 1):
-            bench = Isolated(Bench, settings, size, group, method='fork')
-            benches.append(stack.enter_context(bench))
-            left = (time.monotonic() - begun) / number * (len(groups) - number)
-            progress(f'{title}: preparing', number, len(groups), left)
+    """Median milliseconds of every subject; groups, each a process, take turns.
 
-        def measure(index: int) -> float:
-            start = time.monotonic()
-            taken[index].append(benches[index].ask('seconds'))
-            return time.monotonic() - start
-
-        interleave(
-            {str(i): partial(measure, i) for i in range(len(groups))},
-            settings.rounds,
-            settings.warmup,
-            progress=partial(progress, title),
-        )
-    medians = {}
-    for group, rounds in zip(groups, taken, strict=True):
-        for subject, values in zip(group, zip(*rounds, strict=True), strict=True):
-            medians[subject] = 1e3 * statistics.median(values[settings.warmup :])
-    return medians
+    Raises:
+        RuntimeError: If a subject cannot be built, exported or run.
+    """
+    benches = [partial(make_bench, settings, size, group) for group in groups]
+    outcomes = time_benches(benches, settings.rounds, WARMUP, progress, title)
+    if failed := [outcome.error for outcome in outcomes if outcome.error]:
+        raise RuntimeError(f'not measured: {failed[0]}')
+    return {
+        subject: 1e3 * timing.spread.median
+        for group, outcome in zip(groups, outcomes, strict=True)
+        for subject, timing in zip(group, outcome.timings, strict=True)
+    }
 
 
 def measure_latency(
@@ -161,22 +350,24 @@ def measure_latency(
 
 
 def _measure_size(
-    settings: LatencySettings, size: tuple[int, int], header: dict, progress: Progress
+    settings: LatencySettings, size: Size, header: dict, progress: Progress
 ) -> dict[str, Any]:
     """Entry of one image size."""
     space = settings.space
     skeleton = Network((DEAD,) * len(full_arch(space)))
     # Not the whole supernet, which verification measures too.
-    random_nets = random_networks(
-        settings, size, settings.calibration, first_seed=CALIBRATION, high=0.95
-    )
+    networks = random_networks(settings, size, settings.calibration, CALIBRATION, 0.95)
     groups: list[list[Subject]] = [*part_groups(settings), [skeleton]]
-    groups += [[net] for net in random_nets]
+    groups += [[network] for network in networks]
     medians = time_subjects(settings, size, groups, progress, f'{size[0]}x{size[1]}')
     row = dict(image_size=size, scale=1.0, **_row(space, medians, medians[skeleton]))
-    if random_nets:
-        cost = LatencyCost(make_table(header, space, [row]), size)
-        row['scale'] = _factor(space, cost, random_nets, medians)
+    # What blocks cost in networks over what they cost alone.
+    cost = LatencyCost(make_table(header, space, [row]), size)
+    bare = cost.network(space, skeleton.arch)
+    inside = {n: cost.network(space, n.arch) - bare for n in networks}
+    ratios = [(medians[n] - bare) / alone for n, alone in inside.items() if alone > 0]
+    if ratios:
+        row['scale'] = max(statistics.median(ratios), 0.0)
     return row
 
 
@@ -184,12 +375,10 @@ def _row(
     space: SearchSpace, medians: dict[Subject, float], skeleton: float
 ) -> dict[str, Any]:
     """Entry of one image size, but for the factor."""
-    where = list(places(space))
-    dead = {place: medians[Part(place, DEAD)] for place in where}
+    dead = {place: medians[Part(place, DEAD)] for place in places(space)}
     # Calling an engine takes a while whatever it computes, and that once a network.
     call = min(dead.values())
-    shortcuts = {place: ms - call for place, ms in dead.items()}
-    total = sum(shortcuts[place] for place in where)
+    total = sum(dead[place] - call for place in places(space))
     share = min(1.0, skeleton / total) if total else 1.0
     ops: dict[Place, dict[int, dict[int, float]]] = {place: {} for place in dead}
     tokens: dict[Place, dict[int, float]] = {place: {} for place in dead}
@@ -201,26 +390,8 @@ def _row(
             ops[place].setdefault(kernel, {})[count] = ms - dead[place]
         if block.tokens:
             tokens[place][block.tokens] = ms - dead[place]
-    return dict(
-        stem=max(0.0, skeleton - share * total),
-        places=[
-            place_entry(place, share * shortcuts[place], ops[place], tokens[place])
-            for place in dead
-        ],
-    )
-
-
-def _factor(
-    space: SearchSpace,
-    cost: LatencyCost,
-    nets: Iterable[Network],
-    medians: dict[Subject, float],
-) -> float:
-    """What blocks cost in networks over what they cost alone, the middle of all."""
-    bare = cost.network(space, [DEAD] * len(full_arch(space)))
-    ratios = []
-    for net in nets:
-        inside = cost.network(space, net.arch) - bare
-        if inside > 0:
-            ratios.append((medians[net] - bare) / inside)
-    return max(statistics.median(ratios), 0.0) if ratios else 1.0
+    entries = [
+        place_entry(place, share * (ms - call), ops[place], tokens[place])
+        for place, ms in dead.items()
+    ]
+    return dict(stem=max(0.0, skeleton - share * total), places=entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -17,6 +17,8 @@ from .contestants import Contestant
 AS_IS, OPTIMIZED, STRAIGHTFORWARD = 'as is', 'optimized', 'straightforward'
 TRAINING_BATCH = 16
 """Images of a training step, whatever batch the others have."""
+GROUP = 48
+"""Rows that are timed together: processes, each with an engine and a network."""
 
 
 class Engine(NamedTuple):
@@ -26,30 +28,23 @@ class Engine(NamedTuple):
         precisions: What it can compute in.
         suffix: Of the file that it reads; empty for PyTorch itself.
         target: What networks are optimized for, of :func:`deploy.optimize`.
-        needs: Packages beside torch.
     """
 
     precisions: tuple[str, ...] = ('f32',)
     suffix: str = ''
     target: str = 'eager'
-    needs: tuple[str, ...] = ()
 
 
-ENGINES: dict[str, dict[str, Engine]] = {
-    'cpu': {
-        'eager': Engine(),
-        'onnxruntime': Engine(
-            ('f32',), '.onnx', 'onnxruntime', ('onnx', 'onnxruntime')
-        ),
-        'openvino': Engine(('f32', 'bf16'), '.onnx', 'openvino', ('onnx', 'openvino')),
-        'native': Engine(('f32',), '.so', 'graph'),
-        # Forward, backward and a step of Adam.
-        'training': Engine(),
-    },
-    # f16: channels last, under autocast.
-    'cuda': {'eager': Engine(('f32', 'f16'))},
+ENGINES = {
+    'eager': Engine(),
+    'onnxruntime': Engine(suffix='.onnx', target='onnxruntime'),
+    'openvino': Engine(('f32', 'bf16'), '.onnx', 'openvino'),
+    'native': Engine(suffix='.so', target='graph'),
+    # Forward, backward and a step of Adam.
+    'training': Engine(),
+    # PyTorch on a GPU; f16 is channels last, under autocast.
+    'cuda': Engine(('f32', 'f16')),
 }
-"""Device to engines."""
 
 
 @dataclass
@@ -91,6 +86,11 @@ class Row:
         return self.engine, self.precision
 
     @property
+    def kind(self) -> tuple[bool, int]:
+        """Whether it is a training step, and the batch size."""
+        return self.engine == 'training', self.batch
+
+    @property
     def timing(self) -> Timing:
         """Its times."""
         return Timing(self.seconds)
@@ -98,8 +98,7 @@ class Row:
     @property
     def milliseconds(self) -> Spread:
         """Median and quartiles over the rounds."""
-        spread = self.timing.spread
-        return Spread(*(1e3 * v for v in (spread.median, spread.low, spread.high)))
+        return Spread.of(1e3 * seconds for seconds in self.seconds.values())
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,6 @@ class Plan:
         batches: Images at a time.
         image_size: Height and width of the images.
         threads: Threads of one call.
-        device: A key of ``ENGINES``.
         rounds: Rounds that count.
         warmup: Turns of each row before them.
         steps: Time our networks after each pass of ``deploy.optimize``.
@@ -128,7 +126,6 @@ class Plan:
     batches: tuple[int, ...] = (1,)
     image_size: tuple[int, int] = (256, 192)
     threads: int = 1
-    device: str = 'cpu'
     rounds: int = 30
     warmup: int = 2
     steps: bool = False
@@ -146,13 +143,9 @@ class Plan:
                 f'baseline must take part, one of {names}, got {self.baseline!r}'
             )
 
-    def engine(self, name: str) -> Engine:
-        """The engine of that name."""
-        return ENGINES[self.device][name]
-
     def forms(self, contestant: Contestant, name: str) -> tuple[str, ...]:
         """Forms of a contestant that an engine runs."""
-        engine = self.engine(name)
+        engine = ENGINES[name]
         if name == 'training':
             return (AS_IS,) if contestant.training and not self.steps else ()
         if name == 'native':
@@ -161,103 +154,139 @@ class Plan:
         if self.steps and contestant.ours:
             return (AS_IS, *list_passes(engine.target))
         plain = contestant.straightforward and engine.suffix == '.onnx'
-        ours = contestant.ours
-        return ((STRAIGHTFORWARD,) * plain) + (AS_IS,) + (OPTIMIZED,) * ours
+        return (STRAIGHTFORWARD,) * plain + (AS_IS,) + (OPTIMIZED,) * contestant.ours
 
-    def parts(self) -> list[list[Row]]:
-        """All rows: a list for each batch size, and one of training steps."""
-        parts = [self._rows(batch, training=False) for batch in self.batches]
-        return [part for part in (*parts, self._rows(TRAINING_BATCH, True)) if part]
-
-    def _rows(self, batch: int, training: bool) -> list[Row]:
+    def rows(self, contestant: Contestant) -> list[Row]:
+        """All rows of a contestant."""
         return [
             Row(contestant.name, form, engine, precision, batch)
-            for contestant in self.contestants
             for engine, precision in self.columns
-            if (engine == 'training') == training
+            for batch in ((TRAINING_BATCH,) if engine == 'training' else self.batches)
             for form in self.forms(contestant, engine)
         ]
 
+    def groups(self, failed: Iterable[str] = (), size: int = GROUP) -> list[list[Row]]:
+        """Rows that are timed together: contestants as a whole, each with the baseline.
 
-def choose_engines(
-    words: Sequence[str] = (), device: str = 'cpu'
-) -> tuple[tuple[str, str], ...]:
-    """Engines with what they compute in.
+        Args:
+            failed: Names of contestants that cannot be measured.
+            size: Rows of a group; more only if a contestant with the baseline has more.
 
-    Args:
-        words: Such as ``'openvino'``, for all that it can compute in, or
-            ``'openvino:bf16'``; nothing takes all engines.
-        device: A key of ``ENGINES``.
+        Returns:
+            Groups, each of one batch size or of training steps, which come last.
+        """
+        rows = {c.name: self.rows(c) for c in self.contestants if c.name not in failed}
+        groups: list[list[Row]] = []
+        for kind in sorted({row.kind for mine in rows.values() for row in mine}):
+            parts = {n: [r for r in mine if r.kind == kind] for n, mine in rows.items()}
+            common = parts.pop(self.baseline, [])
+            group = list(common)
+            for part in parts.values():
+                if len(group) > len(common) and len(group) + len(part) > size:
+                    groups.append(group)
+                    group = list(common)
+                group += part
+            groups.append(group)
+        return [
+            [Row(*row.key, group=number) for row in group]
+            for number, group in enumerate(groups)
+        ]
 
-    Raises:
-        ValueError: If an engine is unknown, cannot compute so, or is not installed.
+
+@dataclass
+class Results:
+    """All that was measured.
+
+    Attributes:
+        header: Machine, versions, settings.
+        baseline: Name of the contestant that others are compared with.
+        networks: Name to title, whether it is ours, published AP and its source, and
+            what was found: ``costs``, ``gains`` by target, or ``error``.
+        rows: Measured rows, those of the baseline once a group.
     """
-    known = ENGINES[device]
-    columns: list[tuple[str, str]] = []
-    for word in words or known:
-        name, _, precision = word.partition(':')
-        if name not in known or (precision and precision not in known[name].precisions):
-            offered = [f'{n}:{p}' for n, e in known.items() for p in e.precisions]
-            raise ValueError(f'engine must be one of {offered}, got {word!r}')
-        check_available(name, known[name], device)
-        columns += [(name, p) for p in known[name].precisions if precision in ('', p)]
-    return tuple(dict.fromkeys(columns))
 
+    header: dict[str, Any]
+    baseline: str
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
 
-def check_available(name: str, engine: Engine, device: str) -> None:
-    """Make sure that what an engine needs is installed.
+    @property
+    def failed(self) -> bool:
+        """Whether anything has no figures."""
+        networks = any('error' in about for about in self.networks.values())
+        return networks or any(row.error for row in self.rows)
 
-    Raises:
-        ValueError: If not.
-    """
-    # Not torch.cuda.is_available, which may begin with CUDA before the forks.
-    if device == 'cuda' and not torch.backends.cuda.is_built():
-        raise ValueError(
-            f'device cuda needs a torch built for CUDA, this is {torch.__version__}'
-        )
-    if missing := [package for package in engine.needs if not find_spec(package)]:
-        raise ValueError(
-            f'engine {name} needs packages that are not installed; run: pip install '
-            f'{" ".join(missing)}'
-        )
-    if engine.suffix == '.so':
-        try:
-            compiler()
-        except RuntimeError as error:
-            raise ValueError(f'engine {name}: {error}') from None
+    def good(self, batch: int | None = None) -> list[Row]:
+        """Rows with times, each once, in order: of a batch size, or training steps."""
+        found: dict[tuple, Row] = {}
+        for row in self.rows:
+            training = row.engine == 'training'
+            wanted = training if batch is None else row.batch == batch and not training
+            if row.seconds and wanted:
+                found.setdefault(row.key, row)
+        return list(found.values())
 
+    def rivals(self, row: Row) -> list[Row]:
+        """Rows of the baseline with times that ran interleaved with a row."""
+        mine = (row.group, self.baseline)
+        return [r for r in self.rows if r.seconds and (r.group, r.network) == mine]
 
-def grouped(
-    rows: Sequence[Row], baseline: str, size: int, first: int = 0
-) -> list[list[Row]]:
-    """Rows that are timed together: contestants as a whole, each with the baseline.
+    def rival(self, row: Row) -> Row | None:
+        """What of the baseline a row is compared with: same engine, same rounds.
 
-    Args:
-        rows: All rows of a batch size.
-        baseline: Name of the contestant whose rows are in every group.
-        size: Rows of a group; more only if one contestant with the baseline has more.
-        first: Number of the first group.
-
-    Returns:
-        New rows, with the number of their group.
-    """
-    common = [row for row in rows if row.network == baseline]
-    others: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.network != baseline:
-            others.setdefault(row.network, []).append(row)
-    found = [list(common)]
-    for mine in others.values():
-        if len(found[-1]) > len(common) and len(found[-1]) + len(mine) > size:
-            found.append(list(common))
-        found[-1] += mine
-    return [
-        [Row(*row.key, group=number) for row in group]
-        for number, group in enumerate(filter(None, found), first)
-    ]
+        Of an exported baseline that is its straightforward form, if it has one.
+        """
+        forms = {r.form: r for r in self.rivals(row) if r.column == row.column}
+        return forms.get(STRAIGHTFORWARD, forms.get(AS_IS))
 
 
 def fastest(rows: Iterable[Row]) -> Row | None:
     """The row with the lowest median, of those with times."""
     timed = [row for row in rows if row.seconds]
     return min(timed, key=lambda row: row.timing.spread.median, default=None)
+
+
+def choose_engines(words: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
+    """Engines with what they compute in.
+
+    Args:
+        words: Such as ``'openvino'``, for all that it can compute in, or
+            ``'openvino:bf16'``; nothing takes all engines of the processor.
+
+    Raises:
+        ValueError: If an engine is unknown, cannot compute so, or is not installed.
+    """
+    columns: list[tuple[str, str]] = []
+    for word in words or [name for name in ENGINES if name != 'cuda']:
+        name, _, wanted = word.partition(':')
+        precisions = ENGINES[name].precisions if name in ENGINES else ()
+        if not precisions or (wanted and wanted not in precisions):
+            offered = [f'{n}:{p}' for n, e in ENGINES.items() for p in e.precisions]
+            raise ValueError(f'engine must be one of {offered}, got {word!r}')
+        check_available(name)
+        columns += [(name, p) for p in precisions if wanted in ('', p)]
+    return tuple(dict.fromkeys(columns))
+
+
+def check_available(name: str) -> None:
+    """Make sure that what an engine needs is there.
+
+    Raises:
+        ValueError: If not.
+    """
+    # Not torch.cuda.is_available, which may begin with CUDA before the forks.
+    if name == 'cuda' and not torch.backends.cuda.is_built():
+        raise ValueError(
+            f'engine cuda needs a torch built for CUDA, this is {torch.__version__}'
+        )
+    needs = ('onnx', name) if ENGINES[name].suffix == '.onnx' else ()
+    if missing := [package for package in needs if not find_spec(package)]:
+        raise ValueError(
+            f'engine {name} needs packages that are not installed; run: pip install '
+            f'{" ".join(missing)}'
+        )
+    if name == 'native':
+        try:
+            compiler()
+        except RuntimeError as error:
+            raise ValueError(f'engine {name}: {error}') from None
