@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -210,6 +211,19 @@ def cpu_model() -> str:
         if key.strip() == 'model name':
             return value.strip()
     return platform.processor() or 'unknown'
+
+
+def need(engine: str, packages: Iterable[str]) -> None:
+    """Make sure that the packages of an engine are installed, before hours of work.
+
+    Raises:
+        ValueError: If not; the message says how to install them.
+    """
+    if missing := [name for name in packages if not find_spec(name)]:
+        raise ValueError(
+            f'engine {engine} needs packages that are not installed; run: pip install '
+            f'{" ".join(missing)}'
+        )
 
 
 def describe_machine(packages: Iterable[str]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from typing import Any
 
 from .timing import Timing, schedule, steps, stopwatch
 
+# Turns that do not count, before the rounds.
+WARMUP = 2
 # Seconds; before shorter turns the caches are filled again, as other processes ran.
 SHORT = 0.03
 # Each call of a turn is made so many times, unless all take longer than these seconds.
@@ -171,7 +173,6 @@ class Outcome:
 def time_benches(
     builds: Sequence[Callable[[], Bench]],
     rounds: int,
-    warmup: int,
     progress: Callable[[str, int, int, float], None],
     title: str,
 ) -> list[Outcome]:
@@ -181,7 +182,6 @@ def time_benches(
         builds: Make the benches, in their processes. One that fails has an outcome that
             says why, and the others go on.
         rounds: Turns of each that count; of slow benches every fifth is taken.
-        warmup: Turns of each before them.
         progress: Called with what is being done, steps done, steps in all and seconds
             left.
         title: What is being done.
@@ -214,7 +214,7 @@ def time_benches(
             if first := ask(index, 'turn'):
                 every[index] = SELDOM if max(first) > SLOW else 1
                 seconds[index] = [{} for _ in first]
-        order = schedule(list(every), rounds, warmup, every) if every else []
+        order = schedule(list(every), rounds, WARMUP, every) if every else []
         for number, index in steps(order, partial(progress, title)):
             for taken, value in zip(
                 seconds[index], ask(index, 'turn') or (), strict=False

@@ -147,22 +147,18 @@ def choose(names: Sequence[str] = ()) -> tuple[Contestant, ...]:
     return (*(one for one in CONTESTANTS if one.name in chosen), *more)
 
 
-def published(contestant: Contestant) -> tuple[float, str] | None:
-    """AP on COCO val2017 (0 to 100) and its source, from the metafile; None if unknown.
-
-    With detector boxes and flip test.
-    """
+def published_ap(contestant: Contestant) -> float | None:
+    """AP on COCO val2017 with detector boxes and flip test, 0 to 100, by metafiles."""
+    found = None
     if contestant.ours:
-        model = find_model(contestant.config or contestant.name)
-        ap = model.metrics.get('AP')
-        return None if ap is None else (round(100 * ap, 1), model.source)
-    path = contestant.path
-    for file in sorted(path.parent.glob('*.yml')):
-        for entry in yaml.safe_load(file.read_text(encoding='utf-8'))['Models']:
-            if Path(entry['Config']).name == path.name:
-                ap = entry['Results'][0]['Metrics']['AP']
-                return round(100 * ap, 1), f'metafile of MMPose {mmpose.__version__}'
-    return None
+        found = find_model(contestant.config or contestant.name).metrics.get('AP')
+    else:
+        path = contestant.path
+        for file in path.parent.glob('*.yml'):
+            for entry in yaml.safe_load(file.read_text(encoding='utf-8'))['Models']:
+                if Path(entry['Config']).name == path.name:
+                    found = entry['Results'][0]['Metrics']['AP']
+    return None if found is None else round(100 * found, 1)
 
 
 def build(contestant: Contestant) -> nn.Module:

@@ -86,9 +86,7 @@ def plot_pareto(results: Results) -> bytes:
     )
     axes.grid(alpha=0.25)
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(
-        loc='lower right', bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=9
-    )
+    axes.legend(loc='lower right', frameon=False, fontsize=9)
     aligned: dict[str, Any] = dict(x=0.01, ha='left')
     figure.suptitle('Latency against accuracy', fontweight='bold', **aligned)
     if without:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-import torch
-
 from ..analysis import Spread, Timing
+from ..analysis.timing import need
 from ..deploy import list_passes
 from ..deploy.native.compiler import compiler
 from .contestants import Contestant
@@ -42,8 +40,6 @@ ENGINES = {
     'native': Engine(suffix='.so', target='graph'),
     # Forward, backward and a step of Adam.
     'training': Engine(),
-    # PyTorch on a GPU; f16 is channels last, under autocast.
-    'cuda': Engine(('f32', 'f16')),
 }
 
 
@@ -113,7 +109,6 @@ class Plan:
         image_size: Height and width of the images.
         threads: Threads of one call.
         rounds: Rounds that count.
-        warmup: Turns of each row before them.
         steps: Time our networks after each pass of ``deploy.optimize``.
 
     Raises:
@@ -127,15 +122,13 @@ class Plan:
     image_size: tuple[int, int] = (256, 192)
     threads: int = 1
     rounds: int = 30
-    warmup: int = 2
     steps: bool = False
 
     def __post_init__(self) -> None:
-        numbers = (self.threads, self.rounds, self.warmup, *self.batches)
-        if not self.batches or min(numbers) < 1:
+        if not self.batches or min(self.threads, self.rounds, *self.batches) < 1:
             raise ValueError(
-                'threads, rounds, warmup and batches must be at least 1, got '
-                f'{self.threads}, {self.rounds}, {self.warmup} and {self.batches}'
+                'threads, rounds and batches must be at least 1, got '
+                f'{self.threads}, {self.rounds} and {self.batches}'
             )
         names = [c.name for c in self.contestants]
         if self.baseline not in names:
@@ -200,8 +193,8 @@ class Results:
     Attributes:
         header: Machine, versions, settings.
         baseline: Name of the contestant that others are compared with.
-        networks: Name to title, whether it is ours, published AP and its source, and
-            what was found: ``costs``, ``gains`` by target, or ``error``.
+        networks: Name to title, whether it is ours, published AP, and what was found:
+            ``costs``, ``gains`` by target, or ``error``.
         rows: Measured rows, those of the baseline once a group.
     """
 
@@ -251,13 +244,13 @@ def choose_engines(words: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
 
     Args:
         words: Such as ``'openvino'``, for all that it can compute in, or
-            ``'openvino:bf16'``; nothing takes all engines of the processor.
+            ``'openvino:bf16'``; nothing takes all engines.
 
     Raises:
         ValueError: If an engine is unknown, cannot compute so, or is not installed.
     """
     columns: list[tuple[str, str]] = []
-    for word in words or [name for name in ENGINES if name != 'cuda']:
+    for word in words or ENGINES:
         name, _, wanted = word.partition(':')
         precisions = ENGINES[name].precisions if name in ENGINES else ()
         if not precisions or (wanted and wanted not in precisions):
@@ -274,17 +267,7 @@ def check_available(name: str) -> None:
     Raises:
         ValueError: If not.
     """
-    # Not torch.cuda.is_available, which may begin with CUDA before the forks.
-    if name == 'cuda' and not torch.backends.cuda.is_built():
-        raise ValueError(
-            f'engine cuda needs a torch built for CUDA, this is {torch.__version__}'
-        )
-    needs = ('onnx', name) if ENGINES[name].suffix == '.onnx' else ()
-    if missing := [package for package in needs if not find_spec(package)]:
-        raise ValueError(
-            f'engine {name} needs packages that are not installed; run: pip install '
-            f'{" ".join(missing)}'
-        )
+    need(name, ('onnx', name) if ENGINES[name].suffix == '.onnx' else ())
     if name == 'native':
         try:
             compiler()

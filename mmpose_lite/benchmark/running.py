@@ -7,7 +7,6 @@ import ctypes
 import gc
 import io
 import re
-import subprocess
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,7 +28,14 @@ from ..analysis import (
     describe_machine,
 )
 from ..analysis.timing import steps
-from ..analysis.workers import FAILURES, Bench, in_subprocess, last_line, time_benches
+from ..analysis.workers import (
+    FAILURES,
+    WARMUP,
+    Bench,
+    in_subprocess,
+    last_line,
+    time_benches,
+)
 from ..deploy import (
     EstimatorGraph,
     compile_network,
@@ -41,7 +47,7 @@ from ..deploy import (
     to_onnx,
 )
 from ..io.files import write_atomically
-from .contestants import AP_SIZE, Contestant, build, published, settle
+from .contestants import AP_SIZE, Contestant, build, published_ap, settle
 from .rows import AS_IS, ENGINES, OPTIMIZED, STRAIGHTFORWARD, Plan, Results, Row
 
 # In f32 outputs may differ by this from PyTorch's, relative to the largest.
@@ -75,9 +81,8 @@ def run(
     prepared: dict[str, Prepared] = {}
     with TemporaryDirectory() as folder:
         for one in steps(plan.contestants, partial(progress, 'preparing')):
-            known = published(one) if plan.image_size == AP_SIZE else None
-            ap, source = known or (None, None)
-            about = dict(title=one.title, ours=one.ours, ap=ap, source=source)
+            ap = published_ap(one) if plan.image_size == AP_SIZE else None
+            about = dict(title=one.title, ours=one.ours, ap=ap)
             results.networks[one.name] = about
             try:
                 prepared[one.name] = in_subprocess(prepare, one, plan, Path(folder))
@@ -89,7 +94,7 @@ def run(
             results.rows += group
             benches = [partial(RowBench, r, plan, prepared[r.network]) for r in group]
             title = f'batch {group[0].batch}, group {group[0].group + 1}'
-            outcomes = time_benches(benches, plan.rounds, plan.warmup, progress, title)
+            outcomes = time_benches(benches, plan.rounds, progress, title)
             for row, outcome in zip(group, outcomes, strict=True):
                 row.error = outcome.error
                 for timing in outcome.timings:
@@ -102,14 +107,9 @@ def run(
 
 def _describe(plan: Plan) -> dict[str, Any]:
     """Header of the results."""
-    device = 'CPU'
-    if 'cuda' in dict(plan.columns):
-        # Not by torch: CUDA that has begun does not survive the forks.
-        ask = ('nvidia-smi', '--query-gpu=name', '--format=csv,noheader')
-        device = subprocess.check_output(ask, text=True).splitlines()[0]
-    names = ('threads', 'image_size', 'rounds', 'warmup', 'steps')
+    names = ('threads', 'image_size', 'rounds', 'steps')
     settings = {name: getattr(plan, name) for name in names}
-    return dict(describe_machine(PACKAGES), device=device, **settings)
+    return dict(describe_machine(PACKAGES), warmup=WARMUP, **settings)
 
 
 @dataclass
@@ -268,7 +268,7 @@ class RowBench(Bench):
         if path in prepared.faults:
             raise RuntimeError(f'not exported: {prepared.faults[path]}')
         torch.set_num_threads(plan.threads)
-        self.memory = Memory(row.engine == 'cuda')
+        self.memory = Memory()
         images = random_images(row.batch, plan.image_size)
         call = _call(prepared.contestant, row, plan, path, images)
         outputs = call()
@@ -304,8 +304,6 @@ def _call(
         return training_step(estimator, images)
     settle(estimator, plan.image_size)
     network = in_form(estimator, row.form, 'eager', plan.image_size)
-    if row.engine == 'cuda':
-        return on_gpu(network, images, row.precision)
     return in_eager(network, images)
 
 
@@ -313,30 +311,6 @@ def in_eager(network: nn.Module, images: Tensor) -> Callable[[], Any]:
     """A call of a pose estimator in PyTorch."""
     graph = EstimatorGraph(network).eval()
     return torch.inference_mode()(partial(graph, images))
-
-
-def on_gpu(network: nn.Module, images: Tensor, precision: str) -> Callable[[], Any]:
-    """A call that waits for the GPU's result.
-
-    Args:
-        network: A pose estimator.
-        images: Its input.
-        precision: ``'f16'`` runs channels last under autocast; ``'f32'`` in full
-            precision, so without TF32.
-    """
-    torch.backends.cudnn.allow_tf32 = False
-    half = precision == 'f16'
-    order = torch.channels_last if half else torch.contiguous_format
-    network = network.to('cuda', memory_format=order)
-    compute = in_eager(network, images.to('cuda', memory_format=order))
-
-    def call() -> Any:
-        with torch.autocast('cuda', torch.float16, enabled=half):
-            outputs = compute()
-        torch.cuda.synchronize()
-        return outputs
-
-    return call
 
 
 def training_step(network: nn.Module, images: Tensor) -> Callable[[], None]:
@@ -356,14 +330,9 @@ def training_step(network: nn.Module, images: Tensor) -> Callable[[], None]:
 
 
 class Memory:
-    """What a process holds more than when this object was made, in 10^6 bytes.
+    """Resident memory above that when this object was made, as Linux counts it."""
 
-    Args:
-        gpu: Count what torch allocates there, not resident memory as Linux does.
-    """
-
-    def __init__(self, gpu: bool) -> None:
-        self.gpu = gpu
+    def __init__(self) -> None:
         # Else calls could live on what was free already.
         _trim()
         self.base = _status('VmRSS')
@@ -371,15 +340,11 @@ class Memory:
     def reset(self) -> None:
         """Give free memory back and forget the peak so far."""
         _trim()
-        if self.gpu:
-            torch.cuda.reset_peak_memory_stats()
-        elif self.base is not None:
+        if self.base is not None:
             Path('/proc/self/clear_refs').write_text('5')
 
     def peak(self) -> float | None:
-        """Largest amount since the reset; None if unknown."""
-        if self.gpu:
-            return torch.cuda.max_memory_allocated() / 1e6
+        """Largest amount since the reset, 10^6 bytes; None if unknown."""
         peak = _status('VmHWM')
         return None if peak is None or self.base is None else peak - self.base
 

@@ -41,7 +41,7 @@ def header_text(results: Results) -> str:
     threads, (height, width) = about['threads'], about['image_size']
     return (
         f'{about["date"][:10]}, {about["cpu"]} ({about["cores"]} cores), '
-        f'{about["device"]}, {threads} thread{"s" * (threads > 1)}, '
+        f'{threads} thread{"s" * (threads > 1)}, '
         f'{height}x{width} (H x W), load average {about["load_average"]:.1f} before. '
         f'{versions}.\n\n'
         'Timed is the network on a normalised image, backbone and head; weights are '

@@ -102,7 +102,7 @@ def test_benches_are_timed_in_turns_and_failures_say_why():
     words, steps = ('', 'build', 'turn', 'slow'), []
     found = time_benches(
         [lambda word=word: Odd(word) for word in words],
-        6, 1, lambda *step: steps.append(step[:3]), 'odd',
+        6, lambda *step: steps.append(step[:3]), 'odd',
     )  # fmt: skip
     quick, unbuilt, dead, slow = found
     assert [list(timing.seconds) for timing in quick.timings] == [[*range(6)]] * 10
@@ -112,9 +112,9 @@ def test_benches_are_timed_in_turns_and_failures_say_why():
     assert (unbuilt.error, unbuilt.timings) == ('ValueError: cannot be built', [])
     assert (dead.error, dead.timings) == ('the process ended by itself, code 3', [])
     assert steps[3] == ('odd: starting', 4, 4)
-    assert steps[-1] == ('odd', 2 + 6 + 2, 2 + 6 + 2)
+    assert steps[-1] == ('odd', 4 + 6 + 2, 4 + 6 + 2)
 
 
 def test_nothing_is_left_to_time():
-    (found,) = time_benches([lambda: Odd('build')], 2, 1, lambda *_: None, 'odd')
+    (found,) = time_benches([lambda: Odd('build')], 2, lambda *_: None, 'odd')
     assert found.error

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mmpose_lite.analysis import timing
 from mmpose_lite.cli import main
 from mmpose_lite.models.backbones import HRNASNet
 from mmpose_lite.models.backbones.hrnas_arch import (
@@ -298,7 +299,7 @@ def test_settings_are_checked(monkeypatch):
     with pytest.raises(ValueError, match=r"engine must be one of .*, got 'ncnn'"):
         LatencySettings(SPACE, (SMALL,), engine='ncnn')
     assert LatencySettings(SPACE, (SMALL,), engine='onnxruntime').multiple == 4
-    monkeypatch.setattr(measure, 'find_spec', lambda name: None)
+    monkeypatch.setattr(timing, 'find_spec', lambda name: None)
     with pytest.raises(ValueError, match='pip install openvino onnx'):
         LatencySettings(SPACE, (SMALL,), engine='openvino')
 

@@ -17,7 +17,6 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from ...analysis import describe_machine
+from ...analysis.timing import need
 from ...analysis.workers import Bench, time_benches
 from ...models.backbones import HRNASNet
 from ...models.backbones.hrnas import resolve_arch
@@ -53,8 +53,6 @@ ENGINES = {
 # 7x7 depthwise convolution was seen to take 5 times as long.
 MULTIPLES = {'onnxruntime': 4}
 DEAD = BlockArch((), ())
-# Turns of every process before the rounds.
-WARMUP = 2
 # Seeds of the networks that set the factor; those that verify it start from 0.
 CALIBRATION = 10_000
 
@@ -100,11 +98,7 @@ class LatencySettings:
             raise ValueError(
                 f'engine must be one of {list(ENGINES)}, got {self.engine!r}'
             )
-        if missing := [name for name in ENGINES[self.engine] if not find_spec(name)]:
-            raise ValueError(
-                f'engine {self.engine} needs packages that are not installed; '
-                f'run: pip install {" ".join(missing)}'
-            )
+        need(self.engine, ENGINES[self.engine])
         if not self.multiple:
             object.__setattr__(self, 'multiple', MULTIPLES.get(self.engine, 1))
         for name in ('threads', 'batch', 'rounds', 'multiple'):
@@ -316,7 +310,7 @@ def time_subjects(
         RuntimeError: If a subject cannot be built, exported or run.
     """
     benches = [partial(make_bench, settings, size, group) for group in groups]
-    outcomes = time_benches(benches, settings.rounds, WARMUP, progress, title)
+    outcomes = time_benches(benches, settings.rounds, progress, title)
     if failed := [outcome.error for outcome in outcomes if outcome.error]:
         raise RuntimeError(f'not measured: {failed[0]}')
     return {
