@@ -50,7 +50,7 @@ class EstimatorGraph(nn.Module):
 def sized_config(
     path: str | os.PathLike[str], image_size: tuple[int, int] | None = None
 ) -> Config:
-    """A config, for images of another size if one is given.
+    """Config of an estimator, for images of another size if one is given.
 
     Args:
         path: Of the config.
@@ -98,7 +98,7 @@ def has_vectors(codec: Mapping[str, Any]) -> bool:
 
 
 def codec_name(codec: Mapping[str, Any]) -> str:
-    """What MMPose calls a codec of a config."""
+    """MMPose's name of a config's codec."""
     return str(codec.get('type', '')).rpartition('.')[2]
 
 

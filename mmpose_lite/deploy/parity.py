@@ -74,7 +74,7 @@ keypoints' shifts in px of the image, see :class:`Difference`.
 
 
 def tolerances(precision: str, changes: Mapping[str, float]) -> dict[str, float]:
-    """Those of a precision, some of them changed.
+    """Tolerances of a precision, some of them changed.
 
     Raises:
         ValueError: If ``changes`` names something else.
@@ -138,7 +138,7 @@ class Difference:
         )
 
     def figures(self) -> dict[str, float]:
-        """All of it, as numbers by name."""
+        """Name to value of every attribute."""
         return {name: float(value) for name, value in asdict(self).items()}
 
     def exceeded(self, limits: Mapping[str, float]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from parity import fill_from, own_fill
 
+from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy import Contract, export
 from mmpose_lite.deploy.runtime.contract import digests
 from mmpose_lite.loading import build_model
@@ -94,6 +95,12 @@ def export_small(files, out, **options):
     """
     options = dict(people=2, tolerance=dict(p95=1e3, max=1e3)) | options
     return export(files.config, files.checkpoint, out, **options)
+
+
+def toy_coco(root, split):
+    """COCO json and image folder of four images of drawn people in a folder."""
+    generate_toy_coco(root, 4, 4, (96, 96))
+    return root / 'annotations' / f'person_keypoints_{split}.json', root / split
 
 
 def people(shared, split='val'):

@@ -4,19 +4,16 @@ import json
 
 import pytest
 from command_line import run_tool
-from deploy_cases import write_estimator
+from deploy_cases import toy_coco, write_estimator
 
 from mmpose_lite.cli import main
-from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy.runtime import contract_path
 
 
 @pytest.fixture(scope='module')
 def toy(tmp_path_factory):
     """COCO json and folder of images."""
-    root = tmp_path_factory.mktemp('toy')
-    generate_toy_coco(root, 2, 4, (96, 96))
-    return root / 'annotations' / 'person_keypoints_val.json', root / 'val'
+    return toy_coco(tmp_path_factory.mktemp('toy'), 'val')
 
 
 @pytest.fixture(scope='module')

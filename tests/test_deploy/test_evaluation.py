@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from deploy_cases import export_small, write_estimator
+from deploy_cases import export_small, toy_coco, write_estimator
 
-from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy import compare
 from mmpose_lite.deploy.evaluation import Evaluated, compare_outputs
 from mmpose_lite.deploy.parity import Outputs
@@ -13,9 +12,7 @@ from mmpose_lite.deploy.samples import coco_samples
 
 @pytest.fixture(scope='module')
 def toy(tmp_path_factory):
-    root = tmp_path_factory.mktemp('toy')
-    generate_toy_coco(root, 4, 4, (96, 96))
-    return root / 'annotations' / 'person_keypoints_train.json', root / 'train'
+    return toy_coco(tmp_path_factory.mktemp('toy'), 'train')
 
 
 @pytest.fixture(scope='module')

@@ -12,9 +12,15 @@ import openvino
 import pytest
 import torch
 from conftest import ROOT
-from deploy_cases import Files, contract, export_small, write_estimator, write_weights
+from deploy_cases import (
+    Files,
+    contract,
+    export_small,
+    toy_coco,
+    write_estimator,
+    write_weights,
+)
 
-from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy import Contract, PoseRuntime, exporting
 from mmpose_lite.deploy.backends.onnx import halve_weights
 from mmpose_lite.deploy.parity import Difference, Outputs, tolerances
@@ -39,9 +45,7 @@ def small(tmp_path_factory):
 @pytest.fixture(scope='module')
 def toy(tmp_path_factory):
     """COCO json and folder of images."""
-    root = tmp_path_factory.mktemp('toy')
-    generate_toy_coco(root, 2, 4, (96, 96))
-    return root / 'annotations' / 'person_keypoints_val.json', root / 'val'
+    return toy_coco(tmp_path_factory.mktemp('toy'), 'val')
 
 
 class TestFiles:

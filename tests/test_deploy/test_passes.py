@@ -7,7 +7,7 @@ import torch
 from mmcv.cnn import ConvModule
 from mmpose.models.backbones import HRNet, ResNet
 from parity import fill_from, own_fill
-from passes_cases import TOLERANCE, before_and_after, calls, count, image, tiny
+from passes_cases import TOLERANCE, before_and_after, build, calls, count, image, tiny
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -176,9 +176,7 @@ class TestShuffles:
     @pytest.mark.parametrize('layout', CHANNEL_LAYOUTS)
     def test_all_maps_leave_in_the_published_order(self, layout):
         arch = dict(unit='ccw', num_modules=(1, 2), channels=((8, 16), (8, 16, 24)))
-        net = LiteHRNet(dict(arch, stem_channels=8), with_head=False)
-        fill_from(net, own_fill)
-        net.double().eval()
+        net = build(LiteHRNet, dict(arch, stem_channels=8), with_head=False).double()
         before, after = before_and_after(net, 'remove shuffles', layout=layout)
         assert len(after(image())) == 3
         assert_same(before, after, image())
@@ -218,11 +216,8 @@ class TestBlocks:
     def test_weightings(self, blocks, with_head):
         # 24 channels are one block and a half, 10 hidden ones none.
         arch = dict(unit='ccw', num_modules=(1, 2), channels=((16,), (16, 24)))
-        net = LiteHRNet(
-            dict(arch, stem_channels=16, num_blocks=blocks), with_head=with_head
-        )
-        fill_from(net, own_fill)
-        net.double().eval()
+        arch.update(stem_channels=16, num_blocks=blocks)
+        net = build(LiteHRNet, arch, with_head=with_head).double()
         before, after = before_and_after(net, 'stay in blocks', target='onnxruntime')
         assert_same(before, after, image())
         assert_same(net, after, image())

@@ -21,7 +21,7 @@ BACKENDS = {backend.name: backend for backend in (ONNX, OPENVINO, NATIVE)}
 
 
 def find_backend(out: str | os.PathLike[str], name: str | None = None) -> Backend:
-    """The format of that name, or that of a file's suffix.
+    """Record of the named format, or of the one that a file's suffix says.
 
     Raises:
         ValueError: If there is none, or the suffix is that of another.

@@ -1,4 +1,4 @@
-"""What a format is to an export: one record, chosen once."""
+"""The record of a format, chosen once by an export."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Backend:
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Of its files, that of the path which users name first."""
+        """Suffixes of its files; users name the file with the first."""
         return FORMATS[self.name]
 
     def check(self, precision: str, batch: int | None, optimized: bool) -> None:
-        """Make sure that a network can be written so.
+        """Check that the format takes these options.
 
         Raises:
             ValueError: If not; the message names the argument.

@@ -33,7 +33,7 @@ class Emitter:
         return f'a + {self.plan.locations[value].start}'
 
     def need(self, floats: int) -> None:
-        """Have this much scratch memory."""
+        """Reserve scratch memory of at least so many floats."""
         self.scratch = max(self.scratch, floats)
 
     def added(self, node: Node, term: Term | None) -> str:

@@ -27,7 +27,7 @@ def fuse(graph: Graph) -> Graph:
 
 
 def drop_unused(graph: Graph) -> None:
-    """Leave out what nobody reads."""
+    """Remove operations whose output is not read."""
     needed: set[Value] = set()
     kept: list[Node] = []
     for node in reversed(graph.nodes):
@@ -38,7 +38,7 @@ def drop_unused(graph: Graph) -> None:
 
 
 def _take_over(graph: Graph, node: Node, follower: Node) -> None:
-    """Let ``node`` write what ``follower`` did, which goes."""
+    """Let ``node`` write the output of ``follower``, which is removed."""
     node.output = follower.output
     node.output.node = node
     graph.nodes.remove(follower)
@@ -69,7 +69,7 @@ def join_activations(graph: Graph) -> None:
 
 
 def _compose(outer: Term, inner: Term) -> Term:
-    """A term of a term."""
+    """A term of what is itself one term."""
     index, order = inner.index, outer.index
     if order is not None:
         index = order if index is None else tuple(index[i] for i in order)

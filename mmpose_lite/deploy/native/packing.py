@@ -96,6 +96,6 @@ class Weights:
         return start
 
     def contents(self) -> bytes:
-        """All of them, as they lie in memory."""
+        """All weights, as they lie in memory."""
         parts = self.parts or [np.zeros(ALIGNMENT, np.float32)]
         return np.concatenate(parts).astype('<f4').tobytes()

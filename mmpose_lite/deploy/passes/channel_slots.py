@@ -42,7 +42,7 @@ class Reorder(nn.Module):
 
 
 def reorder(labels: Tensor, wanted: Tensor) -> nn.Module:
-    """What turns a map with ``labels`` into one with ``wanted`` ones."""
+    """Module that turns a map with ``labels`` into one with ``wanted`` ones."""
     if torch.equal(labels, wanted):
         return nn.Identity()
     slots = torch.empty_like(labels)

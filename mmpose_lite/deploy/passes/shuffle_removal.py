@@ -103,7 +103,7 @@ def _transforms(layers: nn.Module) -> list[MergedCCW | PerMap]:
 
 
 def _moves(labels: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[nn.Module]:
-    """What brings all maps into the wanted orders, if anything must."""
+    """Modules that bring maps into the wanted orders, if they are in others."""
     moves = [reorder(*pair) for pair in zip(labels, wanted, strict=True)]
     same = all(isinstance(move, nn.Identity) for move in moves)
     return [] if same else [PerBranch(moves)]

@@ -157,7 +157,7 @@ class Contract:
 
 
 def _read(kind: Any, value: Any) -> Any:
-    """A value of json as what an annotation says.
+    """A json value as an annotation wants it.
 
     Raises:
         TypeError: If it is something else.
