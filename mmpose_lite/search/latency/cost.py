@@ -16,7 +16,7 @@ from typing import Any
 
 from ...models.backbones.hrnas_arch import Place, SearchSpace, resolve_space
 from ..costs import CostModel
-from .table import TABLE_TYPE, Curve, PlaceCosts, SizedCosts, between, round_up
+from .table import TABLE_TYPE, TOKENS, SizedCosts, round_up
 
 COMMAND = 'mmpose-lite latency'
 # What a network has beside its blocks depends on these alone.
@@ -124,35 +124,53 @@ class LatencyCost(CostModel):
         return self._costs.stem
 
     def shortcut(self, place: Place) -> float:
-        """Identity with the constant of a dead block, or the grouped convolution."""
-        return self._at(place).shortcut
+        """Identity with the constant of a dead block, or the grouped convolution.
+
+        Raises:
+            ValueError: If the table is of a space with other places.
+        """
+        if place not in self._costs.shortcuts:
+            raise ValueError(
+                f'{self.source} has no {place}: it was measured in another space; run '
+                f'{self._command(space="SPACE_OR_CONFIG")}'
+            )
+        return self._costs.shortcuts[place]
 
     def op(self, place: Place, kernel: int, channels: int) -> float:
-        """Convolutions of one kernel size; 0 for no channels."""
+        """Convolutions of one kernel size; 0 for no channels.
+
+        Raises:
+            ValueError: If the table has no such place, kernel size or width.
+        """
         if channels == 0:
             return 0.0
-        ops = self._at(place).ops
-        if kernel not in ops:
+        if (place, kernel) not in self._costs.curves:
+            self.shortcut(place)
+            kernels = sorted(k for p, k in self._costs.curves if p == place and k)
             raise ValueError(
                 f'{self.source} has no {kernel}x{kernel} kernel at {place}, only '
-                f'{sorted(ops)}; run {self._command()} with a space that has it'
+                f'{kernels}; run {self._command()} with a space that has it'
             )
-        curve = ops[kernel]
-        if channels <= curve.counts[-1]:
-            channels = round_up(channels, self.multiple, curve.counts[-1])
-        return self._look_up(curve, channels, f'channels of {kernel}', place)
+        widest = self._costs.curves[place, kernel].counts[-1]
+        if channels <= widest:
+            channels = round_up(channels, self.multiple, widest)
+        return self._look_up(place, kernel, channels, f'channels of {kernel}')
 
     def transformer(self, place: Place, tokens: int) -> float:
-        """A transformer; 0 for no tokens."""
+        """A transformer; 0 for no tokens.
+
+        Raises:
+            ValueError: If the table has no such place, or fewer tokens there.
+        """
         if tokens == 0:
             return 0.0
-        curve = self._at(place).tokens
-        if curve is None:
+        if (place, TOKENS) not in self._costs.curves:
+            self.shortcut(place)
             raise ValueError(
                 f'{self.source} has no transformer at {place}; run {self._command()} '
                 f'with --transformer residual or --transformer all'
             )
-        return self._look_up(curve, tokens, 'tokens', place)
+        return self._look_up(place, TOKENS, tokens, 'tokens')
 
     def channel(self, place: Place, kernel: int, channels: int) -> float:
         """An equal share of what ``channels`` hidden channels cost together.
@@ -189,20 +207,11 @@ class LatencyCost(CostModel):
             )
         small, large = (sizes[ordered[index]] for index in (right - 1, right))
         share = (pixels - counts[right - 1]) / (counts[right] - counts[right - 1])
-        return between(small, large, share)
+        return small.towards(large, share)
 
-    def _at(self, place: Place) -> PlaceCosts:
-        costs = self._costs.places.get(place)
-        if costs is None:
-            raise ValueError(
-                f'{self.source} has no {place}: it was measured in another space; run '
-                f'{self._command(space="SPACE_OR_CONFIG")}'
-            )
-        return costs
-
-    def _look_up(self, curve: Curve, count: int, name: str, place: Place) -> float:
+    def _look_up(self, place: Place, part: int, count: int, name: str) -> float:
         try:
-            return curve.at(count)
+            return self._costs.curves[place, part].at(count)
         except ValueError as error:
             raise ValueError(
                 f'{name} at {place} {error}: {self.source} was measured in a narrower '

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from ...models.backbones.hrnas_arch import Place, SearchSpace
 
 TABLE_TYPE = 'mmpose_lite.LatencyTable'
+# Stands for the transformer where kernel sizes do for convolutions.
+TOKENS = 0
 
 
 def round_up(count: int, multiple: int, widest: int) -> int:
@@ -79,31 +81,7 @@ class Curve(NamedTuple):
             return self.ms[0]
         left = right - 1
         share = (count - self.counts[left]) / (self.counts[right] - self.counts[left])
-        return between(self.ms[left], self.ms[right], share)
-
-
-class PlaceCosts(NamedTuple):
-    """What the parts of a block cost at one place.
-
-    Attributes:
-        shortcut: Milliseconds of a block that has nothing left.
-        ops: Side of the depthwise kernels to their cost.
-        tokens: Cost of a transformer; None if none was measured.
-    """
-
-    shortcut: float
-    ops: Mapping[int, Curve]
-    tokens: Curve | None
-
-    @classmethod
-    def of(cls, stored: Mapping[str, Any], scale: float) -> PlaceCosts:
-        """Costs as a table stores them, blocks' insides times ``scale``."""
-        tokens = stored['tokens']
-        return cls(
-            float(stored['shortcut']),
-            {int(k): Curve.of(curve, scale) for k, curve in stored['ops'].items()},
-            None if tokens is None else Curve.of(tokens, scale),
-        )
+        return self.ms[left] + share * (self.ms[right] - self.ms[left])
 
 
 class SizedCosts(NamedTuple):
@@ -111,39 +89,44 @@ class SizedCosts(NamedTuple):
 
     Attributes:
         stem: Milliseconds of all that is no block: stem, sums and up-sampling.
-        places: Costs of every block.
+        shortcuts: The same of every block that has nothing left.
+        curves: Place of a block and kernel size, or ``TOKENS``, to its cost.
     """
 
     stem: float
-    places: Mapping[Place, PlaceCosts]
+    shortcuts: Mapping[Place, float]
+    curves: Mapping[tuple[Place, int], Curve]
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> SizedCosts:
         """Costs as a table stores them."""
-        scale = float(stored['scale'])
-        blocks = {Place(**row['place']): row for row in stored['places']}
-        return cls(
-            float(stored['stem']),
-            {place: PlaceCosts.of(row, scale) for place, row in blocks.items()},
+        shortcuts, curves = {}, {}
+        for row in stored['places']:
+            place = Place(**row['place'])
+            shortcuts[place] = float(row['shortcut'])
+            parts = {int(kernel): points for kernel, points in row['ops'].items()}
+            if row['tokens'] is not None:
+                parts[TOKENS] = row['tokens']
+            for part, points in parts.items():
+                curves[place, part] = Curve.of(points, float(stored['scale']))
+        return cls(float(stored['stem']), shortcuts, curves)
+
+    def towards(self, other: SizedCosts, share: float) -> SizedCosts:
+        """Costs between these, where ``share`` is 0, and others, where it is 1."""
+
+        def mix(a: float, b: float) -> float:
+            return a + share * (b - a)
+
+        return SizedCosts(
+            mix(self.stem, other.stem),
+            {p: mix(ms, other.shortcuts[p]) for p, ms in self.shortcuts.items()},
+            {
+                key: Curve(
+                    curve.counts, tuple(map(mix, curve.ms, other.curves[key].ms))
+                )
+                for key, curve in self.curves.items()
+            },
         )
-
-
-def between(a: Any, b: Any, share: float) -> Any:
-    """Costs between two, number by number: ``a`` where ``share`` is 0, ``b`` at 1.
-
-    Args:
-        a: A number of milliseconds, or anything above that holds such numbers.
-        b: The same with other numbers; widths must agree.
-        share: From 0 to 1.
-    """
-    if a is None or b is None:
-        return None
-    if isinstance(a, Mapping):
-        return {key: between(value, b[key], share) for key, value in a.items()}
-    if isinstance(a, tuple):
-        parts = [between(x, y, share) for x, y in zip(a, b, strict=True)]
-        return type(a)(*parts) if hasattr(a, '_fields') else tuple(parts)
-    return a if a == b else a + share * (b - a)
 
 
 def make_table(
