@@ -33,6 +33,9 @@ CALLS, TURN = 3, 0.06
 SLOW, SELDOM = 0.5, 5
 FAILURES = (RuntimeError, OSError, EOFError)
 
+Progress = Callable[[str, int, int, float], None]
+"""What is being done, steps done, steps in all, seconds left."""
+
 
 class Isolated:
     """Subprocess worker: an object that another process builds and runs.
@@ -173,7 +176,7 @@ class Outcome:
 def time_benches(
     builds: Sequence[Callable[[], Bench]],
     rounds: int,
-    progress: Callable[[str, int, int, float], None],
+    progress: Progress,
     title: str,
 ) -> list[Outcome]:
     """Time calls in turns, each bench in a forked process; no other thread may run.
@@ -182,8 +185,7 @@ def time_benches(
         builds: Make the benches, in their processes. One that fails has an outcome that
             says why, and the others go on.
         rounds: Turns of each that count; of slow benches every fifth is taken.
-        progress: Called with what is being done, steps done, steps in all and seconds
-            left.
+        progress: Called after every step.
         title: What is being done.
 
     Returns:

@@ -32,6 +32,7 @@ from ..analysis.workers import (
     FAILURES,
     WARMUP,
     Bench,
+    Progress,
     in_subprocess,
     last_line,
     time_benches,
@@ -61,7 +62,7 @@ Size = tuple[int, int]
 
 def run(
     plan: Plan,
-    progress: Callable[[str, int, int, float], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
     save: Callable[[Results], None] = lambda _: None,
 ) -> Results:
     """Measure everything.
@@ -70,8 +71,7 @@ def run(
 
     Args:
         plan: What.
-        progress: Called after every step with what is being done, steps done, steps in
-            all and seconds left.
+        progress: Called after every step.
         save: Called with the results so far after every group.
 
     Returns:

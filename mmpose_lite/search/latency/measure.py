@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ...analysis import describe_machine
 from ...analysis.timing import need
-from ...analysis.workers import Bench, time_benches
+from ...analysis.workers import Bench, Progress, time_benches
 from ...models.backbones import HRNASNet
 from ...models.backbones.hrnas import resolve_arch
 from ...models.backbones.hrnas_arch import (
@@ -56,8 +56,6 @@ DEAD = BlockArch((), ())
 # Seeds of the networks that set the factor; those that verify it start from 0.
 CALIBRATION = 10_000
 
-Progress = Callable[[str, int, int, float], None]
-"""What is being done, steps done, steps in all, seconds left."""
 Size = tuple[int, int]
 
 
@@ -224,7 +222,7 @@ def thin(
     space: SearchSpace,
     fraction: float,
     seed: int,
-    size: tuple[int, int],
+    size: Size,
     multiple: int = 1,
 ) -> tuple[BlockArch, ...]:
     """The supernet without random channels, kernel sizes and tokens.
