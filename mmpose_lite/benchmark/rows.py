@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import torch
+
 from ..analysis import Spread, Timing
 from ..analysis.timing import need
 from ..deploy import list_passes
@@ -40,6 +42,8 @@ ENGINES = {
     'native': Engine(suffix='.so', target='graph'),
     # Forward, backward and a step of Adam.
     'training': Engine(),
+    # PyTorch on a GPU; float16 is autocast, channels last.
+    'cuda': Engine(('f32', 'f16')),
 }
 
 
@@ -244,13 +248,13 @@ def choose_engines(words: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
 
     Args:
         words: Such as ``'openvino'``, for all that it can compute in, or
-            ``'openvino:bf16'``; nothing takes all engines.
+            ``'openvino:bf16'``; nothing takes all engines of the processor.
 
     Raises:
         ValueError: If an engine is unknown, cannot compute so, or is not installed.
     """
     columns: list[tuple[str, str]] = []
-    for word in words or ENGINES:
+    for word in words or [name for name in ENGINES if name != 'cuda']:
         name, _, wanted = word.partition(':')
         precisions = ENGINES[name].precisions if name in ENGINES else ()
         if not precisions or (wanted and wanted not in precisions):
@@ -268,6 +272,11 @@ def check_available(name: str) -> None:
         ValueError: If not.
     """
     need(name, ('onnx', name) if ENGINES[name].suffix == '.onnx' else ())
+    # Not torch.cuda.is_available, which may begin with CUDA before the rows are forked.
+    if name == 'cuda' and not torch.backends.cuda.is_built():
+        raise ValueError(
+            f'engine cuda needs a torch built for CUDA, this is {torch.__version__}'
+        )
     if name == 'native':
         try:
             compiler()

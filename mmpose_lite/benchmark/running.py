@@ -285,10 +285,12 @@ class RowBench(Bench):
         del outputs
         super().__init__([call])
         self.memory.reset()
+        self.on_gpu = row.engine == 'cuda'
 
     def facts(self) -> dict[str, Any]:
         """Peak memory of the calls with engine and network, and the difference."""
-        return dict(megabytes=self.memory.peak(), difference=self.difference)
+        gpu = torch.cuda.max_memory_allocated() / 1e6 if self.on_gpu else None
+        return dict(megabytes=gpu or self.memory.peak(), difference=self.difference)
 
 
 def _call(
@@ -304,6 +306,8 @@ def _call(
         return training_step(estimator, images)
     settle(estimator, plan.image_size)
     network = in_form(estimator, row.form, 'eager', plan.image_size)
+    if row.engine == 'cuda':
+        return on_gpu(network, images, row.precision)
     return in_eager(network, images)
 
 
@@ -311,6 +315,31 @@ def in_eager(network: nn.Module, images: Tensor) -> Callable[[], Any]:
     """A call of a pose estimator in PyTorch."""
     graph = EstimatorGraph(network).eval()
     return torch.inference_mode()(partial(graph, images))
+
+
+def on_gpu(network: nn.Module, images: Tensor, precision: str) -> Callable[[], Any]:
+    """A call of a pose estimator on a GPU that waits for its result.
+
+    Args:
+        network: In eval mode.
+        images: Its input.
+        precision: ``'f16'`` runs channels last under autocast; ``'f32'`` in full
+            precision, so without TF32.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    half = precision == 'f16'
+    order = torch.channels_last if half else torch.contiguous_format
+    run = in_eager(
+        network.to('cuda', memory_format=order), images.to('cuda', memory_format=order)
+    )
+
+    def call() -> Any:
+        with torch.autocast('cuda', torch.float16, enabled=half):
+            outputs = run()
+        torch.cuda.synchronize()
+        return outputs
+
+    return call
 
 
 def training_step(network: nn.Module, images: Tensor) -> Callable[[], None]:

@@ -29,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--engines', nargs='+', default=[], metavar='ENGINE',
         help='such as openvino, openvino:bf16; all of the processor if none',
     )  # fmt: skip
+    add(
+        '--device', choices=['cpu', 'cuda'], default='cpu',
+        help='cuda is the engine cuda, where no other is named',
+    )  # fmt: skip
     add('--batch', type=int, nargs='+', default=[1])
     add('--threads', type=int, default=1)
     add('--input-size', type=int, nargs=2, default=[256, 192], metavar=('H', 'W'))
@@ -55,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     names = [one.name for one in contestants]
     plan = benchmark.Plan(
         contestants,
-        benchmark.choose_engines(args.engines),
+        benchmark.choose_engines(args.engines or ['cuda'] * (args.device == 'cuda')),
         args.baseline or (BASELINE if BASELINE in names else names[0]),
         batches=tuple(args.batch),
         image_size=tuple(args.input_size),

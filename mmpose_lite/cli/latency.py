@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from ..io.files import write_atomically
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add('--calibration', type=int, default=8, help='networks that set the factor')
     add('--verify', type=int, metavar='N', help='also predict and time N networks')
+    add('--reuse', action='store_true', help='only verify the table that --out is')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,8 +56,15 @@ def run(args: argparse.Namespace) -> None:
     settings = latency.LatencySettings(space, sizes, **given)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with step_bars() as progress:
-        table = latency.measure_latency(settings, args.space, progress)
-        write_table(args.out, table)
+        if args.reuse:
+            table = json.loads(args.out.read_text(encoding='utf-8'))
+            # What the table's networks must share with those that verify it.
+            shared = ('multiple', 'threads', 'batch')
+            same = {key: table['header'][key] for key in shared}
+            settings = replace(settings, **same)
+        else:
+            table = latency.measure_latency(settings, args.space, progress)
+            write_table(args.out, table)
         count = args.verify or 0
         found = (
             latency.verify_latency(settings, table, count, progress) if count else []

@@ -365,6 +365,15 @@ def test_compiled_contestants_compute_what_pytorch_computes(name, tmp_path):
     assert running.relative_difference(outputs, exact) < 1e-6 + 3 * rounding < 1e-3
 
 
+def test_a_gpu_needs_a_torch_built_for_it():
+    if torch.backends.cuda.is_built():
+        assert rows.choose_engines(['cuda']) == (('cuda', 'f32'), ('cuda', 'f16'))
+    else:
+        with pytest.raises(ValueError, match='needs a torch built for CUDA'):
+            rows.choose_engines(['cuda'])
+    assert 'cuda' not in dict(rows.choose_engines(['eager', 'openvino']))
+
+
 def test_run_goes_on_when_a_contestant_fails(tmp_path, capsys):
     """TokenPose takes images of one size only, and these have another."""
     out, page = tmp_path / 'out', tmp_path / 'page.md'

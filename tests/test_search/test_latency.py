@@ -364,6 +364,11 @@ def test_measured_table_is_one_for_a_search(engine, tmp_path, capsys):
     assert '### 64x32' in printed
     files = sorted(p.name for p in tmp_path.iterdir() if p.is_file())
     assert files == ['table.json', 'tiny.py']
+    # The table that is there is verified; nothing is measured anew.
+    assert run_latency(tmp_path, '--engine', engine, '--reuse', '--verify', 2) == 0
+    again = json.loads((tmp_path / 'table.json').read_text())
+    assert len(again.pop('verification')[0]['networks']) == 2
+    assert again == {k: v for k, v in table.items() if k != 'verification'}
 
 
 def test_a_table_of_another_engine_is_not_verified(table):
