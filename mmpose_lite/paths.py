@@ -96,6 +96,12 @@ def copy_config(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
     for written, name in _bases(text):
         if '::' not in name:  # else of another package, which mmengine looks up
             text = text.replace(written, repr(str((path.parent / name).resolve())), 1)
+    # What else it reads lies beside it, and is named by these variables of mmengine.
+    for variable, value in (
+        ('fileDirname', str(path.parent.resolve())),
+        ('fileBasenameNoExtension', path.stem),
+    ):
+        text = text.replace(f'{{{{{variable}}}}}', value)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, text.encode())
     return target

@@ -180,6 +180,8 @@ def files(shared):
     yield {key: value for key, value in supernet.items() if '.ops.' not in key}
     yield meta_state(shared / 'reference/layouts/litehrnet-18_coco-256x192.json')
     yield from (psa_file(table)[0] for table in PSA_CONFIGS)
+    for path in sorted((shared / 'reference/paddle/layouts').glob('*_256x192*.json')):
+        yield meta_state(path)
 
 
 def test_every_row_of_every_table_is_needed(shared):

@@ -20,7 +20,7 @@ from rows import TINY
 
 from mmpose_lite.data import generate_toy_coco
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=2)
 
 DEMO = next((ROOT / 'configs' / 'demo').glob('*.py'))
 EPOCHS = 4
