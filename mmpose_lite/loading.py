@@ -37,11 +37,15 @@ def read_config(
 
     Raises:
         OSError: If it cannot be read.
+        ValueError: If it is no Python.
     """
     if isinstance(config, Config):
         config = copy.deepcopy(config)
     else:
-        config = Config.fromfile(config)
+        try:
+            config = Config.fromfile(config)
+        except SyntaxError as error:
+            raise ValueError(f'{config} is no config: {error}') from error
     if options:
         config.merge_from_dict(dict(options))
     return config
@@ -53,6 +57,8 @@ def build_model(config: Config) -> nn.Module:
     Raises:
         ValueError: If it cannot be built.
     """
+    if 'model' not in config:
+        raise ValueError(f'{config.filename} describes no model')
     init_default_scope(config.get('default_scope') or 'mmpose')
     try:
         return revert_sync_batchnorm(MODELS.build(copy.deepcopy(config.model)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -21,6 +23,34 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 positive = at_least(1)
+
+
+def score(text: str) -> float:
+    """Type of an option: a score from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:  # what is not a number is refused, too
+        raise argparse.ArgumentTypeError(f'must be from 0 to 1, got {text}')
+    return value
+
+
+def check_output(
+    name: str, path: str, inputs: Iterable[str | os.PathLike[str] | None]
+) -> None:
+    """Refuse an output file before any work, if it cannot be one.
+
+    Args:
+        name: Of the option.
+        path: Where the file goes.
+        inputs: Files that are read, None left out.
+
+    Raises:
+        ValueError: If it is a folder, or one of the inputs.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise ValueError(f'{name} must be a file, got the folder {path}')
+    if target.resolve() in {Path(one).resolve() for one in inputs if one is not None}:
+        raise ValueError(f'{name} must not be a file that is read, got {path}')
 
 
 def add_model(parser: argparse.ArgumentParser, more: str = '') -> None:

@@ -12,6 +12,7 @@ import argparse
 
 from .. import deploy
 from ..io.markdown import format_table
+from . import common
 from .export import steps
 
 
@@ -23,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--images', nargs=2, action='append', required=True,
         metavar=('ANN', 'IMG_DIR'), help='COCO json and its images; may be repeated',
     )  # fmt: skip
-    parser.add_argument('--rounds', type=int, default=1000, help='of the bootstrap')
+    parser.add_argument(
+        '--rounds', type=common.positive, default=1000, help='of the bootstrap'
+    )
 
 
 def run(args: argparse.Namespace) -> None:

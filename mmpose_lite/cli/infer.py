@@ -28,10 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--whole-image', action='store_true', help='one person per image (the default)'
     )
     add('--detector-weights', help='checkpoint; a name that mmdet knows needs none')
-    add('--box-threshold', type=float, default=0.3, help='least score of a box')
+    add('--box-threshold', type=common.score, default=0.3, help='least score of a box')
     add('--out', help='folder for drawn images or the drawn video')
     add('--json', help='file for COCO keypoint results')
-    add('--keypoint-threshold', type=float, default=0.3, help='least score to draw')
+    add(
+        '--keypoint-threshold', type=common.score, default=0.3,
+        help='least score to draw',
+    )  # fmt: skip
     add('--draw-boxes', action='store_true')
     add('--frames', type=common.positive, help='stop after so many images')
     add('--threads', type=common.positive, help='of the engine of an exported model')
@@ -47,6 +50,15 @@ def run(args: argparse.Namespace) -> int:
 
     common.quiet()
     source = inference.open_source(args.input)
+    if args.json:
+        inputs = (
+            *source.paths,
+            args.model,
+            f'{args.model}.json',
+            args.weights,
+            args.boxes,
+        )
+        common.check_output('--json', args.json, inputs)
     boxes = inference.read_boxes(args.boxes, args.box_threshold) if args.boxes else None
     painter = inference.Painter(args.keypoint_threshold, args.draw_boxes)
     writers: list[inference.Writer] = []

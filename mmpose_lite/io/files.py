@@ -59,9 +59,12 @@ def atomic_file(
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         if os.path.exists(part):
             os.unlink(part)
+        # The name meanwhile says nothing to whoever asked for the file.
+        if isinstance(error, OSError) and error.filename == part:
+            raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
         raise
     if sync:
         _sync_folder(os.path.dirname(part) or '.')

@@ -164,6 +164,11 @@ def test_camera_until_interrupted(tmp_path, monkeypatch):
             "no image, folder, video or camera 'nothing'",
         ),
         (['images', '--json', 'r.json', '--boxes', 'none.json'], 'none.json'),
+        (['images', '--json', 'images'], '--json must be a file, got the folder'),
+        (
+            ['images/last.jpg', '--json', 'images/last.jpg'],
+            '--json must not be a file that is read',
+        ),
         (['images', '--json', 'r.json', '--detector', __file__], 'needs weights'),
     ],
 )
@@ -190,7 +195,9 @@ def test_unknown_model_lists_the_nearest(folder, tmp_path):
 @pytest.mark.parametrize(
     'options', [[], ['--json', 'r', '--whole-image', '--boxes', 'b'],
                 ['--json', 'r', '--detector-weights', 'w'],
-                ['--json', 'r', '--frames', '0']]
+                ['--json', 'r', '--frames', '0'],
+                ['--json', 'r', '--box-threshold', 'nan'],
+                ['--json', 'r', '--keypoint-threshold', '7']]
 )  # fmt: skip
 def test_senseless_options(folder, options):
     done = call(folder, *options)

@@ -209,3 +209,14 @@ def test_unreadable_image():
 def test_unknown_attribute_of_the_package():
     with pytest.raises(AttributeError, match=r'no attribute .inference_of_nothing'):
         _ = mmpose_lite.inference_of_nothing
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [('model = dict(', 'is no config'), ('a = 1', 'describes no model')],
+)
+def test_what_is_no_config_of_a_model_is_named(text, message, tmp_path):
+    path = tmp_path / 'strange.py'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf'strange\.py {message}'):
+        loading.build_model(loading.read_config(path))

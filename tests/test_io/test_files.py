@@ -40,6 +40,16 @@ def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ['a.txt']
 
 
+def test_errors_name_the_file_that_was_asked_for(tmp_path):
+    path = tmp_path / 'nowhere' / 'a.txt'
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(path, b'new')
+    assert caught.value.filename == str(path)
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomically(tmp_path, b'new')
+    assert '.part' not in str(caught.value)
+
+
 def test_name_comes_with_the_end_of_the_block(tmp_path):
     path = tmp_path / 'a.txt'
     with atomic_file(path) as file:
