@@ -32,7 +32,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if marker := item.get_closest_marker('slow'):
             minutes[item.path] += marker.kwargs.get('minutes', 0.2)
-    files = sorted({item.path for item in items}, key=lambda path: -minutes[path])
+    # In one order in every process, which a set would not have.
+    paths = dict.fromkeys(item.path for item in items)
+    files = sorted(paths, key=lambda path: -minutes[path])
     place = {path: i for i, path in enumerate((*files[::2], *files[1::2]))}
     items.sort(key=lambda item: place[item.path])
 

@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 
 from .. import deploy
 from ..io.markdown import format_table
+from ..zoo import find_model
 
 PRECISIONS = ('fp32', 'fp16')
 
@@ -34,7 +35,7 @@ def tolerance(text: str) -> tuple[str, float]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     add = parser.add_argument
-    add('config', metavar='CONFIG')
+    add('config', metavar='CONFIG', help='config, or name in the zoo')
     add('checkpoint', metavar='CHECKPOINT')
     add(
         'out', metavar='OUT', help='model.onnx, model.xml (OpenVINO), model.so (native)'
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     """Export, and print what was compared and written."""
     with steps() as show:
         done = deploy.export(
-            args.config,
+            find_model(args.config).config,
             args.checkpoint,
             args.out,
             format=args.format,

@@ -115,7 +115,7 @@ def explain(
 
     Raises:
         ValueError: If the model is not top-down, predicts other keypoints than its data
-            set has, or is of no such family, or if a keypoint is unknown.
+            set has, or is of no such family, if a keypoint is unknown or the box empty.
     """
     estimator: Any = model
     if not isinstance(model, TopdownPoseEstimator):
@@ -133,6 +133,8 @@ def explain(
         )
     rows = [FAMILIES[name] for name in (known if only is None else only)]
     parts = {part for row in rows for part in row.parts(model)}
+    if box is not None and not (box[0] < box[2] and box[1] < box[3]):
+        raise ValueError(f'box must have x1 < x2 and y1 < y2, got {list(box)}')
     height, width = image.shape[:2]
     whole = np.array([[0, 0, width, height] if box is None else box], np.float32)
     with (

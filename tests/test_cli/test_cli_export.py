@@ -49,6 +49,13 @@ def test_what_differs_is_not_written(small, toy, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_unknown_name_lists_the_nearest(small, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run('export', 'xhrnet-s8', small.checkpoint, tmp_path / 'm.onnx')
+    assert ended.value.code == 1
+    assert 'nearest: xhrnet-s18' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('words', [('--precision', 'int8'), ('--calibrate', 'a', 'b')])
 def test_what_no_format_takes_is_a_bad_argument(words, small, tmp_path):
     with pytest.raises(SystemExit) as ended:

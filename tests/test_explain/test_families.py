@@ -174,6 +174,8 @@ def test_models_and_arguments_that_cannot_be_explained():
         explain(model, scene(), keypoints=['nose', 'tail'])
     with pytest.raises(ValueError, match=r"only must be .*'Lite-HRNet'.*got \['PSA'\]"):
         explain(model, scene(), only=['PSA'])
+    with pytest.raises(ValueError, match='box must have x1 < x2 and y1 < y2, got'):
+        explain(model, scene(), [500, 500, 100, 100])
     with pytest.raises(ValueError, match='model must be top-down, got a Linear'):
         explain(nn.Linear(1, 1), scene())
     # MMPose ends this with a bare AssertionError in its flip test.
