@@ -13,10 +13,9 @@ from .layout import Dropped, Layout, Rename
 
 _ROWS = (
     Rename(r'final_conv\.(weight|bias)', r'head.final_layer.\1'),
-    Rename(r'(backbone\..+)\.norm\.(weight|bias)', r'\1.bn.\2'),
+    Rename(r'(backbone\..+)\.norm\.(weight|bias|num_batches_tracked)', r'\1.bn.\2'),
     Rename(r'(backbone\..+)\.norm\._mean', r'\1.bn.running_mean'),
     Rename(r'(backbone\..+)\.norm\._variance', r'\1.bn.running_var'),
-    Rename(r'(backbone\..+)\.norm\.(num_batches_tracked)', r'\1.bn.\2'),
     Rename(r'(backbone\..+)\._mean', r'\1.running_mean'),
     Rename(r'(backbone\..+)\._variance', r'\1.running_var'),
     Rename(r'(backbone\..+\.(?:weight|bias|num_batches_tracked))', r'\1'),

@@ -1,9 +1,8 @@
-"""Paddle's ``.pdparams``: pickled arrays by name, read without unpickling any of them.
+"""Paddle's ``.pdparams``: pickled arrays by name, read by stand-ins.
 
-``paddle.save`` pickles a dict of numpy arrays (protocols 2 to 4). Neither numpy nor
-anything else of the names in a file is called here: inert stand-ins note what a file
-says of an array, and its bytes become a tensor where they are exactly as many as its
-shape and type ask for.
+``paddle.save`` pickles a dict of numpy arrays (protocols 2 to 4). No function of numpy
+that a file names is called: inert stand-ins note what it says of an array, and its
+bytes become a tensor where they are exactly as many as its shape and type ask for.
 """
 
 from __future__ import annotations
@@ -196,16 +195,12 @@ def _no_bytes(*values: object) -> bytes:
     return b''
 
 
-def _dict(*items: Any) -> dict[Any, Any]:
-    return dict(*items)
-
-
 _GLOBALS: dict[tuple[str, str], object] = {
     ('numpy.core.multiarray', '_reconstruct'): _begin_array,
     ('numpy._core.multiarray', '_reconstruct'): _begin_array,
     ('numpy', 'ndarray'): _NDARRAY,
     ('numpy', 'dtype'): _Dtype,
-    ('collections', 'OrderedDict'): _dict,
+    ('collections', 'OrderedDict'): dict,
     ('builtins', 'tuple'): tuple,
     ('__builtin__', 'tuple'): tuple,
     ('builtins', 'bytes'): _no_bytes,

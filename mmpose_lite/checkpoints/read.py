@@ -44,9 +44,6 @@ def read_checkpoint(
             it is damaged or no checkpoint, or if a tensor holds NaN (the message names
             its key).
     """
-    # With mmengine, the safe loader also learns what mmengine writes.
-    if find_spec('mmengine') is not None:
-        import_module('mmengine')
     try:
         content = _load(path)
         size = os.path.getsize(path)
@@ -108,6 +105,9 @@ def _load(path: str | os.PathLike[str]) -> Any:
         check_archive(path)
     elif is_tar(path):
         raise DamagedError('it is a tar of torch before 0.2, or begins with zeros')
+    # With mmengine, the safe loader also learns what mmengine writes.
+    if find_spec('mmengine') is not None:
+        import_module('mmengine')
     # Opened here: torch would go by the suffix.
     with open(path, 'rb') as file:
         return torch.load(file, map_location='cpu', weights_only=True)

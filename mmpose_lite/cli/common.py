@@ -111,6 +111,22 @@ def progress(title: str, total: int | None, unit: str) -> Iterator[Callable[...,
 
 
 @contextmanager
+def steps() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars of several steps; yields a function of a step's name, done and total."""
+    from rich.progress import Progress, TaskID
+
+    with Progress(transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=done)
+
+        yield show
+
+
+@contextmanager
 def step_bars() -> Iterator[Callable[[str, int, int, float], None]]:
     """Bars of a measurement, one for each kind of step.
 

@@ -13,7 +13,6 @@ import argparse
 from .. import deploy
 from ..io.markdown import format_table
 from . import common
-from .export import steps
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare, and print the figures."""
-    with steps() as show:
+    with common.steps() as show:
         found = deploy.compare(
             args.model, args.reference, args.images, args.rounds, show
         )

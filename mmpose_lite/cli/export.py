@@ -9,14 +9,11 @@ checkpoint.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from rich.progress import Progress, TaskID
 
 from .. import deploy
 from ..io.markdown import format_table
 from ..zoo import find_model
+from . import common
 
 PRECISIONS = ('fp32', 'fp16')
 
@@ -57,23 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-@contextmanager
-def steps() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars of several steps; yields a function of a step's name, done and total."""
-    with Progress(transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=done)
-
-        yield show
-
-
 def run(args: argparse.Namespace) -> None:
     """Export, and print what was compared and written."""
-    with steps() as show:
+    with common.steps() as show:
         done = deploy.export(
             find_model(args.config).config,
             args.checkpoint,
