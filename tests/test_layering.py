@@ -79,9 +79,10 @@ ALLOWED = {
     'paths': (('io',), ('mmengine.config',)),
     'zoo': (('paths',), ('yaml',)),
     'loading': (('checkpoints', 'zoo'), ('torch', 'mmengine', 'mmpose')),
+    'mim': (('paths',), ()),
     # From toy data to a table: what a user would do, one after the other.
     'demo': (
-        ('analysis', 'data', 'explain', 'io', 'loading', 'paths'),
+        ('analysis', 'data', 'explain', 'io', 'loading', 'mim', 'paths'),
         ('torch', 'mmengine'),
     ),
     # The rest by name, when it is asked for.

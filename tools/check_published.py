@@ -20,13 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 
 # isort: split
-from mim_runs import ROOT, StepFailed, mim
-
-from mmpose_lite.checkpoints import encode_checkpoint, fetch, read_checkpoint, translate
+from mmpose_lite.checkpoints import convert_file, fetch
 from mmpose_lite.io.files import write_atomically
 from mmpose_lite.io.logs import read_scalars
 from mmpose_lite.io.markdown import markdown_table
 from mmpose_lite.loading import build_model, read_config
+from mmpose_lite.mim import MimError, run_mim
 from mmpose_lite.zoo import DETECTOR, GROUND_TRUTH, Model, find_model
 
 AGREES, DEVIATES, FAILED = 'agrees', 'deviates', 'failed'
@@ -43,17 +42,17 @@ class Part:
         annotations: File of the annotations.
         images: Folder of the images.
         others: What else is needed.
-        whole: How many ``items`` the whole part has.
-        items: What is counted.
-        metrics: Published metric to its name in MMPose's log and what it is a share of.
+        whole: How many images (COCO) or people (MPII) the whole part has.
+        metrics: Published metric to its name in MMPose's log.
+        unit: What the log's figures are a share of.
     """
 
     annotations: str
     images: str
     others: tuple[str, ...]
     whole: int
-    items: str
-    metrics: Mapping[str, tuple[str, int]]
+    metrics: Mapping[str, str]
+    unit: int = 1
 
     def missing(self, root: Path) -> str:
         """Why figures compare with no published ones; empty if the part is whole.
@@ -62,30 +61,24 @@ class Part:
             ValueError: If something that is needed is missing.
         """
         needed = (self.annotations, self.images, *self.others)
-        absent = [name for name in needed if not (root / name).exists()]
-        if absent:
+        if absent := [name for name in needed if not (root / name).exists()]:
             raise ValueError(
                 f'{root} lacks {", ".join(absent)}; docs/data.md shows the folders'
             )
         content = json.loads((root / self.annotations).read_text(encoding='utf-8'))
         count = len(content['images'] if isinstance(content, dict) else content)
-        said = f'{count} {self.items}, the whole part has {self.whole}'
-        return '' if count == self.whole else said
+        return '' if count == self.whole else f'{count} of {self.whole} in the data'
 
 
 PARTS = {
     'COCO': Part(
-        'annotations/person_keypoints_val2017.json', 'val2017/', (), 5000, 'images',
-        {
-            'AP': ('coco/AP', 1),
-            'AP@0.5': ('coco/AP .5', 1),
-            'AP@0.75': ('coco/AP .75', 1),
-            'AR': ('coco/AR', 1),
-        },
+        'annotations/person_keypoints_val2017.json', 'val2017/', (), 5000,
+        {'AP': 'coco/AP', 'AP@0.5': 'coco/AP .5', 'AP@0.75': 'coco/AP .75',
+         'AR': 'coco/AR'},
     ),
     'MPII': Part(
-        'annotations/mpii_val.json', 'images/', (HEADS,), 2958, 'people',
-        {'PCKh@0.5': ('PCK', 100), 'PCKh@0.1': ('PCK@0.1', 100)},
+        'annotations/mpii_val.json', 'images/', (HEADS,), 2958,
+        {'PCKh@0.5': 'PCK', 'PCKh@0.1': 'PCK@0.1'}, unit=100,
     ),
 }  # fmt: skip
 
@@ -124,28 +117,18 @@ def known(model: Model, weights: str) -> Result:
     return result
 
 
-def judge(
-    result: Result,
-    measured: Mapping[str, float],
-    tolerance: float,
-    *,
-    missing: str = '',
-    boxes: str = '',
-) -> Result:
-    """Compare, where figures can be compared.
+def judge(result: Result, tolerance: float, missing: str = '') -> Result:
+    """Compare what was measured with what was published.
 
     Args:
-        result: What was published; it receives the verdict.
-        measured: Figures as shares of 1.
+        result: Of a test; it receives deviations and verdict.
         tolerance: Largest deviation that agrees, in points of 100.
-        missing: Why the data compare with none.
-        boxes: Those of the test, if they are not those of the published figures.
+        missing: Why figures of this test compare with no published ones, if so.
     """
-    result.measured = dict(measured)
     result.deviations = {
-        name: 100 * (measured[name] - value)
+        name: 100 * (result.measured[name] - value)
         for name, value in result.published.items()
-        if name in measured
+        if name in result.measured
     }
     # Rounding must not decide; a NaN agrees with nothing.
     beyond = [
@@ -153,8 +136,6 @@ def judge(
         for name, points in result.deviations.items()
         if not abs(points) <= tolerance + 1e-6
     ]
-    if boxes and boxes != result.boxes:
-        missing = missing or f'published with boxes of a {result.boxes}, not {boxes}'
     if not result.published:
         result.verdict = NOTHING
     elif missing:
@@ -167,60 +148,42 @@ def judge(
     return result
 
 
-def measure(
-    args: argparse.Namespace, model: Model, weights: str, boxes: str
-) -> tuple[str, dict[str, float]]:
-    """Convert, check that every weight fits, and test.
-
-    Returns:
-        Layout of the file, and the metrics that are ever published as shares of 1.
-
-    Raises:
-        OSError: If the file cannot be read.
-        ValueError: If it does not fit the model.
-        StepFailed: If the test ends with an error.
-    """
-    part, root = PARTS[model.data], getattr(args, model.data.lower())
-    work_dir = args.out / f'{model.aliases[0]}-{Path(weights).name}'
-    work_dir.mkdir(parents=True, exist_ok=True)
-    done = translate(
-        read_checkpoint(fetch(weights)), build_model(read_config(model.config))
-    )
-    converted = work_dir / 'converted.pth'
-    write_atomically(converted, encode_checkpoint(converted, done.state_dict, {}))
-    loader = {
-        'dataset.data_root': f'{root}/',
-        'dataset.ann_file': part.annotations,
-        'dataset.data_prefix.img': part.images,
-        'dataset.bbox_file': args.detections if boxes == DETECTOR else None,
-        'num_workers': args.workers,
-        'persistent_workers': args.workers > 0,
-    }
-    if args.batch_size:
-        loader['batch_size'] = args.batch_size
-    evaluator = {'ann_file': root / part.annotations}
-    if model.data == 'MPII':
-        loader['dataset.headbox_file'], evaluator = root / HEADS, {}
-    options = [f'test_dataloader.{key}={value}' for key, value in loader.items()]
-    options += [f'test_evaluator.{key}={value}' for key, value in evaluator.items()]
-    words = ('--checkpoint', str(converted))
-    mim('test', model.config, work_dir, *words, options=options, gpus=args.gpus)
-    found = read_scalars(work_dir)[-1]
-    names = part.metrics.items()
-    return done.layout.name, {name: found[key] / whole for name, (key, whole) in names}
-
-
 def check(args: argparse.Namespace, model: Model, weights: str) -> Result:
-    """Measure and judge; what is wrong with a file becomes its result."""
+    """Convert, test and judge; what is wrong with a file becomes its result."""
     result = known(model, weights)
+    part, root = PARTS[model.data], getattr(args, model.data.lower())
     boxes = result.boxes if args.detections else GROUND_TRUTH
+    work_dir = args.out / f'{result.model}-{Path(weights).name}'
+    converted = work_dir / 'converted.pth'
+    changes = {
+        'test_dataloader.dataset.data_root': f'{root}/',
+        'test_dataloader.dataset.ann_file': part.annotations,
+        'test_dataloader.dataset.data_prefix.img': part.images,
+        'test_dataloader.dataset.bbox_file': (
+            args.detections if boxes == DETECTOR else None
+        ),
+    }
+    if model.data == 'MPII':
+        changes['test_dataloader.dataset.headbox_file'] = root / HEADS
+    else:
+        changes['test_evaluator.ann_file'] = root / part.annotations
+    options = [*(f'{key}={value}' for key, value in changes.items()), *args.cfg_options]
     try:
-        result.layout, measured = measure(args, model, weights, boxes)
-    except (ValueError, OSError, ImportError, StepFailed) as error:
+        network = build_model(read_config(model.config))
+        result.layout = convert_file(fetch(weights), converted, network).layout.name
+        words = ('--checkpoint', str(converted))
+        run_mim('test', model.config, work_dir, *words, options=options, gpus=args.gpus)
+    except (ValueError, OSError, ImportError, MimError) as error:
         result.why = str(error)
         return result
+    found = read_scalars(work_dir)[-1]
+    result.measured = {
+        name: found[logged] / part.unit for name, logged in part.metrics.items()
+    }
     missing = args.missing[model.data]
-    return judge(result, measured, args.tolerance, missing=missing, boxes=boxes)
+    if boxes != result.boxes:
+        missing = missing or f'published with boxes of a {result.boxes}, not {boxes}'
+    return judge(result, args.tolerance, missing)
 
 
 def report(results: Sequence[Result]) -> str:
@@ -257,10 +220,10 @@ def parse_args() -> argparse.Namespace:
     said = 'use no detections; then most figures cannot be compared'
     boxes.add_argument('--ground-truth-boxes', action='store_true', help=said)
     add('--tolerance', type=float, default=0.5, help='allowed points of 100 (0.5)')
-    add('--batch-size', type=int, help="people at a time (the config's)")
-    add('--workers', type=int, default=2, help='processes that load images (2)')
     add('--gpus', type=int, default=0, help='0 for the CPU (0)')
-    add('--out', type=Path, default=ROOT / 'work_dirs' / 'published', metavar='DIR')
+    add('--out', type=Path, default=Path('work_dirs/published'), metavar='DIR')
+    said = "more settings for mim's, such as test_dataloader.batch_size=16"
+    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=said)
     args = parser.parse_args()
     if len(args.model) != len(args.weights):
         parser.error('every --model must have its --weights')
@@ -289,13 +252,13 @@ def main() -> int:
         }
     except (ValueError, OSError) as error:
         raise SystemExit(f'error: {error}') from None
-    args.out.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     for model, weights in zip(models, args.weights, strict=True):
         print(f'== {len(results) + 1}/{len(models)} {model.aliases[0]}', flush=True)
         results.append(check(args, model, weights))
         content = dict(tolerance=args.tolerance, results=[*map(asdict, results)])
         text = json.dumps(content, indent=1, ensure_ascii=False)
+        args.out.mkdir(parents=True, exist_ok=True)
         write_atomically(args.out / 'results.json', text.encode())
     print(f'\n{report(results)}\n\n{args.out / "results.json"}')
     return int(any(one.verdict in (DEVIATES, FAILED) for one in results))
