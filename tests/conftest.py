@@ -15,7 +15,7 @@ import mmpose_lite  # noqa: F401  (first: it makes MMPose importable)
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get('MMPOSE_LITE_SHARED', ROOT.parent / 'shared'))
 # The campaign's options and its table; here, because initial options are read here.
-pytest_plugins = ('reliability.frame',)
+pytest_plugins = ('reliability.frame', 'deploy_fixtures')
 
 
 def pytest_addoption(parser):

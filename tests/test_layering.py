@@ -41,8 +41,9 @@ ALLOWED = {
         ('deploy.passes', 'deploy.native.running', 'io'),
         ('numpy', 'torch'),
     ),
+    'deploy.onnx': (('deploy.runtime',), ('numpy', 'torch')),
     # One record a format: writes with torch, is opened by the runtime.
-    'deploy.backends': (('deploy.runtime', 'deploy.native'), ('numpy', 'torch')),
+    'deploy.backends': (('deploy.runtime', 'deploy.native', 'deploy.onnx'), ('torch',)),
     'deploy': (
         (
             *('deploy.backends', 'deploy.native', 'deploy.parity', 'deploy.passes'),

@@ -30,7 +30,7 @@ _HOMES = {
     'open_engine': '.runtime',
     'optimize': '.passes',
     'relative_difference': '.parity',
-    'to_onnx': '.backends.onnx',
+    'to_onnx': '.onnx',
 }
 """Public name to the module that holds it."""
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from .runtime import Contract
 from .runtime.codecs import DECODERS, axis_split, check_codec, vector_sizes
 
-_GEOMETRY = ('input_size', 'heatmap_size')
 # What a test pipeline may do: the runtime does the same.
 KNOWN_STEPS = ('LoadImage', 'GetBBoxCenterScale', 'TopdownAffine', 'PackPoseInputs')
 # Where images come from does not matter to the network.
@@ -63,9 +62,9 @@ def sized_config(
     """
     config = Config.fromfile(path)
     codec = config.model.get('head', {}).get('decoder')
-    vectors = isinstance(codec, Mapping) and has_vectors(codec)
-    needed = _GEOMETRY[:1] if vectors else _GEOMETRY
-    if not isinstance(codec, Mapping) or any(key not in codec for key in needed):
+    vectors = isinstance(codec, Mapping) and _has_vectors(codec)
+    needed = {'input_size'} if vectors else {'input_size', 'heatmap_size'}
+    if not isinstance(codec, Mapping) or not needed <= {*codec}:
         raise ValueError(f'{path}: model.head.decoder names no codec with heatmaps')
     if image_size is None or tuple(image_size[::-1]) == tuple(codec['input_size']):
         return config
@@ -75,8 +74,8 @@ def sized_config(
             f'for {tuple(codec["input_size"])} (w, h) only, got {image_size}'
         )
     size = tuple(image_size[::-1])
-    old, heatmap = (tuple(codec[key]) for key in _GEOMETRY)
-    shrunk = [s * h / o for s, h, o in zip(size, heatmap, old, strict=True)]
+    sizes = zip(size, codec['heatmap_size'], codec['input_size'], strict=True)
+    shrunk = [new * heatmap / old for new, heatmap, old in sizes]
     if any(not side.is_integer() for side in shrunk):
         raise ValueError(
             f'input_size {image_size} (height, width) gives heatmaps of '
@@ -85,24 +84,24 @@ def sized_config(
     config.model.head.decoder.update(
         input_size=size, heatmap_size=tuple(int(side) for side in shrunk)
     )
-    for step in pipeline_of(config):
+    for step in _pipeline(config):
         if step['type'] == 'TopdownAffine':
             step['input_size'] = size
     return config
 
 
-def has_vectors(codec: Mapping[str, Any]) -> bool:
+def _has_vectors(codec: Mapping[str, Any]) -> bool:
     """Whether a codec of a config is one of vectors along x and y, not of maps."""
-    known = DECODERS.get(codec_name(codec))
+    known = DECODERS.get(_name(codec))
     return known is not None and known.vectors
 
 
-def codec_name(codec: Mapping[str, Any]) -> str:
-    """MMPose's name of a config's codec."""
-    return str(codec.get('type', '')).rpartition('.')[2]
+def _name(entry: Mapping[str, Any]) -> str:
+    """Name of a config's codec or step, without its registry."""
+    return str(entry.get('type', '')).rpartition('.')[2]
 
 
-def pipeline_of(config: Config) -> list[Any]:
+def _pipeline(config: Config) -> list[Any]:
     """Steps of the test pipeline, which may be changed."""
     loader = config.get('test_dataloader') or config.get('val_dataloader')
     if not loader or 'pipeline' not in loader['dataset']:
@@ -130,24 +129,39 @@ def describe(
         ValueError: If the config asks for something that cannot be done without MMPose;
             the message names it.
     """
-    config, meta = estimator.cfg, estimator.dataset_meta
-    names = [meta['keypoint_id2name'][i] for i in range(meta['num_keypoints'])]
+    config, meta, path = estimator.cfg, estimator.dataset_meta, Path(checkpoint)
     codec = _codec(config.model.head.decoder)
-    test = dict(config.model.get('test_cfg') or {})
-    _check_test(test)
+    test = config.model.get('test_cfg') or {}
+    if test.get('flip_mode', 'heatmap') != 'heatmap':
+        raise ValueError(f"flip_mode must be 'heatmap', got {test['flip_mode']!r}")
+    if test.get('output_keypoint_indices') is not None:
+        raise ValueError('output_keypoint_indices cannot be exported')
+    packages = ('mmpose_lite', 'torch', 'mmpose')
     contract = Contract(
-        **_colours(dict(config.model.data_preprocessor)),
-        **_crops(pipeline_of(config), codec['input_size']),
+        **_colours(config.model.data_preprocessor),
+        **_crops(_pipeline(config), codec['input_size']),
         **codec,
         flip_test=bool(test.get('flip_test', False)),
         shift_heatmap=bool(test.get('shift_heatmap', False)),
-        keypoint_names=tuple(names),
+        keypoint_names=tuple(
+            meta['keypoint_id2name'][i] for i in range(meta['num_keypoints'])
+        ),
         skeleton=tuple((int(a), int(b)) for a, b in meta['skeleton_links']),
         flip_pairs=tuple(
             (i, int(j)) for i, j in enumerate(meta['flip_indices']) if i < j
         ),
-        source=_source(config, meta, checkpoint) | dict(source),
-        versions=_versions() | dict(versions),
+        source=dict(
+            config=Path(config.filename or 'unnamed').name,
+            checkpoint=path.name,
+            checkpoint_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            dataset=str(meta.get('dataset_name', 'unnamed')),
+            **source,
+        ),
+        versions=dict(
+            python=platform.python_version(),
+            **{name: str(import_module(name).__version__) for name in packages},
+            **versions,
+        ),
         **more,
     )
     check_codec(contract)
@@ -159,31 +173,23 @@ def _codec(decoder: Mapping[str, Any]) -> dict[str, Any]:
     """Entries of the contract about the output."""
     # As json has it: lists, no tuples.
     options = json.loads(json.dumps(decoder))
-    options.pop('_scope_', None)
     input_size = tuple(options.pop('input_size'))
-    if has_vectors(options):
+    if _has_vectors(options):
         ratio = {k: v for k, v in options.items() if k == 'simcc_split_ratio'}
         heatmap_size = vector_sizes(input_size, **ratio)
     else:
         heatmap_size = tuple(options.pop('heatmap_size'))
-    name = codec_name(options)
-    del options['type']
+    name = _name(options)
+    rest = {k: v for k, v in options.items() if k not in ('type', '_scope_')}
     return dict(
         input_size=input_size,
         heatmap_size=heatmap_size,
         codec=name,
-        codec_options=options,
+        codec_options=rest,
     )
 
 
-def _check_test(test: Mapping[str, Any]) -> None:
-    if test.get('flip_mode', 'heatmap') != 'heatmap':
-        raise ValueError(f"flip_mode must be 'heatmap', got {test['flip_mode']!r}")
-    if test.get('output_keypoint_indices') is not None:
-        raise ValueError('output_keypoint_indices cannot be exported')
-
-
-def _colours(preprocessor: dict[str, Any]) -> dict[str, Any]:
+def _colours(preprocessor: Mapping[str, Any]) -> dict[str, Any]:
     """Entries of the contract about values of pixels."""
     if preprocessor.get('pad_size_divisor', 1) != 1:
         raise ValueError('pad_size_divisor of the data_preprocessor must be 1')
@@ -200,10 +206,9 @@ def _colours(preprocessor: dict[str, Any]) -> dict[str, Any]:
 
 def _crops(pipeline: list[Any], input_size: tuple[int, int]) -> dict[str, Any]:
     """Entries of the contract about the geometry of crops."""
-    steps = {str(step['type']).rpartition('.')[2]: step for step in pipeline}
-    unknown = [name for name in steps if name not in KNOWN_STEPS]
-    missing = [name for name in KNOWN_STEPS[1:3] if name not in steps]
-    if unknown or missing or steps.get('LoadImage', {}).keys() - _LOADING:
+    steps = {_name(step): step for step in pipeline}
+    known = {*KNOWN_STEPS[1:3]} <= {*steps} <= {*KNOWN_STEPS}
+    if not known or steps.get('LoadImage', {}).keys() - _LOADING:
         raise ValueError(
             f'the test pipeline must be {KNOWN_STEPS}, LoadImage without options; '
             f'got {pipeline}'
@@ -218,24 +223,6 @@ def _crops(pipeline: list[Any], input_size: tuple[int, int]) -> dict[str, Any]:
         use_udp=bool(affine.get('use_udp', False)),
         box_padding=float(steps['GetBBoxCenterScale'].get('padding', 1.25)),
     )
-
-
-def _source(
-    config: Config, meta: Mapping[str, Any], checkpoint: str | os.PathLike[str]
-) -> dict[str, str]:
-    path = Path(checkpoint)
-    return dict(
-        config=Path(config.filename or 'unnamed').name,
-        checkpoint=path.name,
-        checkpoint_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        dataset=str(meta.get('dataset_name', 'unnamed')),
-    )
-
-
-def _versions() -> dict[str, str]:
-    packages = ('mmpose_lite', 'torch', 'mmpose')
-    found = {name: str(import_module(name).__version__) for name in packages}
-    return {'python': platform.python_version(), **found}
 
 
 def _check_output(estimator: nn.Module, contract: Contract) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +15,7 @@ from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
 from .parity import Outputs, shifts_of
-from .proof import runtime_outputs
+from .proof import Progress, runtime_outputs
 from .runtime import PoseRuntime
 from .samples import Samples, coco_samples
 
@@ -57,7 +55,7 @@ def compare(
     reference: str | os.PathLike[str],
     images: Sequence[tuple[str | os.PathLike[str], str | os.PathLike[str]]],
     rounds: int = 1000,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Compare two exported models on annotated people.
 
@@ -77,9 +75,7 @@ def compare(
         tuple(one for pair in images for one in coco_samples(*pair).samples), 'images'
     )
     found, wanted = (
-        runtime_outputs(
-            PoseRuntime(file), samples, progress and partial(progress, Path(file).name)
-        )
+        runtime_outputs(PoseRuntime(file), samples, Path(file).name, progress)
         for file in (model, reference)
     )
     return compare_outputs(found, wanted, samples, rounds)
@@ -96,10 +92,9 @@ def compare_outputs(
     labels = np.array([r['keypoints'] for r in records]).reshape(len(records), -1, 3)
     if labels.shape != (len(found.keypoints), JOINTS, 3):
         raise ValueError('samples must be annotated with the 17 keypoints of COCO')
-    shifts = shifts_of(found, reference)
+    shifts, images = shifts_of(found, reference), len(samples.samples)
     first, second = (Evaluated(outputs, samples) for outputs in (found, reference))
-    rng = np.random.default_rng(0)
-    draws = rng.integers(0, first.images, (rounds, first.images))
+    draws = np.random.default_rng(0).integers(0, images, (rounds, images))
     differences = [first.precision(draw) - second.precision(draw) for draw in draws]
     low, high = np.percentile(differences, [2.5, 97.5])
     return Comparison(
@@ -120,28 +115,27 @@ class Evaluated:
     Args:
         outputs: Of a model on all people of ``samples``.
         samples: With annotations.
-
-    Attributes:
-        images: How many there are.
     """
 
     def __init__(self, outputs: Outputs, samples: Samples) -> None:
-        truth, results = COCO(), []
-        groups = [one.annotations for one in samples.samples]
-        self.images = len(groups)
-        records: list[dict[str, Any]] = []
-        for image, group in enumerate(groups, 1):
-            for record in group:
-                row = len(records)
-                joints = np.column_stack([outputs.keypoints[row], outputs.scores[row]])
-                seen = outputs.scores[row][outputs.scores[row] > SEEN]
-                score = float(seen.mean()) if len(seen) else 0.0
+        truth, records, results = COCO(), [], []
+        people = zip(outputs.keypoints, outputs.scores, strict=True)
+        for image, sample in enumerate(samples.samples, 1):
+            for record in sample.annotations:
+                keypoints, scores = next(people)
+                seen = scores[scores > SEEN]
                 common = dict(image_id=image, category_id=1)
-                records.append(dict(record, **common, id=row + 1))
-                keypoints = joints.ravel().tolist()
-                results.append(dict(common, keypoints=keypoints, score=score))
+                records.append(dict(record, **common, id=len(records) + 1))
+                results.append(
+                    dict(
+                        common,
+                        keypoints=np.column_stack([keypoints, scores]).ravel().tolist(),
+                        score=float(seen.mean()) if len(seen) else 0.0,
+                    )
+                )
+        self._images = np.arange(len(samples.samples))
         truth.dataset = dict(
-            images=[dict(id=i + 1) for i in range(self.images)],
+            images=[dict(id=int(i) + 1) for i in self._images],
             annotations=records,
             categories=[dict(id=1, name='person')],
         )
@@ -149,7 +143,9 @@ class Evaluated:
             truth.createIndex()
             self._eval = COCOeval(truth, truth.loadRes(results), 'keypoints')
             self._eval.evaluate()
-        self._matches = list(self._eval.evalImgs)
+        # Of every range of areas, then of every image.
+        found = np.array(self._eval.evalImgs, object)
+        self._matches = found.reshape(-1, len(self._images))
 
     def precision(self, images: NDArray[np.integer] | None = None) -> float:
         """Average precision, 0 to 100.
@@ -157,13 +153,8 @@ class Evaluated:
         Args:
             images: Numbers of images from 0, with repetition; None is each once.
         """
-        chosen = np.arange(self.images) if images is None else images
-        areas = range(len(self._matches) // self.images)
-        self._eval.evalImgs = [
-            self._matches[area * self.images + image]
-            for area in areas
-            for image in chosen
-        ]
+        chosen = self._images if images is None else images
+        self._eval.evalImgs = list(self._matches[:, chosen].ravel())
         # Repeated images must count as images of their own.
         for params in (self._eval.params, self._eval._paramsEval):
             params.imgIds = list(range(len(chosen)))

@@ -7,7 +7,7 @@ The way of an export, in order, each module visited once:
    :mod:`mmpose_lite.loading`) and its contract;
 3. :mod:`.samples`: the people to compare on;
 4. :mod:`.passes`: the network in the form that the backend names;
-5. :mod:`.backends.onnx` (or ``openvino``, ``native``): the files' contents;
+5. the backend's ``write`` (:mod:`.onnx` or :mod:`.native`): the files' contents;
 6. :mod:`.runtime.engines`: those contents, opened by the backend's own engine;
 7. :mod:`.proof`: that engine and MMPose's own inference on the same people.
 
@@ -19,7 +19,7 @@ too: added to them after the proof it would leave files that nobody has run.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,15 @@ from .backends import Files, find_backend
 from .estimator import EstimatorGraph, describe, sized_config
 from .parity import Difference, tolerances
 from .passes import optimize
-from .proof import prove
-from .runtime import Contract, PoseNetwork, contract_path, model_paths
+from .proof import Progress, prove
+from .runtime import (
+    Contract,
+    PoseNetwork,
+    contract_path,
+    extra,
+    model_paths,
+    open_engine,
+)
 from .samples import find_samples
 
 
@@ -63,7 +70,7 @@ def export(
     images: Sequence[str | os.PathLike[str]] = (),
     people: int = 32,
     tolerance: Mapping[str, float] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Exported:
     """Write a model once it was proven to do what the trained network does.
 
@@ -95,7 +102,7 @@ def export(
     model_paths(out, backend.name)
     if not Path(out).parent.is_dir():
         raise FileNotFoundError(f'the folder of {out} does not exist')
-    versions = backend.versions()
+    versions = {name: str(extra(name).__version__) for name in backend.needs}
     settings = sized_config(config, image_size)
     samples = find_samples(images, settings).first(people)
     estimator = load_model(settings, checkpoint)
@@ -114,7 +121,7 @@ def export(
         size = (contract.input_size[1], contract.input_size[0])
         network = optimize(estimator, backend.target, image_size=size)
     files = backend.write(EstimatorGraph(network), contract)
-    exported = PoseNetwork(contract, backend.open(files))
+    exported = PoseNetwork(contract, open_engine(files))
     difference = prove(estimator, exported, samples, progress)
     exceeded = '; '.join(difference.exceeded(limits))
     if exceeded:

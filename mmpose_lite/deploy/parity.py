@@ -50,11 +50,6 @@ class Outputs:
     split: int | None = None
 
     @property
-    def arrays(self) -> tuple[NDArray[Any], ...]:
-        """Heatmaps, keypoints and scores."""
-        return self.heatmaps, self.keypoints, self.scores
-
-    @property
     def peaks(self) -> NDArray[np.intp]:
         """Where each map, or each of two vectors, is highest, ``(N, K, 1 or 2)``."""
         flat = self.heatmaps.reshape(*self.heatmaps.shape[:2], -1)
@@ -118,8 +113,9 @@ class Difference:
         Raises:
             ValueError: If any value is not finite: that would compare nothing.
         """
-        for outputs in (reference, found):
-            if not all(np.isfinite(v).all() for v in outputs.arrays):
+        for one in (reference, found):
+            values = (one.heatmaps, one.keypoints, one.scores)
+            if not all(np.isfinite(value).all() for value in values):
                 raise ValueError('a network returns values that are not finite')
         difference = float(np.abs(found.heatmaps - reference.heatmaps).max())
         shifts = shifts_of(found, reference)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -17,8 +15,8 @@ from .runtime import PoseNetwork
 from .runtime.codecs import axis_split
 from .samples import Sample, Samples
 
-Progress = Callable[[int, int], None]
-"""Called with people done and people in all."""
+Progress = Callable[[str, int, int], None]
+"""Called with what is running, people done and people in all."""
 Row = tuple[Any, Any, Any]
 """Heatmap, keypoints and scores of a person."""
 
@@ -27,25 +25,21 @@ def prove(
     estimator: nn.Module,
     exported: PoseNetwork,
     samples: Samples,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Difference:
     """Run an exported network beside MMPose's own inference of what was trained.
-
-    ``progress`` is called with what is running, people done and people in all.
 
     Raises:
         ValueError: If the engine cannot run the model, values are not finite, or
             heatmaps depend on who else is in the batch.
     """
-    names = ('PyTorch', exported.contract.format)
-    told = [progress and partial(progress, name) for name in names]
-    split = axis_split(exported.contract)
-    reference = reference_outputs(estimator, samples, split, told[0])
+    contract = exported.contract
+    reference = reference_outputs(estimator, samples, axis_split(contract), progress)
     # Engines have exceptions of their own, of no common kind.
     try:
-        if exported.contract.batch is None:
+        if contract.batch is None:
             _check_any_batch(exported, samples)
-        found = runtime_outputs(exported, samples, told[1])
+        found = runtime_outputs(exported, samples, contract.format, progress)
     except (ValueError, OSError, ImportError):
         raise
     except Exception as error:
@@ -67,29 +61,6 @@ def _check_any_batch(exported: PoseNetwork, samples: Samples) -> None:
         )
 
 
-@contextmanager
-def _recorded(estimator: nn.Module) -> Iterator[list[Any]]:
-    """What the head returns, call by call, while there is no flip test.
-
-    MMPose calls its ``forward`` directly, past hooks, and gives heatmaps away only in a
-    form for pictures.
-    """
-    former, head, returned = estimator.test_cfg, cast(Any, estimator.head), []
-    forward = head.forward
-
-    def record(*args: Any) -> Any:
-        returned.append(forward(*args))
-        return returned[-1]
-
-    estimator.test_cfg = dict(former, flip_test=False)
-    head.forward = record
-    try:
-        yield returned
-    finally:
-        del head.forward
-        estimator.test_cfg = former
-
-
 def reference_outputs(
     estimator: nn.Module,
     samples: Samples,
@@ -104,6 +75,14 @@ def reference_outputs(
         split: See :class:`Outputs`.
         progress: Called after each sample.
     """
+    # MMPose calls the head's `forward` directly, past hooks, and gives heatmaps away
+    # only in a form for pictures.
+    former, head, returned = estimator.test_cfg, cast(Any, estimator.head), []
+    forward = head.forward
+
+    def record(*args: Any) -> Any:
+        returned.append(forward(*args))
+        return returned[-1]
 
     def infer(sample: Sample) -> Iterable[Row]:
         boxes = None if sample.boxes is None else np.array(sample.boxes)
@@ -111,39 +90,41 @@ def reference_outputs(
         heatmaps = returned.pop()
         if isinstance(heatmaps, tuple):
             heatmaps = torch.cat(heatmaps, 2)
-        people = [one.pred_instances for one in found]
-        keypoints = (one.keypoints[0] for one in people)
-        scores = (one.keypoint_scores[0] for one in people)
-        return zip(heatmaps.numpy(), keypoints, scores, strict=True)
+        for heatmap, one in zip(heatmaps.numpy(), found, strict=True):
+            person = one.pred_instances
+            yield heatmap, person.keypoints[0], person.keypoint_scores[0]
 
-    with _recorded(estimator) as returned:
-        return _collect(infer, samples, split, progress)
+    estimator.test_cfg = dict(former, flip_test=False)
+    head.forward = record
+    try:
+        return _collect(infer, samples, split, 'PyTorch', progress)
+    finally:
+        del head.forward
+        estimator.test_cfg = former
 
 
 def runtime_outputs(
-    exported: PoseNetwork, samples: Samples, progress: Progress | None = None
+    exported: PoseNetwork, samples: Samples, name: str, progress: Progress | None = None
 ) -> Outputs:
-    """What an exported network finds, without flip test."""
+    """What an exported network finds, without flip test; ``name`` is for progress."""
 
     def run(sample: Sample) -> Iterable[Row]:
         for batch in exported.batches(sample.image(), sample.boxes):
             yield from zip(*batch, strict=True)
 
-    return _collect(run, samples, axis_split(exported.contract), progress)
+    return _collect(run, samples, axis_split(exported.contract), name, progress)
 
 
 def _collect(
     run: Callable[[Sample], Iterable[Row]],
     samples: Samples,
     split: int | None,
+    name: str,
     progress: Progress | None,
 ) -> Outputs:
     rows: list[Row] = []
     for sample in samples.samples:
         rows += run(sample)
         if progress is not None:
-            progress(len(rows), samples.people)
-    heatmaps, keypoints, scores = (
-        np.stack(column) for column in zip(*rows, strict=True)
-    )
-    return Outputs(heatmaps, keypoints, scores, split)
+            progress(name, len(rows), samples.people)
+    return Outputs(*map(np.stack, zip(*rows, strict=True)), split=split)

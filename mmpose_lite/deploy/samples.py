@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import render_toy_image
-from ..data.coco import CocoImage, corners, images_of, read_coco, read_json
+from ..data.coco import corners, images_of, read_json
 from ..io.images import images_in, read_image
 
 FilePath = str | os.PathLike[str]
@@ -53,12 +54,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples and where they came from.
-
-    Attributes:
-        samples: At least one.
-        name: For people and for the contract.
-    """
+    """Samples, at least one, and where they came from, for people and the contract."""
 
     samples: tuple[Sample, ...]
     name: str
@@ -74,13 +70,9 @@ class Samples:
 
     def first(self, people: int) -> Samples:
         """The first samples, until there are at least so many people."""
-        kept, found = [], 0
-        for sample in self.samples:
-            if found >= people:
-                break
-            kept.append(sample)
-            found += sample.people
-        return Samples(tuple(kept), self.name)
+        before = accumulate((one.people for one in self.samples), initial=0)
+        pairs = zip(self.samples, before, strict=False)
+        return Samples(tuple(one for one, n in pairs if n < people), self.name)
 
 
 def coco_samples(annotations: FilePath, folder: FilePath) -> Samples:
@@ -90,12 +82,12 @@ def coco_samples(annotations: FilePath, folder: FilePath) -> Samples:
         OSError: If a file is missing.
         ValueError: If the json is damaged or of another kind, or there are no people.
     """
-    return _with_keypoints(read_coco(annotations), Path(annotations), Path(folder))
+    return _with_keypoints(read_json(annotations), Path(annotations), Path(folder))
 
 
-def _with_keypoints(images: Iterable[CocoImage], source: Path, folder: Path) -> Samples:
+def _with_keypoints(content: Any, source: Path, folder: Path) -> Samples:
     samples = []
-    for image in images:
+    for image in images_of(content, str(source)):
         people = [person for person in image.people if person.labelled]
         file = folder / image.name
         if people and not file.is_file():
@@ -120,11 +112,10 @@ def folder_samples(folder: FilePath) -> Samples:
 
 def toy_samples(count: int = 16) -> Samples:
     """Drawn people, where there are no photographs."""
-    samples = []
-    for seed in range(count):
-        people = render_toy_image(seed, 'val', seed).persons
-        samples.append(Sample(tuple(corners(p.bbox) for p in people), seed=seed))
-    return Samples(tuple(samples), 'drawn toy people')
+    drawn = (render_toy_image(seed, 'val', seed).persons for seed in range(count))
+    boxes = [tuple(corners(person.bbox) for person in people) for people in drawn]
+    samples = tuple(Sample(found, seed=seed) for seed, found in enumerate(boxes))
+    return Samples(samples, 'drawn toy people')
 
 
 def config_samples(config: Mapping[str, Any]) -> Samples | None:
@@ -137,13 +128,11 @@ def config_samples(config: Mapping[str, Any]) -> Samples | None:
     dataset = (config.get('val_dataloader') or {}).get('dataset') or {}
     root = Path(dataset.get('data_root') or '')
     path = root / (dataset.get('ann_file') or '')
-    if not path.is_file() or path.suffix != '.json':
-        return None
-    content = read_json(path)
+    content = read_json(path) if path.is_file() and path.suffix == '.json' else None
     if not isinstance(content, Mapping):
         return None
     folder = root / (dataset.get('data_prefix') or {}).get('img', '')
-    return _with_keypoints(images_of(content, str(path)), path, folder)
+    return _with_keypoints(content, path, folder)
 
 
 def find_samples(paths: Sequence[FilePath], config: Mapping[str, Any]) -> Samples:

@@ -4,21 +4,9 @@ import json
 
 import pytest
 from command_line import run_tool
-from deploy_cases import toy_coco, write_estimator
 
 from mmpose_lite.cli import main
 from mmpose_lite.deploy.runtime import contract_path
-
-
-@pytest.fixture(scope='module')
-def toy(tmp_path_factory):
-    """COCO json and folder of images."""
-    return toy_coco(tmp_path_factory.mktemp('toy'), 'val')
-
-
-@pytest.fixture(scope='module')
-def small(tmp_path_factory):
-    return write_estimator(tmp_path_factory.mktemp('small'))
 
 
 def run(*words):

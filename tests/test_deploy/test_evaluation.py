@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from deploy_cases import export_small, toy_coco, write_estimator
+from deploy_cases import toy_coco
 
 from mmpose_lite.deploy import compare
 from mmpose_lite.deploy.evaluation import Evaluated, compare_outputs
@@ -11,70 +11,63 @@ from mmpose_lite.deploy.samples import coco_samples
 
 
 @pytest.fixture(scope='module')
-def toy(tmp_path_factory):
-    return toy_coco(tmp_path_factory.mktemp('toy'), 'train')
+def people(tmp_path_factory):
+    return toy_coco(tmp_path_factory.mktemp('people'), 'train')
 
 
 @pytest.fixture(scope='module')
-def samples(toy):
-    return coco_samples(*toy)
+def samples(people):
+    return coco_samples(*people)
 
 
-class TestEvaluation:
-    def perfect(self, samples, noise=0.0):
-        labels = [r['keypoints'] for s in samples.samples for r in s.annotations]
-        joints = np.array(labels, float).reshape(len(labels), 17, 3)
-        rng = np.random.default_rng(0)
-        keypoints = joints[..., :2] + noise * rng.standard_normal((len(labels), 17, 2))
-        heatmaps = np.zeros((len(labels), 17, 4, 4), np.float32)
-        return Outputs(heatmaps, keypoints, np.full((len(labels), 17), 0.9))
-
-    def test_truth_is_found(self, samples):
-        evaluated = Evaluated(self.perfect(samples), samples)
-        assert evaluated.precision() == pytest.approx(100)
-        assert evaluated.precision(np.array([1, 1, 0, 3])) == pytest.approx(100)
-
-    def test_noise_costs(self, samples):
-        found, exact = self.perfect(samples, 6.0), self.perfect(samples)
-        measured = compare_outputs(found, exact, samples, rounds=50)
-        assert measured.reference_ap == pytest.approx(100)
-        assert measured.ap < 90
-        assert measured.low <= measured.ap - measured.reference_ap <= measured.high < 0
-        assert 4 < measured.median < 10 < measured.p95 < 20
-
-    def test_nothing_is_lost_between_equals(self, samples):
-        exact = self.perfect(samples)
-        measured = compare_outputs(exact, exact, samples, rounds=5)
-        assert (measured.median, measured.low, measured.high) == (0, 0, 0)
-
-    def test_repeated_images_count_twice(self, samples):
-        evaluated = Evaluated(self.perfect(samples, 3.0), samples)
-        once = evaluated.precision()
-        count = np.arange(len(samples.samples))
-        assert evaluated.precision(np.tile(count, 2)) == pytest.approx(once, abs=3)
-        single = [evaluated.precision(np.array([i])) for i in count]
-        assert min(single) <= once <= max(single)
-
-    def test_people_without_labels(self, samples, toy):
-        outputs = self.perfect(samples)
-        few = Outputs(*(v[:1] for v in outputs.arrays))
-        with pytest.raises(ValueError, match='annotated with the 17 keypoints'):
-            compare_outputs(few, few, samples)
+def truth(samples, noise=0.0):
+    labels = [r['keypoints'] for s in samples.samples for r in s.annotations]
+    joints = np.array(labels, float).reshape(len(labels), 17, 3)
+    rng = np.random.default_rng(0)
+    keypoints = joints[..., :2] + noise * rng.standard_normal((len(labels), 17, 2))
+    heatmaps = np.zeros((len(labels), 17, 4, 4), np.float32)
+    return Outputs(heatmaps, keypoints, np.full((len(labels), 17), 0.9))
 
 
-def test_two_exported_models(toy, tmp_path):
-    files = write_estimator(tmp_path, 'dark')
-    for precision in ('fp32', 'fp16'):
-        export_small(files, tmp_path / f'{precision}.onnx', precision=precision)
+def test_truth_is_found(samples):
+    evaluated = Evaluated(truth(samples), samples)
+    assert evaluated.precision() == pytest.approx(100)
+    assert evaluated.precision(np.array([1, 1, 0, 3])) == pytest.approx(100)
+
+
+def test_noise_costs(samples):
+    found, exact = truth(samples, 6.0), truth(samples)
+    measured = compare_outputs(found, exact, samples, rounds=50)
+    assert measured.reference_ap == pytest.approx(100)
+    assert measured.ap < 90
+    assert measured.low <= measured.ap - measured.reference_ap <= measured.high < 0
+    assert 4 < measured.median < 10 < measured.p95 < 20
+    measured = compare_outputs(exact, exact, samples, rounds=5)
+    assert (measured.median, measured.low, measured.high) == (0, 0, 0)
+
+
+def test_repeated_images_count_twice(samples):
+    evaluated = Evaluated(truth(samples, 3.0), samples)
+    once = evaluated.precision()
+    count = np.arange(len(samples.samples))
+    assert evaluated.precision(np.tile(count, 2)) == pytest.approx(once, abs=3)
+    single = [evaluated.precision(np.array([i])) for i in count]
+    assert min(single) <= once <= max(single)
+
+
+def test_people_without_labels(samples):
+    found = truth(samples)
+    few = Outputs(found.heatmaps[:1], found.keypoints[:1], found.scores[:1])
+    with pytest.raises(ValueError, match='annotated with the 17 keypoints'):
+        compare_outputs(few, few, samples)
+
+
+def test_two_exported_models(exported, people):
+    half = exported('xml', kind='dark', precision='fp16').paths[0]
+    full = exported(kind='dark', batch=None).paths[0]
     told = []
-    found = compare(
-        tmp_path / 'fp16.onnx',
-        tmp_path / 'fp32.onnx',
-        [toy],
-        rounds=5,
-        progress=lambda *step: told.append(step),
-    )
-    assert found.people == coco_samples(*toy).people
+    found = compare(half, full, [people], 5, lambda *step: told.append(step))
+    assert found.people == coco_samples(*people).people
     assert 0 <= found.median < found.p95 < 1
-    assert told[-1] == ('fp32.onnx', found.people, found.people)
-    assert told[0][0] == 'fp16.onnx'
+    assert told[0][0] == 'm.xml'
+    assert told[-1] == ('m.onnx', found.people, found.people)

@@ -17,20 +17,28 @@ from torch import nn
 from mmpose_lite.deploy import optimize, to_onnx
 from mmpose_lite.models.backbones import LiteHRNet
 
+ZEROS = torch.zeros(1, 3, 4, 4)
+
+
+def picture(batch=1, size=(64, 96)):
+    return image(size, batch, torch.float32)
+
+
+def open_session(data, options=None):
+    providers = ['CPUExecutionProvider']
+    return onnxruntime.InferenceSession(data, options, providers=providers)
+
 
 def run(data, images):
-    session = onnxruntime.InferenceSession(data, providers=['CPUExecutionProvider'])
-    (given,) = session.get_inputs()
-    return session.run(None, {given.name: images.numpy()})[0]
+    return open_session(data).run(None, {'images': images.numpy()})[0]
 
 
 def assert_same(data, network, images):
     with torch.no_grad():
         expected = network(images)
     expected = expected if isinstance(expected, torch.Tensor) else expected[0]
-    np.testing.assert_allclose(
-        run(data, images), expected, rtol=0, atol=1e-4 * float(expected.abs().max())
-    )
+    atol = 1e-4 * float(expected.abs().max())
+    np.testing.assert_allclose(run(data, images), expected, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +48,12 @@ def assert_same(data, network, images):
 @pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
 def test_optimized(cls, arch, target, layout):
     """Batches of any size, and of one size without operators that move maps."""
-    network, picture = build(cls, arch), image(batch=1, dtype=torch.float32)
+    network = build(cls, arch)
     optimized = optimize(network, target, layout, image_size=(64, 96))
-    data = to_onnx(optimized, picture, batch='dynamic')
+    data = to_onnx(optimized, picture(), batch='dynamic')
     for count in (1, 3):
-        assert_same(data, network, image(batch=count, dtype=torch.float32))
-    graph = onnx.load_from_string(to_onnx(optimized, picture)).graph
+        assert_same(data, network, picture(count))
+    graph = onnx.load_from_string(to_onnx(optimized, picture())).graph
     kinds = {node.op_type for node in graph.node}
     # Moved rows of a few gates are all that may be transposed.
     allowed = {'Transpose'} if arch['unit'] in ('sequential', 'parallel') else set()
@@ -55,23 +63,21 @@ def test_optimized(cls, arch, target, layout):
 @pytest.mark.parametrize(('cls', 'arch'), TINY_ROWS, ids=TINY_IDS)
 def test_batch_of_one_size_as_trained(cls, arch):
     network = build(cls, arch)
-    images = image(batch=2, dtype=torch.float32)
-    data = to_onnx(network, images, batch=2)
-    assert_same(data, network, images)
+    data = to_onnx(network, picture(2), batch=2)
+    assert_same(data, network, picture(2))
     with pytest.raises(Exception, match='Got: 3 Expected: 2'):
-        run(data, image(batch=3, dtype=torch.float32))
+        run(data, picture(3))
 
 
 def test_names():
-    data = to_onnx(nn.ReLU(), torch.zeros(1, 3, 4, 4), names=('x', 'y'))
-    session = onnxruntime.InferenceSession(data, providers=['CPUExecutionProvider'])
+    session = open_session(to_onnx(nn.ReLU(), ZEROS, names=('x', 'y')))
     assert [session.get_inputs()[0].name, session.get_outputs()[0].name] == ['x', 'y']
 
 
 @pytest.mark.parametrize('batch', [0, 'any', 1.5])
 def test_batch_is_refused(batch):
     with pytest.raises(ValueError, match=f'batch must be .* got {batch!r}'):
-        to_onnx(nn.ReLU(), torch.zeros(1, 3, 4, 4), batch=batch)
+        to_onnx(nn.ReLU(), ZEROS, batch=batch)
 
 
 def test_what_onnx_cannot_say_is_named(capsys):
@@ -79,19 +85,16 @@ def test_what_onnx_cannot_say_is_named(capsys):
         def forward(self, x):
             return nn.functional.adaptive_avg_pool2d(x.relu(), (x + 0).shape[-2:])
 
-    images = torch.zeros(1, 3, 4, 4)
     with pytest.raises(ValueError, match=r"='dynamic': .*adaptive pooling"):
-        to_onnx(Pooling(), images, batch='dynamic')
+        to_onnx(Pooling(), ZEROS, batch='dynamic')
     assert capsys.readouterr().out == ''
 
 
 def test_network_keeps_its_modes():
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Sequential(nn.ReLU()).eval())
-    to_onnx(network, torch.zeros(1, 3, 4, 4))
-    assert network.training
-    assert network[0].training
-    assert not network[1].training
-    assert not network[1][0].training
+    to_onnx(network, ZEROS)
+    modes = [module.training for module in network.modules()]
+    assert modes == [True, True, False, False]
     assert network[0].num_batches_tracked == 0
 
 
@@ -101,8 +104,7 @@ def operators(target, folder):
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(folder / f'{target}.onnx')
     options.log_severity_level = 3
-    data = to_onnx(net, image((128, 96), 1, torch.float32))
-    onnxruntime.InferenceSession(data, options, providers=['CPUExecutionProvider'])
+    open_session(to_onnx(net, picture(1, (128, 96))), options)
     graph = onnx.load(options.optimized_model_filepath).graph
     return Counter(node.op_type for node in graph.node)
 

@@ -7,13 +7,13 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
-from deploy_cases import KINDS, PHOTO, contract, export_small, write_estimator
+from deploy_cases import KINDS, PHOTO, contract
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmpose.registry import KEYPOINT_CODECS
 
 from mmpose_lite.deploy import Contract, PoseRuntime
-from mmpose_lite.deploy.runtime import contract_path, pose
+from mmpose_lite.deploy.runtime import contract_path
 from mmpose_lite.deploy.runtime.codecs import decode
 from mmpose_lite.deploy.runtime.crops import centers_and_scales, cut, to_image
 
@@ -28,14 +28,13 @@ CODECS = {
 BOXES = np.array(
     [[20, 10, 70, 120], [-30.5, 40, 90, 60.25], [100, 80, 220, 200], [3, 3, 9, 5]]
 )
+PLAIN = dict(mean=(0.0,) * 3, std=(1.0,) * 3)
+NOTHING = np.zeros((1, 17, *MAP[::-1]), np.float32)
 
 
 @pytest.fixture(scope='module', params=KINDS)
-def model(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
-    out = folder / 'small.onnx'
-    export_small(write_estimator(folder, request.param), out, batch=None)
-    return out
+def model(request, exported):
+    return exported(kind=request.param, batch=None).paths[0]
 
 
 @pytest.fixture(scope='module')
@@ -69,15 +68,9 @@ def test_decoding_is_that_of_mmpose(name, seed):
         there = score > 0
         np.testing.assert_allclose(found[there], wanted[0][0][there], rtol=0, atol=1e-3)
         np.testing.assert_array_equal(score, wanted[1][0])
-
-
-def test_empty_heatmaps_have_no_keypoints():
-    for name in ('MSRAHeatmap', 'UDPHeatmap'):
-        keypoints, scores = decode(
-            np.zeros((1, 17, 24, 16), np.float32), contract(codec=name)
-        )
-        assert (keypoints < 0).all()
-        assert (scores == 0).all()
+    keypoints, scores = decode(NOTHING, ours)
+    assert (keypoints < 0).all()
+    assert (scores == 0).all()
 
 
 @pytest.mark.parametrize('udp', [False, True])
@@ -88,7 +81,7 @@ def test_crops_are_those_of_mmpose(udp, kind):
         dict(type='GetBBoxCenterScale'),
         dict(type='TopdownAffine', input_size=SIZE, use_udp=udp),
     ])  # fmt: skip
-    plain = contract(use_udp=udp, mean=(0.0,) * 3, std=(1.0,) * 3, channel_order='bgr')
+    plain = contract(use_udp=udp, channel_order='bgr', **PLAIN)
     boxes = BOXES.astype(kind)
     regions = centers_and_scales(boxes, plain)
     crops = cut(PHOTO, *regions, plain)
@@ -102,13 +95,13 @@ def test_crops_are_those_of_mmpose(udp, kind):
 def test_colours():
     rgb = contract()
     regions = centers_and_scales(BOXES[:1], rgb)
-    bytes_ = contract(mean=(0.0,) * 3, std=(1.0,) * 3)
-    crop, plain = (cut(PHOTO, *regions, c)[0] for c in (rgb, bytes_))
+    crop, plain, blue_first = (
+        cut(PHOTO, *regions, one)[0]
+        for one in (rgb, contract(**PLAIN), contract(channel_order='bgr', **PLAIN))
+    )
     mean, std = (np.array(v)[:, None, None] for v in (rgb.mean, rgb.std))
     np.testing.assert_allclose(crop, (plain - mean) / std, rtol=1e-5, atol=1e-5)
-    blue_first = cut(PHOTO, *regions, contract(
-        mean=(0.0,) * 3, std=(1.0,) * 3, channel_order='bgr'))  # fmt: skip
-    np.testing.assert_array_equal(blue_first[0], plain[::-1])
+    np.testing.assert_array_equal(blue_first, plain[::-1])
 
 
 def test_corners_of_a_crop_are_corners_of_its_region():
@@ -121,178 +114,164 @@ def test_corners_of_a_crop_are_corners_of_its_region():
     np.testing.assert_allclose(found[:, 1], centers + scales / 2)
 
 
-class TestContract:
-    def test_round_trip(self):
-        ours = contract(batch=None, verified=dict(max=0.25), source=dict(config='ä'))
-        assert Contract.from_json(ours.to_json()) == ours
-        inner = ours.inner()
-        assert (inner.sha256, inner.verified) == ({}, {})
-
-    @pytest.mark.parametrize(
-        ('name', 'value', 'message'),
-        [
-            ('mean', [1, 2], 'mean must be three numbers'),
-            ('std', [0, 1, 1], 'std must be three numbers above 0'),
-            ('mean', '123', 'mean of the contract is'),
-            ('channel_order', 'gbr', "channel_order must be 'rgb' or 'bgr', got gbr"),
-            ('input_size', [64, 96, 3], 'input_size of the contract is'),
-            ('input_size', [64, True], 'input_size of the contract is'),
-            ('flip_pairs', [[0, 17]], 'below 17'),
-            ('batch', 0, 'batch must be above 0 or none'),
-            ('format', 'tflite', 'format must be one of'),
-            ('colour', 'rgb', r"too many, entries: \['colour'\]"),
-        ],
-    )
-    def test_damage_is_named(self, name, value, message):
-        values = json.loads(contract().to_json())
-        values[name] = value
-        with pytest.raises(ValueError, match=message):
-            Contract.from_json(json.dumps(values))
-
-    def test_a_newer_schema_is_named_before_its_entries(self):
-        values = json.loads(contract().to_json())
-        values.update(schema=2, novelty=1)
-        with pytest.raises(ValueError, match='written by another version of mmpose_'):
-            Contract.from_json(json.dumps(values))
-
-    def test_a_model_in_int8_of_former_times_is_read(self):
-        old = contract(precision='int8')
-        assert Contract.from_json(old.to_json()) == old
-
-    @pytest.mark.parametrize('text', ['', '[]', '{}', '{"mean": 1}', 'model'])
-    def test_something_else(self, text):
-        with pytest.raises(ValueError, match='the contract'):
-            Contract.from_json(text)
-
-    def test_unknown_codec(self):
-        name = 'RegressionLabel'
-        with pytest.raises(ValueError, match=rf"codec must be one of .* '{name}'"):
-            decode(np.zeros((1, 17, 24, 16)), contract(codec=name))
-
-    @pytest.mark.parametrize(
-        ('codec', 'options', 'message'),
-        [
-            ('UDPHeatmap', dict(heatmap_type='combined'), "must be 'gaussian'"),
-            ('MSRAHeatmap', dict(shape='round'), "no parameter 'shape'"),
-        ],
-    )
-    def test_unknown_parameter(self, codec, options, message):
-        ours = contract(codec=codec, codec_options=options)
-        with pytest.raises(ValueError, match=message):
-            decode(np.zeros((1, 17, 24, 16)), ours)
+def test_contract_round_trip():
+    ours = contract(batch=None, verified=dict(max=0.25), source=dict(config='ä'))
+    assert Contract.from_json(ours.to_json()) == ours
+    inner = ours.inner()
+    assert (inner.sha256, inner.verified) == ({}, {})
+    # Models in int8 are not written any more.
+    old = contract(precision='int8')
+    assert Contract.from_json(old.to_json()) == old
 
 
-class TestFiles:
-    @pytest.fixture
-    def copy(self, model, tmp_path):
-        for path in (model, contract_path(model)):
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-        return tmp_path / model.name
-
-    def test_another_model_never_reaches_an_engine(self, copy, monkeypatch):
-        def opened(*_):
-            raise AssertionError('an engine was given the file')
-
-        monkeypatch.setattr(pose, 'open_engine', opened)
-        data = bytearray(copy.read_bytes())
-        data[len(data) // 2] ^= 1
-        copy.write_bytes(data)
-        with pytest.raises(ValueError, match=r'small\.onnx is not the file .* SHA-256'):
-            PoseRuntime(copy)
-
-    def test_contract_is_missing(self, copy):
-        contract_path(copy).unlink()
-        with pytest.raises(FileNotFoundError, match=r'small\.onnx\.json is missing'):
-            PoseRuntime(copy)
-
-    def test_model_is_missing(self, copy):
-        copy.unlink()
-        with pytest.raises(FileNotFoundError, match=r'small\.onnx'):
-            PoseRuntime(copy)
-
-    def test_another_contract(self, copy):
-        path = contract_path(copy)
-        values = json.loads(path.read_text())
-        values['mean'][0] += 1
-        path.write_text(json.dumps(values))
-        with pytest.raises(ValueError, match='holds another contract'):
-            PoseRuntime(copy)
-
-    def test_name_of_another_format(self, copy):
-        renamed = copy.rename(copy.with_suffix('.xml'))
-        contract_path(copy).rename(contract_path(renamed))
-        with pytest.raises(ValueError, match=r'must be named \*\.onnx'):
-            PoseRuntime(renamed)
-
-    @pytest.mark.parametrize(
-        ('options', 'message'),
-        [
-            (dict(threads=0), 'threads must be at least 1, got 0'),
-            (dict(engine='litert'), "engine must be one of .* got 'litert'"),
-            (dict(engine='native'), "engine must be one of .* got 'native'"),
-            (dict(hint='f8'), "hint must be one of .* got 'f8'"),
-            (dict(hint='bf16'), r"hint must be .*'f32',\) for onnxruntime, got 'bf16'"),
-        ],
-    )
-    def test_option(self, model, options, message):
-        with pytest.raises(ValueError, match=message):
-            PoseRuntime(model, **options)
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(mean=[1, 2]), 'mean must be three numbers'),
+        (dict(std=[0, 1, 1]), 'std must be three numbers above 0'),
+        (dict(mean='123'), 'mean of the contract is'),
+        (dict(channel_order='gbr'), "channel_order must be 'rgb' or 'bgr', got gbr"),
+        (dict(input_size=[64, 96, 3]), 'input_size of the contract is'),
+        (dict(input_size=[64, True]), 'input_size of the contract is'),
+        (dict(flip_pairs=[[0, 17]]), 'below 17'),
+        (dict(batch=0), 'batch must be above 0 or none'),
+        (dict(format='tflite'), 'format must be one of'),
+        (dict(colour='rgb'), r"too many, entries: \['colour'\]"),
+        # A newer schema is named before its entries.
+        (dict(schema=2, novelty=1), 'written by another version of mmpose_'),
+    ],
+)
+def test_damage_of_a_contract_is_named(changes, message):
+    values = json.loads(contract().to_json()) | changes
+    with pytest.raises(ValueError, match=message):
+        Contract.from_json(json.dumps(values))
 
 
-class TestCall:
-    @pytest.mark.parametrize('flip', [False, True])
-    def test_batches_do_not_matter(self, runtime, flip):
-        together = runtime(PHOTO, BOXES, flip_test=flip)
-        for batch in (1, 3):
-            keypoints, scores = runtime(PHOTO, BOXES, flip_test=flip, batch=batch)
-            np.testing.assert_allclose(scores, together[1], rtol=0, atol=1e-4)
-            # Random maps have no clear peaks: small changes move some keypoints.
-            assert np.median(np.abs(keypoints - together[0])) < 1e-2
+@pytest.mark.parametrize('text', ['', '[]', '{}', '{"mean": 1}', 'model'])
+def test_something_else_than_a_contract(text):
+    with pytest.raises(ValueError, match='the contract'):
+        Contract.from_json(text)
 
-    def test_shapes(self, runtime):
-        keypoints, scores = runtime(PHOTO, BOXES)
-        assert (keypoints.shape, scores.shape) == ((4, 17, 2), (4, 17))
-        assert keypoints.dtype == scores.dtype == np.float32
 
-    def test_whole_image(self, runtime):
-        for one, other in zip(
-            runtime(PHOTO), runtime(PHOTO, [[0, 0, 200, 160]]), strict=True
-        ):
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-2)
+@pytest.mark.parametrize(
+    ('codec', 'options', 'message'),
+    [
+        ('RegressionLabel', {}, r"codec must be one of .* 'RegressionLabel'"),
+        ('UDPHeatmap', dict(heatmap_type='combined'), "must be 'gaussian'"),
+        ('MSRAHeatmap', dict(shape='round'), "no parameter 'shape'"),
+        (
+            'SimCCLabel',
+            dict(use_dark=True),
+            'use_dark of SimCCLabel must be False, got',
+        ),
+        (
+            'SimCCLabel',
+            dict(decode_visibility=True),
+            'decode_visibility of .* be False',
+        ),
+        ('SimCCLabel', dict(unbiased=True), "SimCCLabel has no parameter 'unbiased'"),
+    ],
+)
+def test_codec_or_parameter_is_unknown(codec, options, message):
+    with pytest.raises(ValueError, match=message):
+        decode(NOTHING, contract(codec=codec, codec_options=options))
 
-    def test_nobody(self, runtime):
-        keypoints, scores = runtime(PHOTO, [])
-        assert (keypoints.shape, scores.shape) == ((0, 17, 2), (0, 17))
 
-    @pytest.mark.parametrize(
-        ('boxes', 'message'),
-        [
-            ([[1, 2, 3]], r'boxes must be \(N, 4\), got \(1, 3\)'),
-            ([1, 2, 3, 4], r'boxes must be \(N, 4\), got \(4,\)'),
-            ([[0, 0, 9, 9], [5, 5, 5, 9]], r'right > left .* \[5.0, 5.0, 5.0, 9.0\]'),
-            ([[0, 0, np.nan, 9]], 'right > left'),
-        ],
-    )
-    def test_boxes_are_refused(self, runtime, boxes, message):
-        with pytest.raises(ValueError, match=message):
-            runtime(PHOTO, boxes)
+@pytest.fixture
+def copied(model, tmp_path):
+    for path in (model, contract_path(model)):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path / model.name
 
-    @pytest.mark.parametrize(
-        ('image', 'message'),
-        [
-            (np.zeros((9, 9), np.uint8), r'image must be \(H, W, 3\), got \(9, 9\)'),
-            (np.zeros((0, 9, 3), np.uint8), 'image must be'),
-            (np.zeros((9, 9, 3)), 'image must hold uint8, got float64'),
-            (None, 'image must be .* got None'),
-        ],
-    )
-    def test_image_is_refused(self, runtime, image, message):
-        with pytest.raises(ValueError, match=message):
-            runtime(image)
 
-    def test_batch_is_refused(self, runtime):
-        with pytest.raises(ValueError, match='batch must be above 0, got 0'):
-            runtime(PHOTO, batch=0)
+def test_a_file_is_missing(copied):
+    other = copied.with_name('other.onnx')
+    other.write_bytes(copied.read_bytes())
+    with pytest.raises(FileNotFoundError, match=r'other\.onnx\.json is missing'):
+        PoseRuntime(other)
+    copied.unlink()
+    with pytest.raises(FileNotFoundError, match=r'm\.onnx'):
+        PoseRuntime(copied)
+
+
+def test_another_contract(copied):
+    path = contract_path(copied)
+    values = json.loads(path.read_text())
+    values['mean'][0] += 1
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match='holds another contract'):
+        PoseRuntime(copied)
+
+
+def test_name_of_another_format(copied):
+    renamed = copied.rename(copied.with_suffix('.xml'))
+    contract_path(copied).rename(contract_path(renamed))
+    with pytest.raises(ValueError, match=r'must be named \*\.onnx'):
+        PoseRuntime(renamed)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(threads=0), 'threads must be at least 1, got 0'),
+        (dict(engine='litert'), "engine must be one of .* got 'litert'"),
+        (dict(engine='native'), "engine must be one of .* got 'native'"),
+        (dict(hint='f8'), "hint must be one of .* got 'f8'"),
+        (dict(hint='bf16'), r"hint must be .*'f32',\) for onnxruntime, got 'bf16'"),
+    ],
+)
+def test_option_is_refused(model, options, message):
+    with pytest.raises(ValueError, match=message):
+        PoseRuntime(model, **options)
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_batches_do_not_matter(runtime, flip):
+    together = runtime(PHOTO, BOXES, flip_test=flip)
+    for batch in (1, 3):
+        keypoints, scores = runtime(PHOTO, BOXES, flip_test=flip, batch=batch)
+        np.testing.assert_allclose(scores, together[1], rtol=0, atol=1e-4)
+        # Random maps have no clear peaks: small changes move some keypoints.
+        assert np.median(np.abs(keypoints - together[0])) < 1e-2
+
+
+def test_shapes(runtime):
+    for boxes, count in ((BOXES, 4), ([], 0)):
+        found = runtime(PHOTO, boxes)
+        assert [one.shape for one in found] == [(count, 17, 2), (count, 17)]
+        assert {one.dtype for one in found} == {np.dtype(np.float32)}
+
+
+def test_whole_image(runtime):
+    for one, other in zip(
+        runtime(PHOTO), runtime(PHOTO, [[0, 0, 200, 160]]), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (dict(boxes=[[1, 2, 3]]), r'boxes must be \(N, 4\), got \(1, 3\)'),
+        (dict(boxes=[1, 2, 3, 4]), r'boxes must be \(N, 4\), got \(4,\)'),
+        (
+            dict(boxes=[[0, 0, 9, 9], [5, 5, 5, 9]]),
+            r'right > left .* \[5.0, 5.0, 5.0, 9.0\]',
+        ),
+        (dict(boxes=[[0, 0, np.nan, 9]]), 'right > left'),
+        (
+            dict(image=np.zeros((9, 9), np.uint8)),
+            r'image must be \(H, W, 3\), got \(9, 9\)',
+        ),
+        (dict(image=np.zeros((0, 9, 3), np.uint8)), 'image must be'),
+        (dict(image=np.zeros((9, 9, 3))), 'image must hold uint8, got float64'),
+        (dict(image=None), 'image must be .* got None'),
+        (dict(batch=0), 'batch must be above 0, got 0'),
+    ],
+)
+def test_call_is_refused(runtime, given, message):
+    with pytest.raises(ValueError, match=message):
+        runtime(**{'image': PHOTO, **given})
 
 
 BLOCKER = """
@@ -311,6 +290,7 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 """
 ALONE = """
+import sys
 import numpy as np
 from mmpose_lite.deploy import PoseRuntime
 keypoints, scores = PoseRuntime({model!r})(np.full((90, 60, 3), 99, np.uint8))
@@ -322,10 +302,10 @@ assert not heavy, heavy
 TORCH = ('torch', 'torchvision', 'xtcocotools', 'pycocotools', 'onnx', 'scipy')
 
 
-def python(code, **variables):
+def python(code):
     return subprocess.run(
         [sys.executable, '-c', code],
-        env={'PATH': '', 'PYTHONPATH': str(ROOT), **variables},
+        env={'PATH': '', 'PYTHONPATH': str(ROOT)},
         cwd=ROOT / 'tests',
         capture_output=True,
         text=True,
@@ -338,13 +318,15 @@ def test_it_runs_without_torch_and_mmpose(model, blocked):
     blocker = BLOCKER.format(blocked=blocked) if blocked else ''
     done = python(blocker + ALONE.format(model=str(model)))
     assert done.stdout.split('\n')[0] == '(1, 17, 2) (1, 17)', done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
     ('missing', 'packages'),
     [('onnxruntime', ' onnxruntime'), ('openvino', ' openvino'), ('cv2', '')],
 )
-def test_what_is_missing_takes_no_torch(model, missing, packages):
+def test_what_is_missing_takes_no_torch(exported, missing, packages):
+    model = exported(batch=None).paths[0]
     blocker = BLOCKER.format(blocked=(*TORCH, missing))
     options = '' if missing == 'cv2' else f', engine={missing!r}'
     done = python(

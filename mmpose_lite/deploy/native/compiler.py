@@ -16,7 +16,7 @@ from ..passes import optimize
 from .emit import emit
 from .fusing import fuse
 from .lowering import lower
-from .memory import Planner
+from .memory import MemoryPlan
 
 COMPILERS = ('c++', 'g++', 'clang++')
 FLAGS = (
@@ -73,17 +73,12 @@ def compiled(
     image_size: tuple[int, int],
     batch: int = 1,
     march: str = 'native',
-    profile: bool = False,
 ) -> bytes:
-    """Library of a network that was optimized for ``'graph'``.
-
-    Args and errors are those of :func:`compile_network`.
-    """
+    """Library of an optimized network; the rest as of :func:`compile_network`."""
     lanes = lanes_of(march)
     graph = fuse(lower(network, image_size, batch))
-    text, weights = emit(graph, Planner(graph).plan(), lanes)
+    text, weights = emit(graph, MemoryPlan(graph), lanes)
     command = [*compiler(), *FLAGS, f'-march={march}', f'-I{Path(__file__).parent}']
-    command += ['-DPROFILE'] if profile else []
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, 'network.cpp').write_text(text, encoding='utf-8')
         Path(folder, 'weights.bin').write_bytes(weights)
@@ -97,7 +92,6 @@ def compile_network(
     out: str | os.PathLike[str],
     batch: int = 1,
     march: str = 'native',
-    profile: bool = False,
 ) -> None:
     """Write a network as a library that needs no engine.
 
@@ -109,12 +103,10 @@ def compile_network(
         out: Library to write, replaced if it exists.
         batch: Number of images of a call.
         march: Architecture to compile for, as the compiler names it.
-        profile: Whether the library times its operations, see
-            :meth:`mmpose_lite.deploy.NativeNetwork.times`.
 
     Raises:
         ValueError: If the network does what cannot be compiled.
         RuntimeError: If there is no C++ compiler, or it fails.
     """
     optimized = optimize(network, image_size=image_size)
-    write_atomically(out, compiled(optimized, image_size, batch, march, profile))
+    write_atomically(out, compiled(optimized, image_size, batch, march))

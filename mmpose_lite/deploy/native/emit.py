@@ -2,35 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from .graph import Graph, Node, Term, Value
-from .memory import MemoryPlan, round_up
-from .packing import Weights, as_floats, blocks, pack_block, pack_depthwise
+from .memory import ALIGNMENT, MemoryPlan, round_up
 from .running import VERSION
 
+Floats = NDArray[np.float32]
+VECTORS = {16: 4, 8: 2, 4: 4}
+"""Lanes to the vectors of output channels that a tile may have."""
+PIXELS = {16: {1: 12, 2: 12, 3: 8, 4: 6}, 8: {1: 8, 2: 6}, 4: {1: 12, 2: 8, 3: 6, 4: 6}}
+"""Lanes and vectors to the pixels of a tile, so that its sums fit the registers."""
 _STEPS = 6
 """Vectors from which one is put together at most; else it is copied by channels."""
 
 
+class Block(NamedTuple):
+    """Output channels that a call computes, in tiles of so many vectors and pixels."""
+
+    channel: int
+    lanes: int
+    vectors: int
+    pixels: int
+
+
+def blocks(width: int, lanes: int) -> list[Block]:
+    """Output channels in blocks of about the same size, then what remains."""
+    whole, found, channel = width // lanes, [], 0
+    count = -(-whole // VECTORS[lanes])
+    for i in range(count):
+        vectors = whole // count + (i < whole % count)
+        found.append(Block(channel, lanes, vectors, PIXELS[lanes][vectors]))
+        channel += vectors * lanes
+    narrow = lanes // 2
+    while channel < width:
+        if channel + narrow <= width:
+            found.append(Block(channel, narrow, 1, PIXELS[lanes][1]))
+            channel += narrow
+        else:
+            narrow //= 2
+    return found
+
+
+def _floats(weight: Tensor) -> Floats:
+    return weight.detach().cpu().float().numpy()
+
+
+def _pack_block(weight: Floats, bias: Floats, block: Block) -> Floats:
+    """Bias of a block, then its weights ``(out, in, kh, kw)`` in the order of reading.
+
+    That is, for every row, column and input those of all outputs, zero beyond the last.
+    """
+    width = block.lanes * block.vectors
+    run = slice(block.channel, block.channel + width)
+    rows = weight.transpose(2, 3, 1, 0).reshape(-1, len(bias))
+    parts = np.concatenate((bias[None], rows))[:, run]
+    return np.pad(parts, ((0, 0), (0, width - parts.shape[1])))
+
+
+def _pack_depthwise(weight: Floats, bias: Floats, lanes: int) -> Floats:
+    """Bias, then the weights of each tap; a vector may begin with any channel."""
+    parts = np.concatenate((bias[None], weight.reshape(len(bias), -1).T))
+    width = parts.shape[1]
+    return parts[:, np.arange(width + (lanes if width % lanes else 0)) % width]
+
+
 class Emitter:
-    """Writes the calls of a network, for vectors of so many lanes."""
+    """Writes the calls of a network, for vectors of so many lanes.
+
+    For every kind of operation there is a method of its name.
+    """
 
     def __init__(self, plan: MemoryPlan, lanes: int) -> None:
         self.plan = plan
         self.lanes = lanes
-        self.weights = Weights()
-        self.scratch = 0
+        self.weights: list[Floats] = []
+        self.weight_count = self.scratch = 0
         self.permutations: dict[tuple[int, ...], str] = {}
 
-    def at(self, value: Value) -> str:
-        """Address of a map and its step."""
-        location = self.plan.locations[value]
-        return f'a + {location.start}, {location.stride}'
+    def statements(self, node: Node) -> list[str]:
+        """Statements of an operation."""
+        return getattr(self, f'_{node.kind}')(node)
 
     def start(self, value: Value) -> str:
         """Address of a map."""
         return f'a + {self.plan.locations[value].start}'
+
+    def at(self, value: Value) -> str:
+        """Address of a map and its step."""
+        return f'{self.start(value)}, {self.plan.locations[value].stride}'
+
+    def constant(self, values: Floats) -> str:
+        """Append an array to the weights; returns its address."""
+        start, padding = self.weight_count, -values.size % ALIGNMENT
+        self.weights.append(np.pad(values.astype(np.float32).ravel(), (0, padding)))
+        self.weight_count += values.size + padding
+        return f'w + {start}'
 
     def need(self, floats: int) -> None:
         """Reserve scratch memory of at least so many floats."""
@@ -46,94 +117,172 @@ class Emitter:
         sizes = f'{height}, {width}, {term.factors[0]}, {term.factors[1]}'
         return f'Lifted<{sizes}>{{{self.at(term.value)}}}'
 
-    def permute(self, index: tuple[int, ...]) -> str:
-        """Name of the function that reorders the channels of a pixel."""
-        return self.permutations.setdefault(index, f'permute{len(self.permutations)}')
+    def pixel(self, term: Term) -> str:
+        """Pixel of a term for pixel (b, r, q) of the result."""
+        _, height, width, _ = term.value.shape
+        rows, columns = term.factors
+        row = f'r / {rows}' if rows > 1 else 'r'
+        column = f'q / {columns}' if columns > 1 else 'q'
+        step = self.plan.locations[term.value].stride
+        place = f'((b * {height} + {row}) * {width} + {column}) * {step}L'
+        return f'{self.start(term.value)} + {place}'
 
+    def product(
+        self, node: Node, call: str, before: str, after: str, width: int
+    ) -> list[str]:
+        """A call for each block of ``width`` output channels."""
+        weight, bias = _floats(node.attrs['weight']), _floats(node.attrs['bias'])
+        activation = node.attrs.get('activation', 'none').upper()
+        added = self.added(node, node.attrs.get('residual'))
+        lines = []
+        for block in blocks(width, self.lanes):
+            packed = self.constant(_pack_block(weight, bias, block))
+            tile = f'{block.lanes}, {block.pixels}, {block.vectors}, {activation}'
+            arguments = f'{before}, {packed}, {after}, {added}, {block.channel}'
+            lines.append(f'{call}<{tile}>({arguments});')
+        return lines
 
-def _import(emitter: Emitter, node: Node) -> list[str]:
-    batch, height, width, channels = node.inputs[0].shape
-    rows, columns = node.attrs.get('padding', (0, 0))
-    sizes = f'{batch}, {channels}, {height}, {width}, {rows}, {columns}'
-    return [f'import_image({sizes}, image, {emitter.start(node.output)});']
+    def _import(self, node: Node) -> list[str]:
+        batch, height, width, channels = node.inputs[0].shape
+        rows, columns = node.attrs.get('padding', (0, 0))
+        sizes = f'{batch}, {channels}, {height}, {width}, {rows}, {columns}'
+        return [f'import_image({sizes}, image, {self.start(node.output)});']
 
+    def _export(self, node: Node) -> list[str]:
+        batch, height, width, channels = node.inputs[0].shape
+        sizes = f'{batch}, {channels}, {height * width}'
+        return [f'export_map({sizes}, {self.at(node.inputs[0])}, result);']
 
-def _export(emitter: Emitter, node: Node) -> list[str]:
-    batch, height, width, channels = node.inputs[0].shape
-    place = emitter.at(node.inputs[0])
-    return [f'export_map({batch}, {channels}, {height * width}, {place}, result);']
+    def _pad(self, node: Node) -> list[str]:
+        batch, height, width, channels = node.inputs[0].shape
+        rows, columns = node.attrs['padding']
+        maps = f'{self.at(node.inputs[0])}, {self.start(node.output)}'
+        sizes = f'{batch}, {height}, {width}, {rows}, {columns}'
+        return [f'pad<{channels}>({sizes}, {maps});']
 
+    def _pointwise(self, node: Node) -> list[str]:
+        x, y = node.inputs[0], node.output
+        before = f'{x.pixels}, {x.channels}, {self.at(x)}'
+        return self.product(node, 'pointwise', before, self.at(y), self.plan.room(y))
 
-def _pad(emitter: Emitter, node: Node) -> list[str]:
-    batch, height, width, channels = node.inputs[0].shape
-    rows, columns = node.attrs['padding']
-    maps = f'{emitter.at(node.inputs[0])}, {emitter.start(node.output)}'
-    sizes = f'{batch}, {height}, {width}, {rows}, {columns}'
-    return [f'pad<{channels}>({sizes}, {maps});']
+    def _dense(self, node: Node) -> list[str]:
+        x, y = node.inputs[0], node.output
+        sizes = (*x.shape, *node.attrs['weight'].shape[2:], *node.attrs['stride'])
+        before = f'{", ".join(map(str, sizes))}, {self.start(x)}'
+        return self.product(node, 'dense', before, self.at(y), self.plan.room(y))
 
+    def _depthwise(self, node: Node) -> list[str]:
+        batch, height, width, channels = node.inputs[0].shape
+        weight, bias = _floats(node.attrs['weight']), _floats(node.attrs['bias'])
+        kernel, border = weight.shape[2:], node.attrs['padding']
+        stride = node.attrs['stride']
+        if any(one[0] != one[1] for one in (kernel, border, stride)):
+            raise ValueError(
+                f'{node.source}: depthwise kernels must be square, got {kernel}'
+            )
+        term, gate = node.attrs['gate'], 'Ungated{}'
+        if term is not None:
+            factors = f'{term.factors[0]}, {term.factors[1]}'
+            gate = f'Gate<{factors}>{{{self.at(term.value)}}}'
+        self.need(kernel[0] * round_up((width + 2 * border[0]) * channels, 16))
+        packed = self.constant(_pack_depthwise(weight, bias, self.lanes))
+        kind = f'{kernel[0]}, {channels}, {node.attrs["activation"].upper()}'
+        sizes = f'{batch}, {height}, {width}, {border[0]}, {stride[0]}'
+        before = f'{sizes}, {self.at(node.inputs[0])}, {gate}, {packed}'
+        return [f'depthwise<{kind}>({before}, {self.at(node.output)}, scratch);']
 
-def _product(
-    emitter: Emitter, node: Node, call: str, before: str, after: str, width: int
-) -> list[str]:
-    """A call for each block of ``width`` output channels."""
-    weight, bias = as_floats(node.attrs['weight']), as_floats(node.attrs['bias'])
-    activation = node.attrs.get('activation', 'none').upper()
-    added = emitter.added(node, node.attrs.get('residual'))
-    lines = []
-    for block in blocks(width, emitter.lanes):
-        packed = emitter.weights.add(pack_block(weight, bias, block))
-        tile = f'{block.lanes}, {block.pixels}, {block.vectors}, {activation}'
-        lines.append(
-            f'{call}<{tile}>({before}, w + {packed}, {after}, {added}, '
-            f'{block.channel});'
-        )
-    return lines
+    def _pool(self, node: Node) -> list[str]:
+        batch, height, width, channels = node.inputs[0].shape
+        rows, columns = node.attrs['size']
+        sizes = f'{batch}, {height}, {width}, {rows}, {columns}'
+        maps = f'{self.at(node.inputs[0])}, {self.at(node.output)}'
+        return [f'pool<{channels}>({sizes}, {maps});']
 
+    def _bilinear(self, node: Node) -> list[str]:
+        batch, height, width, channels = node.inputs[0].shape
+        rows, columns = node.output.shape[1:3]
+        self.need(width * channels)
+        lines = []
+        for name, before, after in (
+            ('across', height, rows),
+            ('along', width, columns),
+        ):
+            first, second, share = _between(before, after, node.attrs['corners'])
+            for part, numbers in (('first', first), ('second', second)):
+                values = ', '.join(map(str, numbers))
+                lines.append(f'static const int {name}_{part}[] = {{{values}}};')
+            values = ', '.join(f'{s.hex()}f' for s in share)
+            lines.append(f'static const float {name}_share[] = {{{values}}};')
+            parts = f'{name}_first, {name}_second, {name}_share'
+            lines.append(f'const Between {name} = {{{parts}}};')
+        maps = f'{self.at(node.inputs[0])}, {self.at(node.output)}'
+        sizes = f'{batch}, {height}, {width}, {rows}, {columns}, across, along'
+        added = self.added(node, node.attrs['addend'])
+        return [*lines, f'bilinear<{channels}>({sizes}, {maps}, {added}, scratch);']
 
-def _pointwise(emitter: Emitter, node: Node) -> list[str]:
-    x, y = node.inputs[0], node.output
-    before = f'{x.pixels}, {x.channels}, {emitter.at(x)}'
-    room = emitter.plan.room(y)
-    return _product(emitter, node, 'pointwise', before, emitter.at(y), room)
+    def _map(self, node: Node) -> list[str]:
+        batch, height, width, channels = node.output.shape
+        pixel, values = [], []
+        for i, term in enumerate(node.attrs['terms']):
+            name = f't{i}'
+            pixel.append(f'const float* {name} = {self.pixel(term)};')
+            if term.index is not None:
+                known = self.permutations
+                call = known.setdefault(term.index, f'permute{len(known)}')
+                pixel.append(f'alignas(64) float o{i}[{channels + 16}];')
+                pixel.append(f'{call}({name}, o{i});')
+                name = f'o{i}'
+            value = f'load<L>({name} + n)'
+            if term.scale != 1.0:
+                value += f' * {float(term.scale).hex()}f'
+            values.append(value)
+        result = f' {node.attrs["operator"]} '.join(values)
+        activation = node.attrs['activation'].upper()
+        return [
+            f'for (int b = 0; b < {batch}; ++b)',
+            f'for (int r = 0; r < {height}; ++r)',
+            f'for (int q = 0; q < {width}; ++q) {{',
+            *(f'  {line}' for line in pixel),
+            f'  float* y = {self.pixel(Term(node.output))};',
+            f'  channels<{channels}>([&](auto width, int n) {{',
+            '    constexpr int L = decltype(width)::value;',
+            f'    store<L>(y + n, activate<{activation}, L>({result}));',
+            '  });',
+            '}',
+        ]
 
-
-def _dense(emitter: Emitter, node: Node) -> list[str]:
-    x, y = node.inputs[0], node.output
-    sizes = (*x.shape, *node.attrs['weight'].shape[2:], *node.attrs['stride'])
-    before = f'{", ".join(map(str, sizes))}, {emitter.start(x)}'
-    room = emitter.plan.room(y)
-    return _product(emitter, node, 'dense', before, emitter.at(y), room)
-
-
-def _depthwise(emitter: Emitter, node: Node) -> list[str]:
-    batch, height, width, channels = node.inputs[0].shape
-    weight, bias = as_floats(node.attrs['weight']), as_floats(node.attrs['bias'])
-    kernel, border = weight.shape[2:], node.attrs['padding']
-    stride = node.attrs['stride']
-    if kernel[0] != kernel[1] or border[0] != border[1] or stride[0] != stride[1]:
-        raise ValueError(
-            f'{node.source}: depthwise kernels must be square, got {kernel}'
-        )
-    term, gate = node.attrs['gate'], 'Ungated{}'
-    if term is not None:
-        factors = f'{term.factors[0]}, {term.factors[1]}'
-        gate = f'Gate<{factors}>{{{emitter.at(term.value)}}}'
-    row = round_up((width + 2 * border[0]) * channels, 16)
-    emitter.need(kernel[0] * row)
-    packed = emitter.weights.add(pack_depthwise(weight, bias, emitter.lanes))
-    activation = node.attrs['activation'].upper()
-    return [
-        f'depthwise<{kernel[0]}, {channels}, {activation}>({batch}, {height}, {width}, '
-        f'{border[0]}, {stride[0]}, {emitter.at(node.inputs[0])}, {gate}, '
-        f'w + {packed}, {emitter.at(node.output)}, scratch);'
-    ]
-
-
-def _pool(emitter: Emitter, node: Node) -> list[str]:
-    batch, height, width, channels = node.inputs[0].shape
-    rows, columns = node.attrs['size']
-    maps = f'{emitter.at(node.inputs[0])}, {emitter.at(node.output)}'
-    return [f'pool<{channels}>({batch}, {height}, {width}, {rows}, {columns}, {maps});']
+    def _axis_gate(self, node: Node) -> list[str]:
+        x, output = node.inputs[0], node.output
+        batch, height, width, channels = x.shape
+        place, out = self.plan.locations[x], self.plan.locations[output]
+        query = _floats(node.attrs['query'])[0]
+        along, across = height, width
+        steps = (width * place.stride, place.stride)
+        if node.attrs['rows']:
+            query = query[:, 0, :].T
+        else:
+            query = query[:, :, 0].T
+            along, across, steps = width, height, steps[::-1]
+        image = x.pixels // batch * place.stride
+        values = round_up(along * channels, 16)
+        self.need(values + across * self.lanes)
+        floats = (query, *(_floats(node.attrs[name]) for name in ('scale', 'shift')))
+        placed = [self.constant(one) for one in floats]
+        sizes = f'{along}, {across}, {steps[0]}, {steps[1]}'
+        means = f'x, {placed[0]}, scratch, scratch + {values}'
+        before, after = f'{along}, {channels}, scratch, {channels}', f'y, {out.stride}'
+        calls = self.product(node, 'pointwise', before, after, channels)
+        eps = float(node.attrs['eps']).hex()
+        gate = f'{along}, {after}, {placed[1]}, {placed[2]}, {eps}f'
+        return [
+            f'for (int b = 0; b < {batch}; ++b) {{',
+            f'  const float* x = {self.start(x)} + b * {image}L;',
+            f'  float* y = {self.start(output)} + b * {along * out.stride}L;',
+            f'  axis_values<{channels}>({sizes}, {means});',
+            *(f'  {call}' for call in calls),
+            f'  norm_gate<{channels}>({gate});',
+            '}',
+        ]
 
 
 def _between(
@@ -146,137 +295,21 @@ def _between(
     Returns:
         The first, the second, and the share of the second.
     """
-    first, second, share = [], [], []
-    for i in range(after):
-        if corners:
-            at = i * (before - 1) / (after - 1) if after > 1 else 0.0
-        else:
-            at = max((i + 0.5) * before / after - 0.5, 0.0)
-        low = min(int(at), before - 1)
-        first.append(low)
-        second.append(min(low + 1, before - 1))
-        share.append(at - low)
-    return first, second, share
+    at = np.arange(after)
+    if corners:
+        place = at * (before - 1) / max(after - 1, 1)
+    else:
+        place = np.maximum((at + 0.5) * before / after - 0.5, 0.0)
+    low = np.minimum(place.astype(int), before - 1)
+    second = np.minimum(low + 1, before - 1)
+    return low.tolist(), second.tolist(), (place - low).tolist()
 
 
-def _bilinear(emitter: Emitter, node: Node) -> list[str]:
-    batch, height, width, channels = node.inputs[0].shape
-    rows, columns = node.output.shape[1:3]
-    emitter.need(width * channels)
-    lines = []
-    for name, before, after in (('across', height, rows), ('along', width, columns)):
-        first, second, share = _between(before, after, node.attrs['corners'])
-        for part, numbers in (('first', first), ('second', second)):
-            values = ', '.join(map(str, numbers))
-            lines.append(f'static const int {name}_{part}[] = {{{values}}};')
-        values = ', '.join(f'{float(s).hex()}f' for s in share)
-        lines.append(f'static const float {name}_share[] = {{{values}}};')
-        parts = f'{name}_first, {name}_second, {name}_share'
-        lines.append(f'const Between {name} = {{{parts}}};')
-    maps = f'{emitter.at(node.inputs[0])}, {emitter.at(node.output)}'
-    sizes = f'{batch}, {height}, {width}, {rows}, {columns}'
-    added = emitter.added(node, node.attrs['addend'])
-    call = f'bilinear<{channels}>({sizes}, across, along, {maps}, {added}, scratch);'
-    return [*lines, call]
-
-
-def _address(emitter: Emitter, term: Term) -> str:
-    """Pixel of a term for pixel (b, r, q) of the result."""
-    _, height, width, _ = term.value.shape
-    rows, columns = term.factors
-    row = f'r / {rows}' if rows > 1 else 'r'
-    column = f'q / {columns}' if columns > 1 else 'q'
-    step = emitter.plan.locations[term.value].stride
-    return (
-        f'{emitter.start(term.value)} + ((b * {height} + {row}) * {width} + {column}) '
-        f'* {step}L'
-    )
-
-
-def _map(emitter: Emitter, node: Node) -> list[str]:
-    batch, height, width, channels = node.output.shape
-    pixel, values = [], []
-    for i, term in enumerate(node.attrs['terms']):
-        name = f't{i}'
-        pixel.append(f'const float* {name} = {_address(emitter, term)};')
-        if term.index is not None:
-            pixel.append(f'alignas(64) float o{i}[{channels + 16}];')
-            pixel.append(f'{emitter.permute(term.index)}({name}, o{i});')
-            name = f'o{i}'
-        value = f'load<L>({name} + n)'
-        if term.scale != 1.0:
-            value += f' * {float(term.scale).hex()}f'
-        values.append(value)
-    result = f' {node.attrs["operator"]} '.join(values)
-    activation = node.attrs['activation'].upper()
-    return [
-        f'for (int b = 0; b < {batch}; ++b)',
-        f'for (int r = 0; r < {height}; ++r)',
-        f'for (int q = 0; q < {width}; ++q) {{',
-        *(f'  {line}' for line in pixel),
-        f'  float* y = {_address(emitter, Term(node.output))};',
-        f'  channels<{channels}>([&](auto width, int n) {{',
-        '    constexpr int L = decltype(width)::value;',
-        f'    store<L>(y + n, activate<{activation}, L>({result}));',
-        '  });',
-        '}',
-    ]
-
-
-def _axis_gate(emitter: Emitter, node: Node) -> list[str]:
-    x, output = node.inputs[0], node.output
-    batch, height, width, channels = x.shape
-    place, out = emitter.plan.locations[x], emitter.plan.locations[output]
-    rows = node.attrs['rows']
-    along, across = (height, width) if rows else (width, height)
-    steps = (width * place.stride, place.stride)
-    steps = steps if rows else steps[::-1]
-    query = as_floats(node.attrs['query'])[0]
-    query = (query[:, 0, :] if rows else query[:, :, 0]).T
-    values = round_up(along * channels, 16)
-    emitter.need(values + across * emitter.lanes)
-    add = emitter.weights.add
-    placed = [add(query)]
-    placed += [add(as_floats(node.attrs[name])) for name in ('scale', 'shift')]
-    lines = [
-        f'axis_values<{channels}>({along}, {across}, {steps[0]}, {steps[1]}, x, '
-        f'w + {placed[0]}, scratch, scratch + {values});'
-    ]
-    before, after = f'{along}, {channels}, scratch, {channels}', f'y, {out.stride}'
-    lines += _product(emitter, node, 'pointwise', before, after, channels)
-    eps = float(node.attrs['eps']).hex()
-    lines.append(
-        f'norm_gate<{channels}>({along}, y, {out.stride}, w + {placed[1]}, '
-        f'w + {placed[2]}, {eps}f);'
-    )
-    maps = (
-        f'const float* x = {emitter.start(x)} + b * {height * width * place.stride}L;',
-        f'float* y = {emitter.start(output)} + b * {along * out.stride}L;',
-    )
-    body = [f'  {line}' for line in (*maps, *lines)]
-    return [f'for (int b = 0; b < {batch}; ++b) {{', *body, '}']
-
-
-EMITTERS: dict[str, Callable[[Emitter, Node], list[str]]] = {
-    'import': _import,
-    'export': _export,
-    'pad': _pad,
-    'pointwise': _pointwise,
-    'dense': _dense,
-    'depthwise': _depthwise,
-    'pool': _pool,
-    'bilinear': _bilinear,
-    'map': _map,
-    'axis_gate': _axis_gate,
-}
-"""Kind of operation to what writes its statements."""
-
-
-def _vector(wanted: list[int], lanes: int) -> list[str]:
-    """Statements that put a vector together from those of the input."""
+def _vector(wanted: list[int], lanes: int) -> str | None:
+    """A vector put together from those of the input; None if of too many."""
     sources = sorted({i // lanes for i in wanted})
     if len(sources) > _STEPS:
-        return []
+        return None
     if len(sources) == 1:
         sources *= 2
     known = sources[:1]
@@ -292,11 +325,10 @@ def _vector(wanted: list[int], lanes: int) -> list[str]:
                 # The first vector is taken from as it lies, later ones by slot.
                 mask.append(i % lanes if len(known) == 1 else slot)
         mask += [-1] * (lanes - len(mask))
-        name = (
-            f'__builtin_shufflevector({name}, s{source}, {", ".join(map(str, mask))})'
-        )
+        slots = ', '.join(map(str, mask))
+        name = f'__builtin_shufflevector({name}, s{source}, {slots})'
         known.append(source)
-    return [name]
+    return name
 
 
 def permutation(name: str, index: tuple[int, ...], lanes: int) -> str:
@@ -308,8 +340,8 @@ def permutation(name: str, index: tuple[int, ...], lanes: int) -> str:
     for start in range(0, len(index), lanes):
         wanted = list(index[start : start + lanes])
         made = _vector(wanted, lanes)
-        if made:
-            lines.append(f'store<{lanes}>(y + {start}, {made[0]});')
+        if made is not None:
+            lines.append(f'store<{lanes}>(y + {start}, {made});')
         else:
             lines += [f'y[{start + k}] = x[{i}];' for k, i in enumerate(wanted)]
     body = ''.join(f'  {line}\n' for line in lines)
@@ -331,7 +363,6 @@ static void network(const float* image, float* result, float* a, float* scratch)
 
 extern "C" {{
 EXPORT long long mmpose_lite_native_contract[] = {{{contract}}};
-EXPORT const char* mmpose_lite_native_names[] = {{{names}}};
 
 EXPORT void mmpose_lite_native_run(const float* image, float* result, float* arena) {{
   network(image, result, arena, arena + {arena});
@@ -340,21 +371,16 @@ EXPORT void mmpose_lite_native_run(const float* image, float* result, float* are
 """
 
 
-def _label(node: Node) -> str:
-    """Kind, shapes and module of an operation."""
-    shapes = ' '.join('x'.join(map(str, v.shape[1:])) for v in node.inputs)
-    made = 'x'.join(map(str, node.output.shape[1:]))
-    return f'{node.kind} | {shapes} -> {made} | {node.source}'
-
-
 def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> tuple[str, bytes]:
     """C++ of a planned network, and its weights as they lie in memory."""
     emitter = Emitter(plan, lanes)
-    calls, names = [], []
-    for number, node in enumerate(plan.nodes):
-        names.append(_label(node))
-        lines = ''.join(f'    {line}\n' for line in EMITTERS[node.kind](emitter, node))
-        calls.append(f'  {{  // {names[-1]}\n    TIMED({number})\n{lines}  }}\n')
+    calls = []
+    for node in plan.nodes:
+        shapes = ' '.join('x'.join(map(str, v.shape[1:])) for v in node.inputs)
+        made = 'x'.join(map(str, node.output.shape[1:]))
+        lines = ''.join(f'    {line}\n' for line in emitter.statements(node))
+        label = f'{node.kind} | {shapes} -> {made} | {node.source}'
+        calls.append(f'  {{  // {label}\n{lines}  }}\n')
     functions = [
         permutation(name, index, lanes) for index, name in emitter.permutations.items()
     ]
@@ -365,13 +391,14 @@ def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> tuple[str, bytes]:
     contract = (
         *(VERSION, lanes, batch, channels, height, width),
         *(made[0], made[3], made[1], made[2]),
-        *(arena + emitter.scratch + 64, len(names)),
+        *(arena + emitter.scratch + 64, len(plan.nodes)),
     )
     text = FRAME.format(
         functions=''.join(functions),
         calls=''.join(calls),
         contract=', '.join(map(str, contract)),
-        names=', '.join(f'"{name}"' for name in names),
         arena=arena,
     )
-    return text, emitter.weights.contents()
+    # An array of nothing is no array in C++.
+    weights = emitter.weights or [np.zeros(ALIGNMENT, np.float32)]
+    return text, np.concatenate(weights).astype('<f4').tobytes()

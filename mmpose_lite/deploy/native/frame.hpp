@@ -1,4 +1,4 @@
-// What a compiled network exports, and how its weights and times get in and out.
+// How weights get into a compiled network, and whether this processor can run it.
 #pragma once
 
 #define EXPORT __attribute__((visibility("default")))
@@ -36,26 +36,3 @@ extern "C" EXPORT int mmpose_lite_native_supported() {
 #endif
   return 1;
 }
-
-// With PROFILE, the shortest time of each operation in nanoseconds.
-#if defined(PROFILE)
-#include <chrono>
-
-extern "C" {
-EXPORT double mmpose_lite_native_times[4096];
-}
-
-struct Timer {
-  using Clock = std::chrono::steady_clock;
-  double& least;
-  Clock::time_point begun = Clock::now();
-  explicit Timer(double& least) : least(least) {}
-  ~Timer() {
-    const std::chrono::duration<double, std::nano> taken = Clock::now() - begun;
-    if (least == 0 || taken.count() < least) least = taken.count();
-  }
-};
-#define TIMED(number) Timer timer(mmpose_lite_native_times[number]);
-#else
-#define TIMED(number)
-#endif

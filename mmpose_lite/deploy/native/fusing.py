@@ -12,21 +12,18 @@ WITH_RESIDUAL = ('pointwise', 'dense')
 
 def fuse(graph: Graph) -> Graph:
     """Join operations of a graph, which is changed."""
-    for step in (
-        drop_unused,
-        pad_image,
-        join_activations,
-        inline_terms,
-        drop_unused,
-        join_sums,
-        join_gates,
-        drop_unused,
-    ):
-        step(graph)
+    _drop_unused(graph)
+    _pad_image(graph)
+    _join_activations(graph)
+    _inline_terms(graph)
+    _drop_unused(graph)
+    _join_sums(graph)
+    _join_gates(graph)
+    _drop_unused(graph)
     return graph
 
 
-def drop_unused(graph: Graph) -> None:
+def _drop_unused(graph: Graph) -> None:
     """Remove operations whose output is not read."""
     needed: set[Value] = set()
     kept: list[Node] = []
@@ -44,7 +41,7 @@ def _take_over(graph: Graph, node: Node, follower: Node) -> None:
     graph.nodes.remove(follower)
 
 
-def pad_image(graph: Graph) -> None:
+def _pad_image(graph: Graph) -> None:
     """Lay the image out with the borders that its only reader wants."""
     uses = graph.uses()
     for node in graph.of('pad'):
@@ -55,40 +52,25 @@ def pad_image(graph: Graph) -> None:
             _take_over(graph, before, node)
 
 
-def join_activations(graph: Graph) -> None:
+def _join_activations(graph: Graph) -> None:
     """Apply an activation while its only input is written."""
     uses = graph.uses()
     for node in graph.of('map'):
         terms, before = node.attrs['terms'], node.inputs[0].node
         alone = len(terms) == 1 and terms[0].plain and uses[node.inputs[0]] == 1
-        if not alone or before is None or before.kind not in WITH_ACTIVATION:
-            continue
-        if before.attrs['activation'] == 'none':
+        fits = before is not None and before.kind in WITH_ACTIVATION
+        if alone and fits and before.attrs['activation'] == 'none':
             before.attrs['activation'] = node.attrs['activation']
             _take_over(graph, before, node)
 
 
-def _compose(outer: Term, inner: Term) -> Term:
-    """A term of what is itself one term."""
-    index, order = inner.index, outer.index
-    if order is not None:
-        index = order if index is None else tuple(index[i] for i in order)
-    (a, b), (c, d) = outer.factors, inner.factors
-    factors = (a * c, b * d)
-    return Term(inner.value, outer.scale * inner.scale, factors, index)
-
-
-def inline_terms(graph: Graph) -> None:
+def _inline_terms(graph: Graph) -> None:
     """Read what a term is made of instead of the term."""
     uses = graph.uses()
     for node in graph.of('map'):
-        terms = [
-            part
-            for term in node.attrs['terms']
-            for part in _parts(node, term, uses[term.value])
-        ]
-        node.attrs['terms'] = terms
-        node.inputs = [term.value for term in terms]
+        parts = [_parts(node, term, uses[term.value]) for term in node.attrs['terms']]
+        node.attrs['terms'] = [term for some in parts for term in some]
+        node.inputs = [term.value for term in node.attrs['terms']]
 
 
 def _parts(node: Node, term: Term, uses: int) -> list[Term]:
@@ -98,15 +80,22 @@ def _parts(node: Node, term: Term, uses: int) -> list[Term]:
         return [term]
     parts = inner.attrs['terms']
     # A sum of small maps is better made before it is up-sampled.
-    nested = (
-        uses == 1 and term.plain and inner.attrs['operator'] == node.attrs['operator']
-    )
-    if len(parts) == 1 or nested:
+    nested = inner.attrs['operator'] == node.attrs['operator']
+    if len(parts) == 1 or (nested and uses == 1 and term.plain):
         return [_compose(term, part) for part in parts]
     return [term]
 
 
-def join_sums(graph: Graph) -> None:
+def _compose(outer: Term, inner: Term) -> Term:
+    """A term of what is itself one term."""
+    index, order = inner.index, outer.index
+    if order is not None:
+        index = order if index is None else tuple(index[i] for i in order)
+    (a, b), (c, d) = outer.factors, inner.factors
+    return Term(inner.value, outer.scale * inner.scale, (a * c, b * d), index)
+
+
+def _join_sums(graph: Graph) -> None:
     """Let convolutions add what their output is to be added to."""
     uses = graph.uses()
     for node in graph.of('map'):
@@ -153,15 +142,14 @@ def _chain(graph: Graph, node: Node, joined: list[Node], rest: list[Term]) -> No
         total = Term(conv.output)
         chain.append(conv)
         graph.nodes.remove(conv)
-    chain[-1].output = node.output
-    node.output.node = chain[-1]
     if chain[-1].kind != 'bilinear':
         chain[-1].attrs['activation'] = node.attrs['activation']
     at = graph.nodes.index(node)
-    graph.nodes[at : at + 1] = chain
+    graph.nodes[at:at] = chain
+    _take_over(graph, chain[-1], node)
 
 
-def join_gates(graph: Graph) -> None:
+def _join_gates(graph: Graph) -> None:
     """Multiply with a gate while a depthwise convolution reads."""
     uses = graph.uses()
     for node in graph.of('depthwise'):

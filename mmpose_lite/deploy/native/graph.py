@@ -12,12 +12,7 @@ Shape = tuple[int, int, int, int]
 
 @dataclass(eq=False)
 class Value:
-    """A map; what it holds is written once.
-
-    Attributes:
-        shape: Batch, height, width, channels.
-        node: What computes it; None for the image.
-    """
+    """A map, which ``node`` writes once; nothing does if it is the image."""
 
     shape: Shape
     node: Node | None = None
@@ -57,14 +52,9 @@ class Term:
 
 @dataclass(eq=False)
 class Node:
-    """An operation.
+    """An operation of a kind, with what else it needs, by its kind, in ``attrs``.
 
-    Attributes:
-        kind: Name of the operation.
-        inputs: What it reads.
-        output: What it writes.
-        source: Path of the module that asked for it.
-        attrs: What else it needs, by its kind.
+    ``source`` is the path of the module that asked for it.
     """
 
     kind: str
@@ -84,20 +74,13 @@ def combined(
     """Sum or product of maps, element by element, and what it writes."""
     output = Value(shape)
     attrs = dict(terms=terms, operator=operator, activation=activation)
-    inputs = [term.value for term in terms]
-    output.node = Node('map', inputs, output, source, attrs)
+    output.node = Node('map', [term.value for term in terms], output, source, attrs)
     return output.node
 
 
 @dataclass
 class Graph:
-    """A network.
-
-    Attributes:
-        image: What it is given.
-        nodes: Its operations, each after all that it reads from; the last hands over
-            the result.
-    """
+    """A network: operations, each after all that it reads, of which the last exports."""
 
     image: Value
     nodes: list[Node]

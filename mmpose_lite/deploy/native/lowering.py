@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from ..passes.attention import AxisAttention
-from ..passes.modules import replace_modules
+from ..passes.modules import replace_modules, take_over
 from .graph import Graph, Node, Shape, Term, Value, combined
-
-Handler = Callable[..., Any]
-HANDLERS: dict[str, Handler] = {}
-"""ATen operator to what lowers it.
-
-It is given the lowering, the call and the operator's own arguments, maps as values.
-"""
-
-
-def lowers(*names: str) -> Callable[[Handler], Handler]:
-    """Register what lowers these operators."""
-
-    def register(handler: Handler) -> Handler:
-        HANDLERS.update(dict.fromkeys(names, handler))
-        return handler
-
-    return register
 
 
 class Lowering:
-    """A graph in the making, of an exported network."""
+    """A graph in the making, of an exported network.
+
+    What an ATen operator becomes is in the method of its name with ``op_`` before it,
+    which is given the call and the operator's own arguments, maps as values.
+    """
 
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         self.nodes: list[Node] = []
@@ -62,7 +50,7 @@ class Lowering:
         # Path of the module that it comes from.
         stack = node.meta.get('nn_module_stack')
         self.source = (list(stack.values())[-1][0] if stack else '') or 'network'
-        handler = HANDLERS.get(_name(node))
+        handler = getattr(self, f'op_{_name(node)}', None)
         if handler is None:
             raise ValueError(
                 f'network must consist of operators that can be compiled, got '
@@ -75,7 +63,7 @@ class Lowering:
         arguments = self.get(given)
         if not isinstance(arguments[0], (Value, list)):
             self.refuse(f'reads {node.args[0]}, which is no map')
-        return handler(self, node, *arguments)
+        return handler(node, *arguments)
 
     def refuse(self, what: str) -> None:
         """Raise that an operator is used in a way that cannot be compiled."""
@@ -114,18 +102,168 @@ class Lowering:
         shape = (batch, height // size[0], width // size[1], channels)
         return self.add('pool', [x], shape, size=tuple(size))
 
-    def map(
-        self,
-        terms: list[Term],
-        size: Sequence[int],
-        **options: str,
-    ) -> Value:
+    def map(self, terms: list[Term], size: Sequence[int], **options: str) -> Value:
         """Sum or product of maps; ``options`` are of :func:`combined`."""
         first = terms[0]
         channels = first.value.channels if first.index is None else len(first.index)
         shape = (size[0], size[1], size[2], channels)
         self.nodes.append(combined(terms, shape, self.source, **options))
         return self.nodes[-1].output
+
+    def op_conv2d(self, node, x, weight, bias, stride, padding, dilation, groups):
+        """Depthwise, 1x1, or dense on a map with borders."""
+        out, _, kh, kw = weight.shape
+        if list(dilation) != [1, 1] or isinstance(padding, str):
+            self.refuse(f'a convolution with dilation {dilation}, padding {padding!r}')
+        if groups not in (1, x.channels) or (groups > 1 and out != groups):
+            self.refuse(
+                f'a convolution of {x.channels} to {out} channels in {groups} groups; '
+                'there must be one group, or one per channel'
+            )
+        bias = weight.new_zeros(out) if bias is None else bias
+        batch, height, width, _ = x.shape
+        ph, pw = padding
+        rows = (height + 2 * ph - kh) // stride[0] + 1
+        columns = (width + 2 * pw - kw) // stride[1] + 1
+        shape, stride = (batch, rows, columns, out), tuple(stride)
+        attrs = dict(weight=weight, bias=bias, activation='none')
+        if groups > 1:
+            attrs.update(stride=stride, padding=(ph, pw), gate=None)
+            return self.add('depthwise', [x], shape, **attrs)
+        attrs.update(residual=None)
+        if (kh, kw, *stride, ph, pw) == (1, 1, 1, 1, 0, 0):
+            return self.add('pointwise', [x], shape, **attrs)
+        padded = (batch, height + 2 * ph, width + 2 * pw, x.channels)
+        x = self.add('pad', [x], padded, padding=(ph, pw))
+        return self.add('dense', [x], shape, stride=stride, **attrs)
+
+    def op_linear(self, node, x, weight, bias):
+        """A 1x1 convolution of maps of one pixel."""
+        if len(_shape(node)) != 2:
+            self.refuse('a linear layer of more than a vector per image')
+        bias = weight.new_zeros(len(weight)) if bias is None else bias
+        attrs = dict(weight=weight[:, :, None, None], bias=bias)
+        attrs.update(activation='none', residual=None)
+        return self.add('pointwise', [x], (*x.shape[:3], len(weight)), **attrs)
+
+    def _activation(self, node, x):
+        return self.map([Term(x)], x.shape, activation=_name(node))
+
+    op_relu = op_sigmoid = op_silu = op_hardswish = op_hardsigmoid = _activation
+
+    def op_hardtanh(self, node, x, low, high):
+        """The activation ReLU6."""
+        if (low, high) != (0.0, 6.0):
+            self.refuse(f'values clipped to {(low, high)}, only 0 to 6 can be')
+        return self.map([Term(x)], x.shape, activation='relu6')
+
+    def op_slice(self, node, x, axis, start, stop, step):
+        """A run of channels."""
+        size = _shape(node.args[0])[axis]
+        begin, end, _ = slice(start, stop).indices(size)
+        if (begin, end, step) == (0, size, 1):
+            return x
+        self.only_channels(node, axis)
+        if step != 1:
+            self.refuse(f'a slice of every {step}th channel')
+        return self.cut(x, begin, end) if end > begin else None
+
+    def _split(self, node, x, sizes, axis):
+        self.only_channels(node.args[0], axis)
+        widths = [part.shape[1] for part in node.meta['val']]
+        ends = itertools.accumulate(widths, initial=0)
+        return [self.cut(x, *run) for run in itertools.pairwise(ends)]
+
+    op_split_with_sizes = op_split = _split
+
+    def op_getitem(self, node, parts, index):
+        """One of several results."""
+        return parts[index]
+
+    def op_cat(self, node, parts, axis):
+        """Maps joined."""
+        self.only_channels(node, axis)
+        parts = [part for part in parts if part is not None]
+        if len(parts) == 1:
+            return parts[0]
+        shape = (*parts[0].shape[:3], sum(part.channels for part in parts))
+        return self.add('cat', parts, shape)
+
+    def op_avg_pool2d(self, node, x, size, stride, padding, ceil, *rest):
+        """Means of windows."""
+        if stride not in ([], size) or any(padding) or ceil or rest[-1] is not None:
+            self.refuse(f'pooling with {node.args[1:]}: windows must lie side by side')
+        return self.pool(x, size)
+
+    def op_mean(self, node, x, axes, *_):
+        """A mean of every channel."""
+        if axes is None or sorted(a % 4 for a in axes) != [2, 3]:
+            self.refuse(f'a mean over axes {axes}, only height and width can be')
+        return self.pool(x, x.shape[1:3])
+
+    def op_adaptive_avg_pool2d(self, node, x, _):
+        """Means of windows whose size follows from the maps'."""
+        height, width = _shape(node)[2:]
+        if x.shape[1] % height or x.shape[2] % width:
+            self.refuse(f'adaptive pooling of {x.shape[1:3]} to {(height, width)}')
+        return self.pool(x, (x.shape[1] // height, x.shape[2] // width))
+
+    def _vector(self, node, x, *_):
+        if x.shape[1:3] != (1, 1) or node.meta['val'].numel() != x.pixels * x.channels:
+            self.refuse(f'{node.target} of a map with {x.shape[1:3]} pixels')
+        if _shape(node)[:2] != (x.shape[0], x.channels):
+            self.refuse(f'{node.target} that moves channels')
+        return x
+
+    op_unsqueeze = op_squeeze = op_view = op_reshape = op_flatten = _vector
+
+    def _same(self, node, x, *_):
+        return x
+
+    op_alias = op_clone = op_contiguous = op_dropout = _same
+
+    def op_upsample_nearest2d(self, node, x, *_):
+        """A map of which some pixels of the result share one."""
+        height, width = _shape(node)[2:]
+        if height % x.shape[1] or width % x.shape[2]:
+            self.refuse(f'up-sampling of {x.shape[1:3]} to {(height, width)}')
+        factors = (height // x.shape[1], width // x.shape[2])
+        return self.map([Term(x, 1.0, factors)], (x.shape[0], height, width))
+
+    def op_upsample_bilinear2d(self, node, x, size, corners, *_):
+        """A map of another size."""
+        shape = (x.shape[0], *_shape(node)[2:], x.channels)
+        return self.add('bilinear', [x], shape, corners=bool(corners), addend=None)
+
+    def op_index_select(self, node, x, axis, index):
+        """Channels in another order."""
+        self.only_channels(node, axis)
+        return self.map([Term(x, index=tuple(int(i) for i in index))], x.shape)
+
+    def _binary(self, node, a, b, alpha=1):
+        if not isinstance(b, Value) or a.channels != b.channels:
+            self.refuse(f'{node.target} of {node.args}, only maps as wide can be')
+        shape = _shape(node)
+        size = (shape[0], *(shape[2:] or (1, 1)))
+        # Rows and columns that share a pixel of a map that is broadcast.
+        factors = [(size[1] // x.shape[1], size[2] // x.shape[2]) for x in (a, b)]
+        for x in (a, b):
+            whole = x.shape[1] in (1, size[1]) and x.shape[2] in (1, size[2])
+            if not whole or a.shape[0] != b.shape[0]:
+                self.refuse(f'{node.target} of maps {a.shape} and {b.shape}')
+        sign = -1.0 if _name(node) == 'sub' else 1.0
+        terms = [Term(a, 1.0, factors[0]), Term(b, sign * float(alpha), factors[1])]
+        return self.map(terms, size, operator='*' if _name(node) == 'mul' else '+')
+
+    op_add = op_mul = op_sub = _binary
+
+    def op_axis_gate(self, node, x, query, weight, bias, scale, shift, eps, rows):
+        """The gate of attention along an axis."""
+        batch, height, width, channels = x.shape
+        shape = (batch, height, 1, channels) if rows else (batch, 1, width, channels)
+        attrs = dict(weight=weight[:, :, None, None], bias=bias, scale=scale)
+        attrs.update(shift=shift, query=query, eps=eps, rows=rows)
+        return self.add('axis_gate', [x], shape, **attrs)
 
 
 def _name(node: fx.Node) -> str:
@@ -141,188 +279,9 @@ def _shape(node: Any) -> Shape:
 
 def _is_lift(node: Node) -> bool:
     """Whether an operation up-samples and does nothing else."""
-    terms = node.attrs['terms']
-    return (
-        len(terms) == 1
-        and terms[0].factors != (1, 1)
-        and terms[0].index is None
-        and node.attrs['activation'] == 'none'
-    )
-
-
-@lowers('conv2d')
-def _conv(lowering, node, x, weight, bias, stride, padding, dilation, groups):
-    out, _, kh, kw = weight.shape
-    if list(dilation) != [1, 1] or isinstance(padding, str):
-        lowering.refuse(f'a convolution with dilation {dilation}, padding {padding!r}')
-    if groups not in (1, x.channels) or (groups > 1 and out != groups):
-        lowering.refuse(
-            f'a convolution of {x.channels} to {out} channels in {groups} groups; '
-            'there must be one group, or one per channel'
-        )
-    bias = weight.new_zeros(out) if bias is None else bias
-    batch, height, width, _ = x.shape
-    ph, pw = padding
-    shape = (
-        batch,
-        (height + 2 * ph - kh) // stride[0] + 1,
-        (width + 2 * pw - kw) // stride[1] + 1,
-        out,
-    )
-    attrs = dict(weight=weight, bias=bias, activation='none')
-    if groups > 1:
-        attrs.update(stride=tuple(stride), padding=tuple(padding), gate=None)
-        return lowering.add('depthwise', [x], shape, **attrs)
-    attrs.update(residual=None)
-    if (kh, kw, *stride, ph, pw) == (1, 1, 1, 1, 0, 0):
-        return lowering.add('pointwise', [x], shape, **attrs)
-    padded = (batch, height + 2 * ph, width + 2 * pw, x.channels)
-    x = lowering.add('pad', [x], padded, padding=(ph, pw))
-    return lowering.add('dense', [x], shape, stride=tuple(stride), **attrs)
-
-
-@lowers('linear')
-def _linear(lowering, node, x, weight, bias):
-    if len(_shape(node)) != 2:
-        lowering.refuse('a linear layer of more than a vector per image')
-    bias = weight.new_zeros(len(weight)) if bias is None else bias
-    attrs = dict(weight=weight[:, :, None, None], bias=bias)
-    attrs.update(activation='none', residual=None)
-    return lowering.add('pointwise', [x], (*x.shape[:3], len(weight)), **attrs)
-
-
-@lowers('relu', 'sigmoid', 'silu', 'hardswish', 'hardsigmoid')
-def _activation(lowering, node, x):
-    return lowering.map([Term(x)], x.shape, activation=_name(node))
-
-
-@lowers('hardtanh')
-def _clip(lowering, node, x, low, high):
-    if (low, high) != (0.0, 6.0):
-        lowering.refuse(f'values clipped to {(low, high)}, only 0 to 6 can be')
-    return lowering.map([Term(x)], x.shape, activation='relu6')
-
-
-@lowers('slice')
-def _slice(lowering, node, x, axis, start, stop, step):
-    size = _shape(node.args[0])[axis]
-    begin, end, _ = slice(start, stop).indices(size)
-    if (begin, end, step) == (0, size, 1):
-        return x
-    lowering.only_channels(node, axis)
-    if step != 1:
-        lowering.refuse(f'a slice of every {step}th channel')
-    return lowering.cut(x, begin, end) if end > begin else None
-
-
-@lowers('split_with_sizes', 'split')
-def _split(lowering, node, x, sizes, axis):
-    lowering.only_channels(node.args[0], axis)
-    pieces, start = [], 0
-    for part in node.meta['val']:
-        pieces.append(lowering.cut(x, start, start + part.shape[1]))
-        start += part.shape[1]
-    return pieces
-
-
-@lowers('getitem')
-def _item(lowering, node, parts, index):
-    return parts[index]
-
-
-@lowers('cat')
-def _cat(lowering, node, parts, axis):
-    lowering.only_channels(node, axis)
-    parts = [part for part in parts if part is not None]
-    if len(parts) == 1:
-        return parts[0]
-    shape = (*parts[0].shape[:3], sum(part.channels for part in parts))
-    return lowering.add('cat', parts, shape)
-
-
-@lowers('avg_pool2d')
-def _pool(lowering, node, x, size, stride, padding, ceil, *rest):
-    if stride not in ([], size) or any(padding) or ceil or rest[-1] is not None:
-        lowering.refuse(f'pooling with {node.args[1:]}: windows must lie side by side')
-    return lowering.pool(x, size)
-
-
-@lowers('mean')
-def _mean(lowering, node, x, axes, *_):
-    if axes is None or sorted(a % 4 for a in axes) != [2, 3]:
-        lowering.refuse(f'a mean over axes {axes}, only height and width can be')
-    return lowering.pool(x, x.shape[1:3])
-
-
-@lowers('adaptive_avg_pool2d')
-def _adaptive(lowering, node, x, _):
-    height, width = _shape(node)[2:]
-    if x.shape[1] % height or x.shape[2] % width:
-        lowering.refuse(f'adaptive pooling of {x.shape[1:3]} to {(height, width)}')
-    return lowering.pool(x, (x.shape[1] // height, x.shape[2] // width))
-
-
-@lowers('unsqueeze', 'squeeze', 'view', 'reshape', 'flatten')
-def _vector(lowering, node, x, *_):
-    if x.shape[1:3] != (1, 1) or node.meta['val'].numel() != x.pixels * x.channels:
-        lowering.refuse(f'{node.target} of a map with {x.shape[1:3]} pixels')
-    if _shape(node)[:2] != (x.shape[0], x.channels):
-        lowering.refuse(f'{node.target} that moves channels')
-    return x
-
-
-@lowers('alias', 'clone', 'contiguous', 'dropout')
-def _same(lowering, node, x, *_):
-    return x
-
-
-@lowers('upsample_nearest2d')
-def _nearest(lowering, node, x, *_):
-    height, width = _shape(node)[2:]
-    if height % x.shape[1] or width % x.shape[2]:
-        lowering.refuse(f'up-sampling of {x.shape[1:3]} to {(height, width)}')
-    factors = (height // x.shape[1], width // x.shape[2])
-    return lowering.map([Term(x, 1.0, factors)], (x.shape[0], height, width))
-
-
-@lowers('upsample_bilinear2d')
-def _bilinear(lowering, node, x, size, corners, *_):
-    shape = (x.shape[0], *_shape(node)[2:], x.channels)
-    attrs = dict(corners=bool(corners), addend=None)
-    return lowering.add('bilinear', [x], shape, **attrs)
-
-
-@lowers('index_select')
-def _select(lowering, node, x, axis, index):
-    lowering.only_channels(node, axis)
-    return lowering.map([Term(x, index=tuple(int(i) for i in index))], x.shape)
-
-
-@lowers('add', 'mul', 'sub')
-def _binary(lowering, node, a, b, alpha=1):
-    if not isinstance(b, Value) or a.channels != b.channels:
-        lowering.refuse(f'{node.target} of {node.args}, only maps as wide can be')
-    shape = _shape(node)
-    size = (shape[0], *(shape[2:] or (1, 1)))
-    # Rows and columns that share a pixel of a map that is broadcast.
-    factors = [(size[1] // x.shape[1], size[2] // x.shape[2]) for x in (a, b)]
-    for x in (a, b):
-        whole = x.shape[1] in (1, size[1]) and x.shape[2] in (1, size[2])
-        if not whole or a.shape[0] != b.shape[0]:
-            lowering.refuse(f'{node.target} of maps {a.shape} and {b.shape}')
-    sign = -1.0 if _name(node) == 'sub' else 1.0
-    terms = [Term(a, 1.0, factors[0]), Term(b, sign * float(alpha), factors[1])]
-    operator = '*' if _name(node) == 'mul' else '+'
-    return lowering.map(terms, size, operator=operator)
-
-
-@lowers('axis_gate')
-def _axis_gate(lowering, node, x, query, weight, bias, scale, shift, eps, rows):
-    batch, height, width, channels = x.shape
-    shape = (batch, height, 1, channels) if rows else (batch, 1, width, channels)
-    attrs = dict(weight=weight[:, :, None, None], bias=bias, scale=scale, shift=shift)
-    attrs.update(query=query, eps=eps, rows=rows)
-    return lowering.add('axis_gate', [x], shape, **attrs)
+    term, *others = node.attrs['terms']
+    alone = not others and node.attrs['activation'] == 'none'
+    return alone and term.factors != (1, 1) and term.index is None
 
 
 @torch.library.custom_op('mmpose_lite::axis_gate', mutates_args=())
@@ -343,16 +302,14 @@ def axis_gate(
 @axis_gate.register_fake
 def _(x, query, weight, bias, scale, shift, eps, rows):
     batch, channels, height, width = x.shape
-    size = (height, 1) if rows else (1, width)
-    return x.new_empty(batch, channels, *size)
+    return x.new_empty(batch, channels, *((height, 1) if rows else (1, width)))
 
 
 class MarkedAttention(AxisAttention):
     """Attention along an axis whose gate is one operator; it takes over a layer."""
 
     def __init__(self, layer: AxisAttention) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(layer.__dict__)
+        take_over(self, layer)
 
     def gate(self, x: Tensor) -> Tensor:
         """Gate of every row or column."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from .graph import Graph, Node, Term, Value, combined
 
@@ -19,11 +20,9 @@ def round_up(number: int, multiple: int) -> int:
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of maps that share pixels.
+    """Memory of maps that share pixels, ``stride`` floats from one to the next.
 
     Attributes:
-        pixels: Number of pixels.
-        stride: Floats from a pixel to the next.
         residents: Maps that lie in it, and their first channels.
         start: First float within the arena.
     """
@@ -41,12 +40,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Location:
-    """Where a map lies.
-
-    Attributes:
-        buffer: Within which memory.
-        offset: First channel there.
-    """
+    """Where a map lies: the first channel there of a buffer."""
 
     buffer: Buffer
     offset: int
@@ -62,28 +56,7 @@ class Location:
         return self.buffer.stride
 
 
-@dataclass
-class MemoryPlan:
-    """A graph with memory.
-
-    Attributes:
-        nodes: Operations that remain, in order.
-        locations: Where maps lie.
-        size: Floats of the arena.
-    """
-
-    nodes: list[Node]
-    locations: dict[Value, Location]
-    size: int
-
-    def room(self, value: Value) -> int:
-        """Channels that may be written: all of a pixel's, if no other map has any."""
-        location = self.locations[value]
-        alone = all(v.channels == value.channels for v, _ in location.buffer.residents)
-        return location.stride if alone else value.channels
-
-
-def resolve(value: Value) -> tuple[Value, int]:
+def _resolve(value: Value) -> tuple[Value, int]:
     """The map that a view is of, and the view's first channel."""
     start = 0
     while value.node is not None and value.node.kind == 'slice':
@@ -92,89 +65,88 @@ def resolve(value: Value) -> tuple[Value, int]:
     return value, start
 
 
-class Planner:
-    """Locates the maps of a graph whose operations are fused."""
+class MemoryPlan:
+    """The maps of a graph, whose operations are fused, in memory.
+
+    Attributes:
+        nodes: Operations that remain, in order.
+        locations: Where maps lie.
+        size: Floats of the arena.
+    """
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
         self.locations: dict[Value, Location] = {}
-        self.current: Node | None = None
-        self.position = {node: float(i) for i, node in enumerate(graph.nodes)}
+        self._current: Node | None = None
+        self._position = {node: float(i) for i, node in enumerate(graph.nodes)}
         # Reader, and the run of channels that it reads.
-        self.reads: dict[Value, list[tuple[Node, int, int]]] = {}
+        self._reads: dict[Value, list[tuple[Node, int, int]]] = {}
         for node in graph.nodes:
-            if node.kind != 'slice':
-                for value in node.inputs:
-                    base, start = resolve(value)
-                    run = (node, start, start + value.channels)
-                    self.reads.setdefault(base, []).append(run)
-
-    def plan(self) -> MemoryPlan:
-        """Locate all maps."""
-        for node in self.graph.nodes:
-            if node.kind == 'cat':
-                self.current = node
-                self.join(node)
-        nodes = [n for n in self.position if n.kind not in ('slice', 'cat')]
-        nodes.sort(key=lambda n: self.position[n])
-        for node in nodes:
+            for value in node.inputs if node.kind != 'slice' else ():
+                base, start = _resolve(value)
+                run = (node, start, start + value.channels)
+                self._reads.setdefault(base, []).append(run)
+        for node in graph.of('cat'):
+            self._current = node
+            self._join(node)
+        rest = [n for n in self._position if n.kind not in ('slice', 'cat')]
+        self.nodes = sorted(rest, key=lambda node: self._position[node])
+        for node in self.nodes:
             if node.kind != 'export' and node.output not in self.locations:
-                self.own(node.output)
-        for node in self.graph.nodes:
-            if node.kind == 'slice':
-                base, start = resolve(node.output)
-                location = self.locations[base]
-                self.locations[node.output] = Location(
-                    location.buffer, location.offset + start
-                )
-        return MemoryPlan(nodes, self.locations, self.allocate())
+                self._own(node.output)
+        for node in graph.of('slice'):
+            base, start = _resolve(node.output)
+            place = self.locations[base]
+            self.locations[node.output] = Location(place.buffer, place.offset + start)
+        self.size = self._allocate()
 
-    def put(self, value: Value, buffer: Buffer, offset: int) -> None:
+    def room(self, value: Value) -> int:
+        """Channels that may be written: all of a pixel's, if no other map has any."""
+        location = self.locations[value]
+        alone = all(v.channels == value.channels for v, _ in location.buffer.residents)
+        return location.stride if alone else value.channels
+
+    def _put(self, value: Value, buffer: Buffer, offset: int) -> None:
         """Let a map lie in a buffer."""
         self.locations[value] = Location(buffer, offset)
         buffer.residents.append((value, offset))
 
-    def own(self, value: Value) -> Buffer:
+    def _own(self, value: Value) -> Buffer:
         """A buffer for a map alone."""
         stride = value.channels
         # A padded image is read line by line, across pixels.
         if value.node is None or value.node.kind not in ('pad', 'import'):
             stride = round_up(stride, ROUND)
         buffer = Buffer(value.pixels, stride)
-        self.put(value, buffer, 0)
+        self._put(value, buffer, 0)
         return buffer
 
-    def join(self, cat: Node) -> None:
+    def _join(self, cat: Node) -> None:
         """Locate the output of a cat, and its inputs within it if that may be."""
-        offsets, offset = [], 0
-        for value in cat.inputs:
-            offsets.append(offset)
-            offset += value.channels
-        found = self.kept(cat, offsets)
+        widths = [value.channels for value in cat.inputs]
+        offsets = list(accumulate(widths[:-1], initial=0))
+        found = self._kept(cat, offsets)
         if found is not None:
             base, fresh = found
-            location = self.locations[base]
-            self.put(cat.output, location.buffer, location.offset)
+            place = self.locations[base]
+            self._put(cat.output, place.buffer, place.offset)
             for value, start in fresh:
-                self.put(value, location.buffer, location.offset + start)
+                self._put(value, place.buffer, place.offset + start)
             return
-        buffer = self.own(cat.output)
+        buffer = self._own(cat.output)
         for value, start in zip(cat.inputs, offsets, strict=True):
-            node = value.node
-            assert node is not None
-            if node.kind == 'slice' or value in self.locations:
-                self.copy(cat, value, buffer, start)
-            else:
-                self.put(value, buffer, start)
+            assert value.node is not None
+            if value.node.kind == 'slice' or value in self.locations:
+                value = self._copy(cat, value)
+            self._put(value, buffer, start)
 
-    def copy(self, cat: Node, value: Value, buffer: Buffer, offset: int) -> None:
-        """Copy a map that lies elsewhere."""
+    def _copy(self, cat: Node, value: Value) -> Value:
+        """A copy, just before a cat, of a map that lies elsewhere."""
         node = combined([Term(value)], value.shape, cat.source)
-        self.position[node] = self.position[cat] - 0.5
-        self.reads[node.output] = []
-        self.put(node.output, buffer, offset)
+        self._position[node] = self._position[cat] - 0.5
+        self._reads[node.output] = []
+        return node.output
 
-    def kept(
+    def _kept(
         self, cat: Node, offsets: list[int]
     ) -> tuple[Value, list[tuple[Value, int]]] | None:
         """The map that a cat changes a part of, and the new parts with their location.
@@ -184,7 +156,7 @@ class Planner:
         base: Value | None = None
         fresh: list[tuple[Value, int]] = []
         for value, offset in zip(cat.inputs, offsets, strict=True):
-            source, start = resolve(value)
+            source, start = _resolve(value)
             if source is not value or value in self.locations:
                 same = start == offset and source.channels == cat.output.channels
                 if not same or base not in (None, source):
@@ -197,62 +169,51 @@ class Planner:
         if base is None or not fresh:
             return None
         if base not in self.locations:
-            self.own(base)
-        fits = all(self.may_overwrite(base, *part) for part in fresh)
+            self._own(base)
+        fits = all(self._may_overwrite(base, *part) for part in fresh)
         return (base, fresh) if fits else None
 
-    def may_overwrite(self, base: Value, value: Value, start: int) -> bool:
+    def _may_overwrite(self, base: Value, value: Value, start: int) -> bool:
         """Whether all that lies where a new part would is read before it is written."""
-        location = self.locations[base]
-        first = location.offset + start
+        place = self.locations[base]
+        first = place.offset + start
         last = first + value.channels
         assert value.node is not None
-        time = self.position[value.node]
-        for resident, offset in location.buffer.residents:
+        time = self._position[value.node]
+        for resident, offset in place.buffer.residents:
             writer = resident.node
             overlaps = offset < last and first < offset + resident.channels
             # A cat writes nothing itself; what reads it is seen below.
             late = writer is None or (
-                writer.kind != 'cat' and self.position[writer] > time
+                writer.kind != 'cat' and self._position[writer] > time
             )
             if overlaps and late:
                 return False
-            for reader, begin, end in self.reads.get(resident, ()):
+            for reader, begin, end in self._reads.get(resident, ()):
                 if begin + offset >= last or first >= end + offset:
                     continue
-                output = self.locations.get(reader.output)
-                if reader.kind == 'cat' and self._joins(
-                    reader, output, location.buffer
-                ):
+                if reader.kind == 'cat' and self._joins(reader, place.buffer):
                     continue
                 same = (begin + offset, end + offset) == (first, last)
-                if self.position[reader] > time or (
-                    reader is value.node and not (same and self._in_step(reader))
+                if self._position[reader] > time or (
+                    reader is value.node and not (same and _in_step(reader))
                 ):
                     return False
         return True
 
-    def _joins(self, cat: Node, output: Location | None, buffer: Buffer) -> bool:
+    def _joins(self, cat: Node, buffer: Buffer) -> bool:
         """Whether a cat lies in this buffer, or is about to, and so reads nothing."""
-        return output.buffer is buffer if output is not None else cat is self.current
+        output = self.locations.get(cat.output)
+        return output.buffer is buffer if output is not None else cat is self._current
 
-    def _in_step(self, node: Node) -> bool:
-        """Whether each element is read just before it is written."""
-        return node.kind == 'map' and all(
-            term.factors == (1, 1) and term.index is None
-            for term in node.attrs['terms']
-            if term.value.shape == node.output.shape
-        )
-
-    def allocate(self) -> int:
+    def _allocate(self) -> int:
         """Give every buffer its memory; returns the floats of the arena."""
         lives: dict[Buffer, tuple[float, float]] = {}
-        for location in self.locations.values():
-            buffer = location.buffer
+        for buffer in (location.buffer for location in self.locations.values()):
             times = [
-                self.position[node]
+                self._position[node]
                 for value, _ in buffer.residents
-                for node in (value.node, *(r[0] for r in self.reads.get(value, ())))
+                for node in (value.node, *(r[0] for r in self._reads.get(value, ())))
                 if node is not None
             ]
             lives[buffer] = (min(times), max(times))
@@ -268,3 +229,12 @@ class Planner:
             buffer.start = start
             placed.append(buffer)
         return max(b.start + b.size for b in placed)
+
+
+def _in_step(node: Node) -> bool:
+    """Whether each element is read just before it is written."""
+    return node.kind == 'map' and all(
+        term.factors == (1, 1) and term.index is None
+        for term in node.attrs['terms']
+        if term.value.shape == node.output.shape
+    )

@@ -67,7 +67,7 @@ class NativeNetwork:
             )
         except (OSError, ValueError) as error:
             raise ValueError(f'{name} must be a compiled network: {error}') from error
-        version, _, *sizes, arena, operations = contract
+        version, _, *sizes, arena, _ = contract
         if version != VERSION:
             raise ValueError(
                 f'{name} must be a network of version {VERSION}, got {version}'
@@ -77,9 +77,7 @@ class NativeNetwork:
                 f'{name} was compiled for a processor with other instructions than '
                 'this one has; compile it here, or for an older one (march)'
             )
-        self.input_shape = tuple(sizes[:4])
-        self.output_shape = tuple(sizes[4:])
-        self._operations = operations
+        self.input_shape, self.output_shape = tuple(sizes[:4]), tuple(sizes[4:])
         memory = np.zeros(arena + _ALIGNMENT // 4, np.float32)
         skipped = -memory.ctypes.data % _ALIGNMENT // 4
         self._arena = memory[skipped : skipped + arena]
@@ -105,21 +103,3 @@ class NativeNetwork:
         result = np.empty(self.output_shape, np.float32)
         self._run(_pointer(images), _pointer(result), _pointer(self._arena))
         return result
-
-    def times(self) -> list[tuple[str, float]]:
-        """Operations, and the shortest time of each so far in ns.
-
-        Raises:
-            ValueError: If the network was compiled without ``profile``.
-        """
-        count = self._operations
-        names = (ctypes.c_char_p * count).in_dll(
-            self._library, 'mmpose_lite_native_names'
-        )
-        try:
-            times = (ctypes.c_double * count).in_dll(
-                self._library, 'mmpose_lite_native_times'
-            )
-        except ValueError as error:
-            raise ValueError('network must be compiled with profile=True') from error
-        return [(name.decode(), t) for name, t in zip(names, times, strict=True)]

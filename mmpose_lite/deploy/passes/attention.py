@@ -130,9 +130,8 @@ class ConvolvedAttention(AxisAttention):
         kernels = layer.query.data.transpose(2, 3).transpose(0, 1)
         weight, bias = layer.mix.weight.data, layer.mix.bias.data
         self.query = nn.Parameter(kernels.contiguous())
-        like = nn.Conv2d(*weight.shape[::-1], 1, device='meta')
         centred = (weight - weight.mean(0))[..., None, None]
-        self.mix = convolution(like, centred, bias - bias.mean())
+        self.mix = convolution(centred, bias - bias.mean())
         self.scale = nn.Parameter(layer.norm.weight.data.view(1, -1, 1, 1))
         self.shift = nn.Parameter(layer.norm.bias.data.view(1, -1, 1, 1))
         self.eps = layer.norm.eps

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .ccw import MergedCCW, gated, pooled
-from .channel_slots import OnSlots
 from .fusion_layers import NestedFusionLayers, OptimizedHRModule
 from .modules import (
     BLOCK,
@@ -27,7 +26,7 @@ from .modules import (
     split_activation,
     write_order,
 )
-from .shuffle_removal import ConcatenatedStem, OptimizedHRNet
+from .shuffle_removal import ConcatenatedStem, OnSlots, OptimizedHRNet
 
 
 def _parts(conv: nn.Conv2d, widths: Sequence[int]) -> nn.ModuleList:
@@ -46,8 +45,7 @@ def _filled(first: nn.Conv2d, second: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
 
 def _pointwise(linear: nn.Linear) -> nn.Conv2d:
     """A linear layer as a convolution of maps of one pixel."""
-    like = nn.Conv2d(linear.in_features, linear.out_features, 1, device='meta')
-    return convolution(like, linear.weight.data[..., None, None], linear.bias.data)
+    return convolution(linear.weight.data[..., None, None], linear.bias.data)
 
 
 def stretched(gates: Sequence[Tensor], maps: Sequence[Tensor]) -> list[Tensor]:

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from ...models.layers import ConditionalChannelWeighting, halves, interleave
 from .modules import (
     OPEN,
-    block_diagonal,
     depthwise_order,
     joined,
+    linear_layer,
     read_order,
     replace_modules,
     split_activation,
@@ -39,13 +39,21 @@ def gated(
 
     Gates have the size of the last map.
     """
-    last, filtered = len(feats) - 1, []
-    for i, (feat, gate) in enumerate(zip(feats, gates, strict=True)):
-        if i < last:
-            scale = float(2 ** (last - i))
+    filtered = []
+    for i, (feat, gate) in enumerate(zip(feats, gates, strict=True), 1):
+        if i < len(feats):
+            scale = 2.0 ** (len(feats) - i)
             gate = F.interpolate(gate, scale_factor=scale, mode='nearest')
-        filtered.append(filters[i](feat * gate))
+        filtered.append(filters[i - 1](feat * gate))
     return filtered
+
+
+def _block_diagonal(steps: Sequence[nn.Module]) -> nn.Linear:
+    """One linear layer for several 1x1 convolutions of vectors that lie in a row."""
+    convs = [split_activation(step)[0] for step in steps]
+    weights = [conv.weight.data.flatten(1) for conv in convs]
+    biases = torch.cat([conv.bias.data for conv in convs])
+    return linear_layer(torch.block_diag(*weights), biases)
 
 
 class MergedCCW(nn.Module):
@@ -69,8 +77,8 @@ class MergedCCW(nn.Module):
         self.reduce = cross.conv1
         self.expand = cross.conv2
         self.filters = block.depthwise_convs
-        self.squeeze = block_diagonal([split_activation(s.conv1)[0] for s in spatial])
-        self.excite = block_diagonal([split_activation(s.conv2)[0] for s in spatial])
+        self.squeeze = _block_diagonal([s.conv1 for s in spatial])
+        self.excite = _block_diagonal([s.conv2 for s in spatial])
 
     def forward(self, feats: Sequence[Tensor]) -> list[Product]:
         """Weight by position and filter; the gates of the means are returned."""
@@ -83,11 +91,7 @@ class MergedCCW(nn.Module):
         return list(zip(filtered, gates, strict=True))
 
     def place(self, channels: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Put channel ``channels[i][p]`` into slot p of map i; -1 passes through.
-
-        Returns:
-            The orders after it, which are the same.
-        """
+        """Put channel ``channels[i][p]`` into slot p of map i; the orders after it."""
         every = joined(channels, self.widths)
         self.reduce[0] = read_order(self.reduce[0], every)
         self.expand[0] = write_order(self.expand[0], every, OPEN)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from .attention import AxisAttention
-from .channel_slots import OnSlots
 from .fusion_layers import NestedFusionLayers
-from .modules import merge_steps, replace_modules
+from .modules import merge_steps, replace_modules, take_over
+from .shuffle_removal import OnSlots
 
 _ACTIVATIONS = {nn.ReLU: 'relu', nn.Sigmoid: 'sigmoid'}
 _AFTER = {'relu': torch.relu_, 'sigmoid': torch.sigmoid_}
@@ -39,8 +39,7 @@ class FusedConv(nn.Conv2d):
     """
 
     def __init__(self, conv: nn.Conv2d, activation: str | None = None) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(conv.__dict__)
+        take_over(self, conv)
         self.activation = activation
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
@@ -65,8 +64,7 @@ class EagerFusionLayers(NestedFusionLayers):
     """Nested fusion layers whose convolutions add to what is there."""
 
     def __init__(self, fusion: NestedFusionLayers) -> None:
-        super().__init__(fusion.lifts, fusion.downs, fusion.widths)
-        self.reorders = fusion.reorders
+        take_over(self, fusion)
         for paths in self.downs:
             paths[-1][-1][-1].activation = 'relu'
 

@@ -13,7 +13,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from ...models.heads import TokenPoseHead
 from ...models.layers import PatchEmbedding, Stream
-from .modules import merge_steps, replace_modules
+from .modules import merge_steps, replace_modules, take_over
 
 _CONVS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -119,8 +119,7 @@ class PositionedHead(TokenPoseHead):
     stream_constant: Tensor | None
 
     def __init__(self, head: TokenPoseHead) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(head.__dict__)
+        take_over(self, head)
         joints, position = head.out_channels, head.position.data
         if head.position_type != 'learnable':
             position = F.pad(position, (0, 0, joints, 0))

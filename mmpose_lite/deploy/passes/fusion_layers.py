@@ -12,37 +12,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...models.backbones.hr_base import HRModule
-from .modules import replace_modules, split_activation, stack_convs
+from .modules import convolution, replace_modules, split_activation, take_over
 
 
-class FusionLayers(nn.Module):
-    """Fusion layers with their factors of two in the weights.
+class DoubledHRModule(HRModule):
+    """A module whose paths give twice what they did from the highest resolution."""
 
-    Args:
-        paths: ``paths[i][j]`` leads from resolution j to i; those from the highest
-            resolution to others already give twice what they did.
+    def __init__(self, module: HRModule) -> None:
+        take_over(self, module)
+        for paths in self.fuse_layers[1:]:
+            conv, rest = split_activation(paths[0][-1][-1])
+            assert not rest
+            conv.weight.data *= 2
+            conv.bias.data *= 2
 
-    Shape:
-        - Input, output: list of ``(B, C_i, H / 2^i, W / 2^i)``.
-    """
-
-    def __init__(self, paths: nn.ModuleList) -> None:
-        super().__init__()
-        self.paths = paths
-
-    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """All sums."""
-        first = self.paths[0][1](feats[1])
-        top = torch.add(first, feats[0], alpha=2)
-        for path, feat in zip(self.paths[0][2:], feats[2:], strict=True):
+    def fuse(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """All sums, activated."""
+        first, *others = self.fuse_layers[0][1:]
+        top = torch.add(first(feats[1]), feats[0], alpha=2)
+        for path, feat in zip(others, feats[2:], strict=True):
             top = top + path(feat)
         fused = [top]
-        for paths in self.paths[1:]:
+        for paths in self.fuse_layers[1:]:
             total = paths[0](top)
             for path, feat in zip(paths[1:], feats[1:], strict=True):
                 total = total + path(feat)
             fused.append(total)
-        return [F.relu(feat) for feat in fused]
+        return [feat.relu() for feat in fused]
 
 
 class NestedFusionLayers(nn.Module):
@@ -122,40 +118,27 @@ class OptimizedHRModule(nn.Module):
         return self.fusion(self.layers(feats))
 
 
-def _double(path: nn.Sequential) -> None:
-    """Let a path give twice what it gives; its last step is a linear convolution."""
-    units = path[-1]
-    conv, rest = split_activation(units[-1])
-    assert not rest
-    conv.weight.data *= 2
-    conv.bias.data *= 2
-
-
-def _to_fusion_layers(module: HRModule) -> nn.Module:
-    if not len(module.fuse_layers):
+def _nested(module: DoubledHRModule) -> OptimizedHRModule:
+    paths = module.fuse_layers
+    if not len(paths):
         return OptimizedHRModule(module.layers, nn.Identity())
-    for paths in module.fuse_layers[1:]:
-        _double(paths[0])
-    return OptimizedHRModule(module.layers, FusionLayers(module.fuse_layers))
-
-
-def _to_nested(fusion: FusionLayers) -> NestedFusionLayers:
-    paths = fusion.paths
-    indices = range(len(paths))
-    lifts = [stack_convs([paths[i][k][0] for i in range(k)]) for k in indices[1:]]
-    downs = [nn.ModuleList(paths[i][j] for j in range(i)) for i in indices[1:]]
-    widths = [
-        paths[0][1][0].out_channels,
-        *(paths[i][0][-1][-1].out_channels for i in indices[1:]),
-    ]
-    return NestedFusionLayers(nn.ModuleList(lifts), nn.ModuleList(downs), widths)
+    lifts, downs = [], []
+    widths = [paths[0][1][0].out_channels]
+    for k in range(1, len(paths)):
+        convs = [paths[i][k][0] for i in range(k)]
+        weight = torch.cat([conv.weight.data for conv in convs])
+        lifts.append(convolution(weight, torch.cat([conv.bias.data for conv in convs])))
+        downs.append(paths[k][:k])
+        widths.append(paths[k][0][-1][-1].out_channels)
+    fusion = NestedFusionLayers(nn.ModuleList(lifts), nn.ModuleList(downs), widths)
+    return OptimizedHRModule(module.layers, fusion)
 
 
 def fold_doubling(model: nn.Module) -> nn.Module:
     """Compute the paths from the highest resolution once, twice as large."""
-    return replace_modules(model, {HRModule: _to_fusion_layers})
+    return replace_modules(model, {HRModule: DoubledHRModule})
 
 
 def nest_upsampling(model: nn.Module) -> nn.Module:
     """Up-sample each resolution once, and merge 1x1 convolutions of the same map."""
-    return replace_modules(model, {FusionLayers: _to_nested})
+    return replace_modules(model, {DoubledHRModule: _nested})

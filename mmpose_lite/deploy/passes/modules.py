@@ -42,22 +42,24 @@ def replace_modules(model: nn.Module, rules: Mapping[type, Rule]) -> nn.Module:
     return visit(model)
 
 
+def take_over(module: nn.Module, former: nn.Module) -> None:
+    """Begin a module that has all that a former one, which is not used again, had."""
+    nn.Module.__init__(module)
+    module.__dict__.update(former.__dict__)
+
+
 def merge_steps(
     sequence: nn.Sequential, merge: Callable[[nn.Module, nn.Module], nn.Module | None]
 ) -> nn.Module:
-    """A sequence with one step for two, where ``merge`` of both is not None.
-
-    Sequences of other classes stay.
-    """
+    """A plain sequence with one step for two, where ``merge`` of both is not None."""
     if type(sequence) is not nn.Sequential:
         return sequence
     steps: list[nn.Module] = []
     for step in sequence:
         merged = merge(steps[-1], step) if steps else None
-        if merged is None:
-            steps.append(step)
-        else:
-            steps[-1] = merged
+        if merged is not None:
+            steps.pop()
+        steps.append(step if merged is None else merged)
     return nn.Sequential(*steps)
 
 
@@ -90,16 +92,18 @@ def split_activation(step: nn.Module) -> tuple[nn.Conv2d, list[nn.Module]]:
     return conv, rest
 
 
-def convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A convolution with the strides and padding of ``like`` and other weights."""
-    depthwise = like.groups > 1
+def convolution(
+    weight: Tensor, bias: Tensor | None, like: nn.Conv2d | None = None
+) -> nn.Conv2d:
+    """A convolution of these weights, with stride, padding and kind of ``like``."""
+    width, depthwise = len(weight), like is not None and like.groups > 1
     conv = nn.Conv2d(
-        weight.shape[0] if depthwise else weight.shape[1],
-        weight.shape[0],
-        like.kernel_size,
-        stride=like.stride,
-        padding=like.padding,
-        groups=weight.shape[0] if depthwise else 1,
+        width if depthwise else weight.shape[1],
+        width,
+        tuple(weight.shape[2:]),
+        stride=1 if like is None else like.stride,
+        padding=0 if like is None else like.padding,
+        groups=width if depthwise else 1,
         bias=bias is not None,
         device='meta',
     )
@@ -119,7 +123,7 @@ def linear_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
 
 def read_order(conv: nn.Conv2d, channels: Tensor) -> nn.Conv2d:
     """The convolution on an input whose slot p holds channel ``channels[p]``."""
-    return convolution(conv, take(conv.weight.data, channels, 1), conv.bias)
+    return convolution(take(conv.weight.data, channels, 1), conv.bias, conv)
 
 
 def write_order(conv: nn.Conv2d, channels: Tensor, fill: float = 0.0) -> nn.Conv2d:
@@ -128,7 +132,7 @@ def write_order(conv: nn.Conv2d, channels: Tensor, fill: float = 0.0) -> nn.Conv
     ``fill`` is the bias where a channel passes; its weights are zero.
     """
     bias = None if conv.bias is None else take(conv.bias.data, channels, 0, fill)
-    return convolution(conv, take(conv.weight.data, channels, 0), bias)
+    return convolution(take(conv.weight.data, channels, 0), bias, conv)
 
 
 def depthwise_order(conv: nn.Conv2d, channels: Tensor) -> nn.Conv2d:
@@ -137,22 +141,3 @@ def depthwise_order(conv: nn.Conv2d, channels: Tensor) -> nn.Conv2d:
     rows, columns = (size // 2 for size in conv.kernel_size)
     changed.weight.data[channels == PASS, :, rows, columns] = 1
     return changed
-
-
-def stack_convs(convs: Sequence[nn.Conv2d]) -> nn.Conv2d:
-    """One convolution for several that read the same map; outputs follow each other."""
-    first = convs[0]
-    biases = [
-        c.weight.new_zeros(c.out_channels) if c.bias is None else c.bias.data
-        for c in convs
-    ]
-    return convolution(
-        first, torch.cat([c.weight.data for c in convs]), torch.cat(biases)
-    )
-
-
-def block_diagonal(convs: Sequence[nn.Conv2d]) -> nn.Linear:
-    """One linear layer for several 1x1 convolutions of vectors that lie in a row."""
-    weights = [c.weight.data.flatten(1) for c in convs]
-    biases = torch.cat([c.bias.data for c in convs])
-    return linear_layer(torch.block_diag(*weights), biases)

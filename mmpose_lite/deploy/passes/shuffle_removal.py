@@ -1,8 +1,10 @@
 """Channel shuffles removed: permutations carried into the weights downstream.
 
-Within a module channels stay in their slots; what they are called changes (see
-:mod:`.channel_slots`). The sums of fusion layers agree on one order, which all that a
-convolution writes takes without cost.
+A shuffle is a fixed permutation. Instead of moving channels, their numbers are moved:
+``labels`` gives for every slot of a map the number of the channel that lies in it, or
+``PASS`` where the slot is empty: always zero, there to fill a block of an engine's.
+Blocks change a run of slots where it lies. The sums of fusion layers agree on one
+order, which all that a convolution writes takes without cost.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...models.backbones.hr_base import HRBackbone, IterativeHead, Stem
-from ...models.layers import PerBranch, ShuffleUnit
-from .ccw import CCWOnHalves, MergedCCW
-from .channel_slots import PerMap, entry_order, place_on_slots, reorder, width
+from ...models.layers import ParallelSUSA, PerBranch, ShuffleUnit
+from .attention import AxisAttention
+from .ccw import CCWOnHalves, MergedCCW, Product
 from .fusion_layers import NestedFusionLayers
 from .modules import (
+    PASS,
+    convolution,
     depthwise_order,
     filled,
     joined,
@@ -30,6 +34,219 @@ from .modules import (
 )
 
 CHANNEL_LAYOUTS = ('runs', 'full', 'blocks')
+Slots = tuple[int, int]
+"""First slot of a run, and the one after its last."""
+
+
+class Reorder(nn.Module):
+    """Channels in another order; slot p gets slot ``index[p]`` of ``width`` ones."""
+
+    def __init__(self, index: Tensor, width: int) -> None:
+        super().__init__()
+        self.register_buffer('index', index)
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Copy the channels."""
+        return x.index_select(1, self.index)
+
+
+def convolve_reorders(model: nn.Module) -> nn.Module:
+    """Reorder channels by convolutions with weights of zero and one, for OpenVINO.
+
+    It lays maps out anew for gathers, which takes longer than such a convolution.
+    """
+    some = next(model.parameters(), torch.empty(0))
+
+    def convolved(move: Reorder) -> nn.Conv2d:
+        rows = len(move.index)
+        kernel = some.new_zeros(rows, move.width, 1, 1)
+        kernel[torch.arange(rows), move.index] = 1
+        return convolution(kernel, None)
+
+    return replace_modules(model, {Reorder: convolved})
+
+
+def _reorder(labels: Tensor, wanted: Tensor) -> nn.Module:
+    """Module that turns a map with ``labels`` into one with ``wanted`` ones."""
+    if torch.equal(labels, wanted):
+        return nn.Identity()
+    slots = torch.empty_like(labels)
+    slots[labels[labels != PASS]] = (labels != PASS).nonzero().flatten()
+    return Reorder(slots[wanted], len(labels))
+
+
+def _moves(labels: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[nn.Module]:
+    """Modules that bring maps into the wanted orders, if they are in others."""
+    moves = [_reorder(*pair) for pair in zip(labels, wanted, strict=True)]
+    same = all(isinstance(move, nn.Identity) for move in moves)
+    return [] if same else [PerBranch(moves)]
+
+
+def width(labels: Tensor) -> int:
+    """Channels of a map, empty slots not counted."""
+    return int((labels != PASS).sum())
+
+
+def shuffled(labels: Tensor) -> Tensor:
+    """Labels after channels of two halves were laid alternately: 0, half, 1, …."""
+    half = width(labels) // 2
+    moved = torch.where(labels < half, 2 * labels, 2 * (labels - half) + 1)
+    return torch.where(labels == PASS, PASS, moved)
+
+
+def entry_order(channels: int, blocks: int) -> Tensor:
+    """Labels with which the next blocks, two at most, each change a run of slots.
+
+    Channels are sorted by what happens to them: nothing, only the second block, both,
+    only the first.
+    """
+    labels = torch.arange(channels)
+    first = labels >= channels // 2
+    second = (shuffled(labels) >= channels // 2) & (blocks > 1)
+    rank = torch.where(first, 3 - second.long(), second.long())
+    return rank.argsort(stable=True)
+
+
+def _put(x: Tensor, product: Product, slots: Slots, in_place: bool) -> Tensor:
+    """A map with a new run of channels; ``in_place`` overwrites the old ones."""
+    start, stop = slots
+    value, gate = product
+    if in_place and stop - start < x.shape[1]:
+        run = x[:, start:stop]
+        run.copy_(value) if gate is None else torch.mul(value, gate, out=run)
+        return x
+    pieces = [x[:, :start], value if gate is None else value * gate, x[:, stop:]]
+    pieces = [piece for piece in pieces if piece.shape[1]]
+    return torch.cat(pieces, 1) if len(pieces) > 1 else pieces[0]
+
+
+class OnSlots(nn.Module):
+    """A transform of a run of channels of every map; the other channels stay.
+
+    Args:
+        transform: From the runs of all maps to as many products.
+        slots: Of each run.
+    """
+
+    in_place = False
+
+    def __init__(self, transform: nn.Module, slots: Sequence[Slots]) -> None:
+        super().__init__()
+        self.transform = transform
+        self.slots = list(slots)
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """Change the runs."""
+        runs = [
+            x if b - a == x.shape[1] else x[:, a:b]
+            for x, (a, b) in zip(feats, self.slots, strict=True)
+        ]
+        products = zip(feats, self.transform(runs), self.slots, strict=True)
+        return [_put(*product, self.in_place) for product in products]
+
+
+class CrossAttention(nn.Module):
+    """Rows gated for half of the channels and columns for the others.
+
+    Both gates cover all channels, the one that does not apply being one, so that it
+    does not matter in which slots the halves lie.
+    """
+
+    def __init__(self, rows: AxisAttention, columns: AxisAttention) -> None:
+        super().__init__()
+        self.rows = rows
+        self.columns = columns
+
+    def product(self, x: Tensor) -> Product:
+        """The map with rows gated, and the gate of its columns."""
+        columns = self.columns.gate(x)
+        return x * self.rows.gate(x), columns
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate rows and columns."""
+        value, gate = self.product(x)
+        return value * gate
+
+    def place(self, channels: Tensor) -> Tensor:
+        """Put channel ``channels[p]`` into slot p; returns the order after it."""
+        half = self.rows.mix.out_features
+        first, second = channels < half, channels >= half
+        self.rows.place(torch.where(first, channels, PASS))
+        self.columns.place(torch.where(second, channels - half, PASS))
+        return shuffled(channels)
+
+
+def _place_step(step: nn.Module, channels: Tensor) -> tuple[nn.Module, Tensor]:
+    """A step of a transform on another order, and the order that it leaves."""
+    if isinstance(step, ParallelSUSA):
+        step = CrossAttention(step.hconv, step.wconv)
+    if isinstance(step, (AxisAttention, CrossAttention)):
+        return step, step.place(channels)
+    if isinstance(step, nn.Sequential):
+        conv, after = _place_step(step[0], channels)
+        return nn.Sequential(conv, *step[1:]), after
+    assert isinstance(step, nn.Conv2d)
+    if step.groups > 1:
+        return depthwise_order(step, channels), channels
+    # A dense convolution could leave any order; this one keeps that of its input.
+    return write_order(read_order(step, channels), channels), channels
+
+
+class PerMap(nn.Module):
+    """One transform per map, which may end in a gate of its own.
+
+    Shape:
+        - Input: list of maps, one per transform.
+        - Output: list of maps of the same shapes, each with a gate yet to be
+          multiplied, or None.
+    """
+
+    def __init__(self, chains: Sequence[nn.Sequential]) -> None:
+        super().__init__()
+        self.chains = nn.ModuleList(chains)
+
+    def forward(self, runs: Sequence[Tensor]) -> list[Product]:
+        """Transform i on run i."""
+        products: list[Product] = []
+        for chain, x in zip(self.chains, runs, strict=True):
+            for step in chain[:-1]:
+                x = step(x)
+            last = chain[-1]
+            gated = isinstance(last, (AxisAttention, CrossAttention))
+            products.append(last.product(x) if gated else (last(x), None))
+        return products
+
+    def place(self, channels: Sequence[Tensor]) -> list[Tensor]:
+        """Put channel ``channels[i][p]`` into slot p of map i; the orders after it."""
+        left = []
+        for i, order in enumerate(channels):
+            for k, step in enumerate(self.chains[i]):
+                self.chains[i][k], order = _place_step(step, order)
+            left.append(order)
+        return left
+
+
+def _place_on_slots(
+    transform: MergedCCW | PerMap, labels: Sequence[Tensor], whole: bool
+) -> tuple[OnSlots, list[Tensor]]:
+    """A transform of the changed halves where they lie, and the labels after it.
+
+    ``whole`` lets it cover all slots, those of other channels unchanged.
+    """
+    slots, channels = [], []
+    for order in labels:
+        half = width(order) // 2
+        changed = (order >= half).nonzero().flatten()
+        run = (0, len(order)) if whole else (int(changed[0]), int(changed[-1]) + 1)
+        slots.append(run)
+        channels.append((order[slice(*run)] - half).clamp(min=PASS))
+    after = []
+    for order, run, now in zip(labels, slots, transform.place(channels), strict=True):
+        order = order.clone()
+        order[slice(*run)][now >= 0] = now[now >= 0] + width(order) // 2
+        after.append(shuffled(order))
+    return OnSlots(transform, slots), after
 
 
 class OptimizedHRNet(nn.Module):
@@ -74,7 +291,28 @@ class ConcatenatedStem(nn.Module):
         return torch.cat((self.branch1(first), self.branch2(second)), 1)
 
 
-def carry(path: nn.Module, labels: Tensor, wanted: Tensor) -> nn.Module:
+class StaticHead(nn.Module):
+    """The iterative head for maps of which each is half as large as the next.
+
+    ``projects`` follow each sum, lowest resolution first.
+    """
+
+    def __init__(self, projects: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.projects = nn.ModuleList(projects)
+
+    def forward(self, feats: list[Tensor]) -> Tensor:
+        """Add each map to the up-sampled result of the ones below it."""
+        result = self.projects[0](feats[-1])
+        for project, feat in zip(self.projects[1:], feats[-2::-1], strict=True):
+            lifted = F.interpolate(
+                result, scale_factor=2.0, mode='bilinear', align_corners=True
+            )
+            result = project(lifted + feat)
+        return result
+
+
+def _carry(path: nn.Module, labels: Tensor, wanted: Tensor) -> nn.Module:
     """Let a path read the order ``labels`` and write ``wanted``; what replaces it.
 
     It is of nested sequences of depthwise and 1x1 convolutions and activations.
@@ -102,13 +340,6 @@ def _transforms(layers: nn.Module) -> list[MergedCCW | PerMap]:
     return [block.transform for block in layers]
 
 
-def _moves(labels: Sequence[Tensor], wanted: Sequence[Tensor]) -> list[nn.Module]:
-    """Modules that bring maps into the wanted orders, if they are in others."""
-    moves = [reorder(*pair) for pair in zip(labels, wanted, strict=True)]
-    same = all(isinstance(move, nn.Identity) for move in moves)
-    return [] if same else [PerBranch(moves)]
-
-
 def _relabel_blocks(
     layers: nn.Module, labels: list[Tensor], runs: bool
 ) -> tuple[nn.Sequential, list[Tensor]]:
@@ -121,13 +352,13 @@ def _relabel_blocks(
             wanted = [entry_order(len(order), blocks) for order in labels]
             steps += _moves(labels, wanted)
             labels = wanted
-        step, labels = place_on_slots(transform, labels, whole=not runs)
+        step, labels = _place_on_slots(transform, labels, whole=not runs)
         steps.append(step)
     return nn.Sequential(*steps), labels
 
 
 def _relabel_fusion(
-    fusion: NestedFusionLayers, labels: list[Tensor], wanted: list[Tensor]
+    fusion: NestedFusionLayers, labels: list[Tensor], wanted: Sequence[Tensor]
 ) -> None:
     """Let fusion layers read maps with ``labels`` and write them as ``wanted``."""
     for k, conv in enumerate(fusion.lifts, 1):
@@ -137,31 +368,10 @@ def _relabel_fusion(
     sources = [wanted[0], *labels[1:]]
     for i, paths in enumerate(fusion.downs, 1):
         for j, path in enumerate(paths):
-            paths[j] = carry(path, sources[j], wanted[i])
+            paths[j] = _carry(path, sources[j], wanted[i])
     fusion.widths = [len(order) for order in wanted]
     moves = zip(labels, wanted, strict=True)
-    fusion.reorders = nn.ModuleList(reorder(*move) for move in moves)
-
-
-class StaticHead(nn.Module):
-    """The iterative head for maps of which each is half as large as the next.
-
-    ``projects`` follow each sum, lowest resolution first.
-    """
-
-    def __init__(self, projects: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.projects = nn.ModuleList(projects)
-
-    def forward(self, feats: list[Tensor]) -> Tensor:
-        """Add each map to the up-sampled result of the ones below it."""
-        result = self.projects[0](feats[-1])
-        for project, feat in zip(self.projects[1:], feats[-2::-1], strict=True):
-            lifted = F.interpolate(
-                result, scale_factor=2.0, mode='bilinear', align_corners=True
-            )
-            result = project(lifted + feat)
-        return result
+    fusion.reorders = nn.ModuleList(_reorder(*move) for move in moves)
 
 
 def _relabel_head(head: IterativeHead, labels: list[Tensor]) -> StaticHead:
@@ -170,24 +380,24 @@ def _relabel_head(head: IterativeHead, labels: list[Tensor]) -> StaticHead:
     projects = []
     for q, project in enumerate(head.projects):
         steps = nn.Sequential(project.depthwise_conv, project.pointwise_conv)
-        projects.append(carry(steps, orders[q], orders[q + 1]))
+        projects.append(_carry(steps, orders[q], orders[q + 1]))
     return StaticHead(projects)
 
 
 def _relabel_transition(
     transition: nn.ModuleList, labels: list[Tensor], entry: Sequence[Tensor]
-) -> tuple[nn.ModuleList, list[Tensor]]:
-    """A transition that writes maps in the orders of ``entry``, and those it leaves.
+) -> list[Tensor]:
+    """Let a transition write maps in the orders of ``entry``; those that it leaves.
 
     A map that passes it unchanged keeps its order.
     """
-    last, steps, after = len(labels) - 1, [], []
+    after = []
     for j, step in enumerate(transition):
-        before = labels[min(j, last)]
+        before = labels[min(j, len(labels) - 1)]
         same = isinstance(step, nn.Identity)
-        steps.append(step if same else carry(step, before, entry[j]))
         after.append(before if same else entry[j])
-    return nn.ModuleList(steps), after
+        transition[j] = step if same else _carry(step, before, entry[j])
+    return after
 
 
 def _relabel_stage(
@@ -201,14 +411,13 @@ def _relabel_stage(
     The blocks of every module want their maps in the order ``entry``, the last module
     leaves them in ``leave``; None is any.
     """
-    for number, module in enumerate(modules):
+    for module in modules:
         runs = entry is not None
         module.layers, labels = _relabel_blocks(module.layers, labels, runs)
         if isinstance(module.fusion, NestedFusionLayers):
-            wanted = leave if number == len(modules) - 1 else entry
-            wanted = labels if wanted is None else list(wanted)
+            wanted = (leave if module is modules[-1] else entry) or labels
             _relabel_fusion(module.fusion, labels, wanted)
-            labels = wanted
+            labels = list(wanted)
     return labels
 
 
@@ -216,24 +425,20 @@ def _relabel(net: HRBackbone, layout: str) -> OptimizedHRNet:
     """The whole skeleton, from the stem on."""
     channels, blocks = net.arch.stem_channels, min(2, net.arch.num_blocks)
     labels = [torch.cat((torch.arange(0, channels, 2), torch.arange(1, channels, 2)))]
-    transitions, stages = [], []
-    for t, widths in enumerate(net.arch.channels):
-        modules = net.get_submodule(f'stage{t}')
+    stages = [net.get_submodule(f'stage{t}') for t in range(len(net.arch.channels))]
+    transitions = [net.get_submodule(f'transition{t}') for t in range(len(stages))]
+    for widths, transition, stage in zip(
+        net.arch.channels, transitions, stages, strict=True
+    ):
         natural = [torch.arange(w) for w in widths]
-        entry = None
-        if layout == 'runs' or isinstance(_transforms(modules[0].layers)[0], PerMap):
-            entry = [entry_order(w, blocks) for w in widths]
-        transition, labels = _relabel_transition(
-            net.get_submodule(f'transition{t}'),
-            labels,
-            entry or (natural if layout == 'full' else list(map(filled, natural))),
-        )
+        runs = layout == 'runs' or isinstance(_transforms(stage[0].layers)[0], PerMap)
+        entry = [entry_order(w, blocks) for w in widths] if runs else None
+        free = natural if layout == 'full' else [filled(order) for order in natural]
+        labels = _relabel_transition(transition, labels, entry or free)
         leave = entry
-        if t == len(net.arch.channels) - 1:
+        if stage is stages[-1]:
             leave = natural if net.head_layer is None else None
-        labels = _relabel_stage(modules, labels, entry, leave)
-        transitions.append(transition)
-        stages.append(modules)
+        labels = _relabel_stage(stage, labels, entry, leave)
     head = None if net.head_layer is None else _relabel_head(net.head_layer, labels)
     if head is None:  # a last stage of one resolution has nothing that restores it
         natural = [torch.arange(width(order)) for order in labels]

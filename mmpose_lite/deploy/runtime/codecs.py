@@ -40,15 +40,11 @@ def _peaks(heatmaps: Array) -> Decoded:
 def _blurred(heatmaps: Array, kernel: int) -> Array:
     """A copy, blurred, with each map's maximum kept."""
     blurred = np.empty(heatmaps.shape, np.float32)
-    for old, new in zip(
-        heatmaps.reshape(-1, *heatmaps.shape[2:]),
-        blurred.reshape(-1, *heatmaps.shape[2:]),
-        strict=True,
-    ):
-        cv2.GaussianBlur(old, (kernel, kernel), 0, new, borderType=cv2.BORDER_CONSTANT)
+    size, border = (kernel, kernel), cv2.BORDER_CONSTANT
+    for place in np.ndindex(heatmaps.shape[:2]):
+        new = cv2.GaussianBlur(heatmaps[place], size, 0, borderType=border)
         top = new.max()
-        if top != 0:
-            new *= old.max() / top
+        blurred[place] = new * (heatmaps[place].max() / top) if top != 0 else new
     return blurred
 
 
@@ -233,16 +229,18 @@ def check_codec(contract: Contract) -> dict[str, Any]:
             f'codec must be one of {tuple(DECODERS)}, got {contract.codec!r}: other '
             'codecs cannot be decoded without MMPose yet'
         )
+    options = {}
     for name, value in contract.codec_options.items():
-        wanted = codec.fixed.get(name, value)
-        if name not in (*codec.options, *codec.encoding, *codec.fixed):
-            raise ValueError(f'{contract.codec} has no parameter {name!r}')
-        if value != wanted:
+        if name in codec.options:
+            options[name] = value
+        elif name in codec.fixed and value != codec.fixed[name]:
             raise ValueError(
-                f'{name} of {contract.codec} must be {wanted!r}, got {value!r}'
+                f'{name} of {contract.codec} must be {codec.fixed[name]!r}, got '
+                f'{value!r}'
             )
-    given = contract.codec_options.items()
-    return {name: value for name, value in given if name in codec.options}
+        elif name not in (*codec.encoding, *codec.fixed):
+            raise ValueError(f'{contract.codec} has no parameter {name!r}')
+    return options
 
 
 def axis_split(contract: Contract) -> int | None:

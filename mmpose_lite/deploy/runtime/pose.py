@@ -78,13 +78,12 @@ class PoseNetwork:
         batch: int | None = None,
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], Array]]:
         """Heatmaps, keypoints and scores of a call, run by run of the engine."""
-        regions = self._regions(image, boxes)
-        for part in self._parts(len(regions[0]), batch):
-            centers, scales = (values[part] for values in regions)
-            crops = cut(image, centers, scales, self.contract)
-            heatmaps = self.heatmaps(crops, flip_test)
+        centers, scales = self._regions(image, boxes)
+        for part in self._parts(len(centers), batch):
+            region = centers[part], scales[part]
+            heatmaps = self.heatmaps(cut(image, *region, self.contract), flip_test)
             found, scores = self.decode(heatmaps)
-            placed = to_image(found, centers, scales, self.contract)
+            placed = to_image(found, *region, self.contract)
             yield heatmaps, placed.astype(np.float32), scores
 
     def crops(

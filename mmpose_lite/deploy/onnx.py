@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any, Literal
 
@@ -13,10 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.onnx.errors import OnnxExporterError
 
-from ..runtime import Contract, extra
-from ..runtime.codecs import axis_split
-from ..runtime.contract import METADATA_KEY
-from .base import Backend, Files
+from .runtime import Contract, extra
 
 OPSET = Contract.opset
 """Version of ONNX's operators that engines of several years understand."""
@@ -62,12 +59,11 @@ def to_onnx(
     # Two, so that no size of one is taken for something to be broadcast.
     count = 2 if batch == 'dynamic' else batch
     sample = x[:1].expand(count, *x.shape[1:]).contiguous()
-    axes = {name: {0: 'batch'} for name in names} if batch == 'dynamic' else None
     file = io.BytesIO()
     options = dict(
         input_names=[names[0]],
         output_names=list(names[1:]),
-        dynamic_axes=axes,
+        dynamic_axes={n: {0: 'batch'} for n in names} if batch == 'dynamic' else None,
         opset_version=opset,
         dynamo=False,
     )
@@ -90,79 +86,43 @@ def to_onnx(
             # The exporter gives all modules the mode that the outermost one had.
             for module, training in modes:
                 module.training = training
-    return patched(file.getvalue())
+    return _patched(file.getvalue())
 
 
-def patched(data: bytes) -> bytes:
+def _patched(data: bytes) -> bytes:
     """A file whose graph says the same to engines that are strict."""
     onnx = extra('onnx')
     model = onnx.load_from_string(data)
     nodes: list[Any] = []
-    makers: dict[str, Any] = {}
-    changed = False
+    kinds: dict[str, int] = {}
     for node in model.graph.node:
-        makers.update(dict.fromkeys(node.output, node))
-        patch = _PATCHES.get(node.op_type)
-        steps = patch(onnx, node, makers) if patch else None
-        changed |= steps is not None
-        nodes += [node] if steps is None else steps
-    if not changed:
-        return data
+        options = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        if 'value' in options:
+            kinds[node.output[0]] = getattr(options['value'], 'data_type', None)
+        if node.op_type == 'EyeLike':
+            kind = options.get('dtype', kinds.get(node.input[0]))
+            truth = kind == onnx.TensorProto.BOOL
+            nodes += _eye(onnx, node, options) if truth else [node]
+            continue
+        if node.op_type == 'Transpose' and node.attribute:
+            axes = node.attribute[0].ints  # of `movedim` counted from the end
+            axes[:] = [axis % len(axes) for axis in axes]
+        nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model.SerializeToString()
 
 
-def _attributes(onnx: Any, node: Any) -> dict[str, Any]:
-    found = node.attribute if node is not None else ()
-    return {one.name: onnx.helper.get_attribute_value(one) for one in found}
-
-
-def _transpose(onnx: Any, node: Any, makers: Mapping[str, Any]) -> list[Any] | None:
-    """Axes counted from the start: ``movedim`` writes negative ones."""
-    axes = list(node.attribute[0].ints) if node.attribute else []
-    if not axes or min(axes) >= 0:
-        return None
-    positive = [axis % len(axes) for axis in axes]
-    return [onnx.helper.make_node(
-        'Transpose', node.input, node.output, node.name, perm=positive
-    )]  # fmt: skip
-
-
-def _eye(onnx: Any, node: Any, makers: Mapping[str, Any]) -> list[Any] | None:
-    """A diagonal of numbers, made truth values afterwards."""
-    kinds = onnx.TensorProto
-    options = _attributes(onnx, node)
-    kind = options.get('dtype')
-    if kind is None:  # then it is that of the input
-        value = _attributes(onnx, makers.get(node.input[0])).get('value')
-        kind = value.data_type if value is not None else None
-    if kind != kinds.BOOL:
-        return None
+def _eye(onnx: Any, node: Any, options: dict[str, Any]) -> list[Any]:
+    """A diagonal of truth values, made of numbers."""
+    make, kinds = onnx.helper.make_node, onnx.TensorProto
     before, after = (f'{node.output[0]}_{end}' for end in ('shape', 'numbers'))
-    make = onnx.helper.make_node
-    options['dtype'] = kinds.FLOAT
+    options = {**options, 'dtype': kinds.FLOAT}
     return [
         make('Cast', node.input, [before], f'{node.name}_shape', to=kinds.FLOAT),
         make('EyeLike', [before], [after], node.name, **options),
         make('Cast', [after], node.output, f'{node.name}_cast', to=kinds.BOOL),
     ]
-
-
-_PATCHES = {'Transpose': _transpose, 'EyeLike': _eye}
-
-
-def trace(network: nn.Module, contract: Contract) -> bytes:
-    """ONNX of a network as its contract describes it."""
-    width, height = contract.input_size
-    outputs = (OUTPUT,) if axis_split(contract) is None else VECTORS
-    return to_onnx(
-        network,
-        torch.zeros(1, 3, height, width),
-        batch=contract.batch or 'dynamic',
-        opset=contract.opset,
-        names=(INPUT, *outputs),
-    )
 
 
 def halve_weights(model: Any) -> None:
@@ -192,18 +152,3 @@ def halve_weights(model: Any) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-def write(network: nn.Module, contract: Contract) -> Files:
-    """Files of a network, as of :attr:`Backend.write`."""
-    onnx = extra('onnx')
-    model = onnx.load_from_string(trace(network, contract))
-    if contract.precision == 'fp16':
-        halve_weights(model)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, contract.inner().to_json()
-    onnx.checker.check_model(model)
-    return {'.onnx': model.SerializeToString()}
-
-
-ONNX = Backend('onnx', ('onnx', 'onnxruntime'), 'onnxruntime', write)
