@@ -7,7 +7,7 @@ from parity import fill_from, own_fill
 from rows import TINY_ROWS
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmpose_lite.deploy.passes import list_passes
+from mmpose_lite.deploy import list_passes, relative_difference
 
 TOLERANCE = 1e-10
 """Largest relative difference in double precision."""
@@ -35,6 +35,18 @@ def before_and_after(net, name, **options):
             return model, rewrite(copy.deepcopy(model))
         model = rewrite(model)
     raise AssertionError(f'{name} is none of the passes')
+
+
+def outputs(net, x):
+    """All outputs of a network, without gradients."""
+    with torch.no_grad():
+        found = net(x)
+    return [found] if isinstance(found, torch.Tensor) else list(found)
+
+
+def difference(net, other, x):
+    """Relative difference of two networks' outputs."""
+    return relative_difference(outputs(net, x), outputs(other, x))
 
 
 def count(model, *types):

@@ -1,30 +1,37 @@
 """All passes together: exact on every row, cheaper, and the input untouched."""
 
 import copy
+from pathlib import Path
 
+import mmpose
 import pytest
 import torch
 from mmcv.cnn import fuse_conv_bn
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmpose.models.backbones import LiteHRNet as Published
 from mmpose.registry import MODELS
 from parity import fill_from, own_fill
-from passes_cases import TOLERANCE, TOLERANCE_F32, build, calls, image
+from passes_cases import TOLERANCE, TOLERANCE_F32, build, calls, difference, image
 from rows import IDS, ROWS, TINY, TINY_IDS, TINY_ROWS
 from torch import nn
 
 from mmpose_lite.analysis import Traffic, count_traffic
 from mmpose_lite.deploy import (
     TARGETS,
+    EstimatorGraph,
     gains,
     list_passes,
     optimize,
-    relative_difference,
 )
 from mmpose_lite.deploy.passes.fold import fold_positions
+from mmpose_lite.loading import build_model
 from mmpose_lite.models.backbones import LiteHRNet
 from mmpose_lite.models.heads import TokenPoseHead
 
+PUBLISHED = (
+    '.mim/configs/body_2d_keypoint/topdown_heatmap/coco/'
+    'td-hm_litehrnet-18_8xb64-210e_coco-256x192.py'
+)
 # Targets with layouts, None being their own.
 FORMS = [
     ('eager', None),
@@ -101,18 +108,7 @@ def test_every_variant_is_exact_and_cheaper(cls, arch, target):
 
 @pytest.mark.slow
 def test_goal_of_operators_and_bytes():
-    stages = dict(
-        num_modules=(2, 4, 2),
-        num_branches=(2, 3, 4),
-        num_blocks=(2, 2, 2),
-        module_type=('LITE',) * 3,
-        with_fuse=(True,) * 3,
-        reduce_ratios=(8,) * 3,
-        num_channels=LiteHRNet('18').arch.channels,
-    )
-    stem = dict(stem_channels=32, out_channels=32, expand_ratio=1)
-    extra = dict(stem=stem, num_stages=3, stages_spec=stages, with_head=True)
-    theirs = Published(extra)
+    theirs = build_model(Config.fromfile(Path(mmpose.__path__[0], PUBLISHED))).backbone
     theirs.eval()  # returns nothing
     ours = optimize(LiteHRNet('18'), target='eager')
     x = picture((256, 192), 1)
@@ -185,8 +181,7 @@ def test_positions_of_a_head_are_folded(name):
     head.double().eval()
     feats = (torch.randn(2, 8, 16, 24, dtype=torch.float64),)
     folded = fold_positions(copy.deepcopy(head))
-    with torch.no_grad():
-        assert relative_difference([folded(feats)], [head(feats)]) < TOLERANCE
+    assert difference(folded, head, feats) < TOLERANCE
     before, after = calls(head, feats), calls(folded, feats)
     assert len(after) < len(before)
     padded = name not in ('learnable', 'mask', 'shared', 'token')
@@ -215,11 +210,8 @@ def estimator(head):
 def test_pose_estimator(target):
     model = estimator(HEATMAPS)
     optimized = optimize(model, target)
-    with torch.no_grad():
-        found, expected = (
-            m(picture(), None, mode='tensor') for m in (optimized, model)
-        )
-    assert relative_difference([found], [expected]) < 1e-5
+    graphs = (EstimatorGraph(net) for net in (optimized, model))
+    assert difference(*graphs, picture()) < 1e-5
     assert optimized.head.decoder is not None
     rows = gains(model, picture(), target=target)
     assert max(row.difference for row in rows) < TOLERANCE

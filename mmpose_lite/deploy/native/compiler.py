@@ -14,7 +14,7 @@ from torch import nn
 from ...io.files import write_atomically
 from ..passes import optimize
 from .emit import emit
-from .fusing import fuse
+from .graph import fuse
 from .lowering import lower
 from .memory import MemoryPlan
 

@@ -19,7 +19,7 @@ from .graph import Graph, Node, Shape, Term, Value, combined
 class Lowering:
     """A graph in the making, of an exported network.
 
-    What an ATen operator becomes is in the method of its name with ``op_`` before it,
+    What an ATen operator becomes is in the method of its name with ``_op_`` before it,
     which is given the call and the operator's own arguments, maps as values.
     """
 
@@ -50,7 +50,7 @@ class Lowering:
         # Path of the module that it comes from.
         stack = node.meta.get('nn_module_stack')
         self.source = (list(stack.values())[-1][0] if stack else '') or 'network'
-        handler = getattr(self, f'op_{_name(node)}', None)
+        handler = getattr(self, f'_op_{_name(node)}', None)
         if handler is None:
             raise ValueError(
                 f'network must consist of operators that can be compiled, got '
@@ -110,8 +110,7 @@ class Lowering:
         self.nodes.append(combined(terms, shape, self.source, **options))
         return self.nodes[-1].output
 
-    def op_conv2d(self, node, x, weight, bias, stride, padding, dilation, groups):
-        """Depthwise, 1x1, or dense on a map with borders."""
+    def _op_conv2d(self, node, x, weight, bias, stride, padding, dilation, groups):
         out, _, kh, kw = weight.shape
         if list(dilation) != [1, 1] or isinstance(padding, str):
             self.refuse(f'a convolution with dilation {dilation}, padding {padding!r}')
@@ -137,8 +136,7 @@ class Lowering:
         x = self.add('pad', [x], padded, padding=(ph, pw))
         return self.add('dense', [x], shape, stride=stride, **attrs)
 
-    def op_linear(self, node, x, weight, bias):
-        """A 1x1 convolution of maps of one pixel."""
+    def _op_linear(self, node, x, weight, bias):
         if len(_shape(node)) != 2:
             self.refuse('a linear layer of more than a vector per image')
         bias = weight.new_zeros(len(weight)) if bias is None else bias
@@ -149,16 +147,14 @@ class Lowering:
     def _activation(self, node, x):
         return self.map([Term(x)], x.shape, activation=_name(node))
 
-    op_relu = op_sigmoid = op_silu = op_hardswish = op_hardsigmoid = _activation
+    _op_relu = _op_sigmoid = _op_silu = _op_hardswish = _op_hardsigmoid = _activation
 
-    def op_hardtanh(self, node, x, low, high):
-        """The activation ReLU6."""
+    def _op_hardtanh(self, node, x, low, high):
         if (low, high) != (0.0, 6.0):
             self.refuse(f'values clipped to {(low, high)}, only 0 to 6 can be')
         return self.map([Term(x)], x.shape, activation='relu6')
 
-    def op_slice(self, node, x, axis, start, stop, step):
-        """A run of channels."""
+    def _op_slice(self, node, x, axis, start, stop, step):
         size = _shape(node.args[0])[axis]
         begin, end, _ = slice(start, stop).indices(size)
         if (begin, end, step) == (0, size, 1):
@@ -174,14 +170,12 @@ class Lowering:
         ends = itertools.accumulate(widths, initial=0)
         return [self.cut(x, *run) for run in itertools.pairwise(ends)]
 
-    op_split_with_sizes = op_split = _split
+    _op_split_with_sizes = _op_split = _split
 
-    def op_getitem(self, node, parts, index):
-        """One of several results."""
+    def _op_getitem(self, node, parts, index):
         return parts[index]
 
-    def op_cat(self, node, parts, axis):
-        """Maps joined."""
+    def _op_cat(self, node, parts, axis):
         self.only_channels(node, axis)
         parts = [part for part in parts if part is not None]
         if len(parts) == 1:
@@ -189,20 +183,17 @@ class Lowering:
         shape = (*parts[0].shape[:3], sum(part.channels for part in parts))
         return self.add('cat', parts, shape)
 
-    def op_avg_pool2d(self, node, x, size, stride, padding, ceil, *rest):
-        """Means of windows."""
+    def _op_avg_pool2d(self, node, x, size, stride, padding, ceil, *rest):
         if stride not in ([], size) or any(padding) or ceil or rest[-1] is not None:
             self.refuse(f'pooling with {node.args[1:]}: windows must lie side by side')
         return self.pool(x, size)
 
-    def op_mean(self, node, x, axes, *_):
-        """A mean of every channel."""
+    def _op_mean(self, node, x, axes, *_):
         if axes is None or sorted(a % 4 for a in axes) != [2, 3]:
             self.refuse(f'a mean over axes {axes}, only height and width can be')
         return self.pool(x, x.shape[1:3])
 
-    def op_adaptive_avg_pool2d(self, node, x, _):
-        """Means of windows whose size follows from the maps'."""
+    def _op_adaptive_avg_pool2d(self, node, x, _):
         height, width = _shape(node)[2:]
         if x.shape[1] % height or x.shape[2] % width:
             self.refuse(f'adaptive pooling of {x.shape[1:3]} to {(height, width)}')
@@ -215,28 +206,25 @@ class Lowering:
             self.refuse(f'{node.target} that moves channels')
         return x
 
-    op_unsqueeze = op_squeeze = op_view = op_reshape = op_flatten = _vector
+    _op_unsqueeze = _op_squeeze = _op_view = _op_reshape = _op_flatten = _vector
 
     def _same(self, node, x, *_):
         return x
 
-    op_alias = op_clone = op_contiguous = op_dropout = _same
+    _op_alias = _op_clone = _op_contiguous = _op_dropout = _same
 
-    def op_upsample_nearest2d(self, node, x, *_):
-        """A map of which some pixels of the result share one."""
+    def _op_upsample_nearest2d(self, node, x, *_):
         height, width = _shape(node)[2:]
         if height % x.shape[1] or width % x.shape[2]:
             self.refuse(f'up-sampling of {x.shape[1:3]} to {(height, width)}')
         factors = (height // x.shape[1], width // x.shape[2])
         return self.map([Term(x, 1.0, factors)], (x.shape[0], height, width))
 
-    def op_upsample_bilinear2d(self, node, x, size, corners, *_):
-        """A map of another size."""
+    def _op_upsample_bilinear2d(self, node, x, size, corners, *_):
         shape = (x.shape[0], *_shape(node)[2:], x.channels)
         return self.add('bilinear', [x], shape, corners=bool(corners), addend=None)
 
-    def op_index_select(self, node, x, axis, index):
-        """Channels in another order."""
+    def _op_index_select(self, node, x, axis, index):
         self.only_channels(node, axis)
         return self.map([Term(x, index=tuple(int(i) for i in index))], x.shape)
 
@@ -255,10 +243,9 @@ class Lowering:
         terms = [Term(a, 1.0, factors[0]), Term(b, sign * float(alpha), factors[1])]
         return self.map(terms, size, operator='*' if _name(node) == 'mul' else '+')
 
-    op_add = op_mul = op_sub = _binary
+    _op_add = _op_mul = _op_sub = _binary
 
-    def op_axis_gate(self, node, x, query, weight, bias, scale, shift, eps, rows):
-        """The gate of attention along an axis."""
+    def _op_axis_gate(self, node, x, query, weight, bias, scale, shift, eps, rows):
         batch, height, width, channels = x.shape
         shape = (batch, height, 1, channels) if rows else (batch, 1, width, channels)
         attrs = dict(weight=weight[:, :, None, None], bias=bias, scale=scale)

@@ -20,11 +20,9 @@ def round_up(number: int, multiple: int) -> int:
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of maps that share pixels, ``stride`` floats from one to the next.
+    """Memory of maps, with their first channels, that share pixels.
 
-    Attributes:
-        residents: Maps that lie in it, and their first channels.
-        start: First float within the arena.
+    It begins at the float ``start`` of the arena; pixels are ``stride`` apart.
     """
 
     pixels: int

@@ -17,13 +17,18 @@ from torch import Tensor, nn
 
 from ...analysis import Traffic, count_traffic
 from ..parity import relative_difference
-from .attention import convolve_attention, fold_attention
-from .blocks import stay_in_blocks
+from .attention import fold_attention
 from .ccw import merge_ccw
-from .eager import fuse_for_eager, order_for_eager
 from .fold import fold_norms, fold_positions
 from .fusion_layers import fold_doubling, nest_upsampling
-from .shuffle_removal import CHANNEL_LAYOUTS, convolve_reorders, remove_shuffles
+from .shuffle_removal import CHANNEL_LAYOUTS, remove_shuffles
+from .targets import (
+    convolve_attention,
+    convolve_reorders,
+    fuse_for_eager,
+    order_for_eager,
+    stay_in_blocks,
+)
 
 __all__ = ['CHANNEL_LAYOUTS', 'TARGETS', 'Gain', 'gains', 'list_passes', 'optimize']
 

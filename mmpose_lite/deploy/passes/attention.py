@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...models.layers import SUSA, PerBranch
-from .modules import OPEN, convolution, linear_layer, replace_modules, take
+from .modules import OPEN, linear_layer, replace_modules, take
 
 
 class AxisAttention(nn.Module):
@@ -16,12 +15,9 @@ class AxisAttention(nn.Module):
     product; the query's bias adds the same to all logits of a softmax and is left out.
 
     Args:
-        layer: What it computes.
+        layer: What it computes, of maps ``(B, C, H, W)``.
         size: Extent of its maps along the axis, if it is always the same: then nothing
             is left to compute from it.
-
-    Shape:
-        - Input, output: ``(B, C, H, W)``.
     """
 
     def __init__(self, layer: SUSA, size: int | None = None) -> None:
@@ -100,57 +96,14 @@ def fold_attention(
         image_size: Height and width of every image to come, if known: then the length
             of the mean is folded too, and images of another size fail.
     """
-    sizes: dict[nn.Module, int] = {}
-    for chains in model.modules():
-        if image_size is None or not isinstance(chains, PerBranch):
-            continue
-        for level, chain in enumerate(chains):
-            for layer in chain.modules():
-                if isinstance(layer, SUSA):
-                    sizes[layer] = image_size[layer.dim - 2] // (4 * 2**level)
+    branches = [module for module in model.modules() if isinstance(module, PerBranch)]
+    sizes = {
+        layer: image_size[layer.dim - 2] // (4 * 2**level)
+        for chains in (branches if image_size is not None else ())
+        for level, chain in enumerate(chains)
+        for layer in chain.modules()
+        if isinstance(layer, SUSA)
+    }
     return replace_modules(
         model, {SUSA: lambda layer: AxisAttention(layer, sizes.get(layer))}
     )
-
-
-class ConvolvedAttention(AxisAttention):
-    """Axis attention whose logits are a depthwise convolution over a whole axis.
-
-    For OpenVINO: its convolutions want channels last, its matrix products channels
-    first, and each change of layout takes longer than the product.
-
-    Values are a product with the map and a sum; the norm over channels is written out,
-    its mean folded into the weights before it. The length of the axis must be known.
-    """
-
-    def __init__(self, layer: AxisAttention) -> None:
-        nn.Module.__init__(self)
-        self.axis = layer.axis
-        # (1, C, 1, H) or (1, C, W, 1), one kernel per channel.
-        kernels = layer.query.data.transpose(2, 3).transpose(0, 1)
-        weight, bias = layer.mix.weight.data, layer.mix.bias.data
-        self.query = nn.Parameter(kernels.contiguous())
-        centred = (weight - weight.mean(0))[..., None, None]
-        self.mix = convolution(centred, bias - bias.mean())
-        self.scale = nn.Parameter(layer.norm.weight.data.view(1, -1, 1, 1))
-        self.shift = nn.Parameter(layer.norm.bias.data.view(1, -1, 1, 1))
-        self.eps = layer.norm.eps
-
-    def gate(self, x: Tensor) -> Tensor:
-        """Gate of every row, ``(B, C, H, 1)``, or column, ``(B, C, 1, W)``."""
-        across = 3 if self.axis == 'h' else 2
-        logits = F.conv2d(x, self.query, groups=len(self.query))
-        value = (x * logits.softmax(across)).sum(across, keepdim=True)
-        centred = self.mix(value)
-        variance = (centred * centred).mean(1, keepdim=True)
-        normed = centred * (variance + self.eps).rsqrt()
-        return (normed * self.scale + self.shift).sigmoid()
-
-
-def convolve_attention(model: nn.Module) -> nn.Module:
-    """Compute attention along axes by convolutions, where their length is known."""
-
-    def convolved(layer: AxisAttention) -> AxisAttention:
-        return layer if layer.size is None else ConvolvedAttention(layer)
-
-    return replace_modules(model, {AxisAttention: convolved})

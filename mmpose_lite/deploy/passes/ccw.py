@@ -63,10 +63,8 @@ class MergedCCW(nn.Module):
     factors are powers of two. The spatial weightings of all resolutions, small networks
     on the maps' means, are block-diagonal layers of one network.
 
-    Shape:
-        - Input: list of ``(B, widths[i], H / 2^i, W / 2^i)``.
-        - Output: list of maps of the same shapes, each with a gate
-          ``(B, widths[i], 1, 1)`` yet to be multiplied.
+    Maps are ``(B, widths[i], H / 2^i, W / 2^i)``; each that it gives has a gate
+    ``(B, widths[i], 1, 1)`` yet to be multiplied.
     """
 
     def __init__(self, block: ConditionalChannelWeighting) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,6 @@ from .ccw import CCWOnHalves, MergedCCW, Product
 from .fusion_layers import NestedFusionLayers
 from .modules import (
     PASS,
-    convolution,
     depthwise_order,
     filled,
     joined,
@@ -49,22 +49,6 @@ class Reorder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Copy the channels."""
         return x.index_select(1, self.index)
-
-
-def convolve_reorders(model: nn.Module) -> nn.Module:
-    """Reorder channels by convolutions with weights of zero and one, for OpenVINO.
-
-    It lays maps out anew for gathers, which takes longer than such a convolution.
-    """
-    some = next(model.parameters(), torch.empty(0))
-
-    def convolved(move: Reorder) -> nn.Conv2d:
-        rows = len(move.index)
-        kernel = some.new_zeros(rows, move.width, 1, 1)
-        kernel[torch.arange(rows), move.index] = 1
-        return convolution(kernel, None)
-
-    return replace_modules(model, {Reorder: convolved})
 
 
 def _reorder(labels: Tensor, wanted: Tensor) -> nn.Module:
@@ -124,9 +108,7 @@ def _put(x: Tensor, product: Product, slots: Slots, in_place: bool) -> Tensor:
 class OnSlots(nn.Module):
     """A transform of a run of channels of every map; the other channels stay.
 
-    Args:
-        transform: From the runs of all maps to as many products.
-        slots: Of each run.
+    ``transform`` makes as many products of the runs, which lie in ``slots``.
     """
 
     in_place = False
@@ -194,13 +176,7 @@ def _place_step(step: nn.Module, channels: Tensor) -> tuple[nn.Module, Tensor]:
 
 
 class PerMap(nn.Module):
-    """One transform per map, which may end in a gate of its own.
-
-    Shape:
-        - Input: list of maps, one per transform.
-        - Output: list of maps of the same shapes, each with a gate yet to be
-          multiplied, or None.
-    """
+    """One transform per map, which may end in a gate that is yet to be multiplied."""
 
     def __init__(self, chains: Sequence[nn.Sequential]) -> None:
         super().__init__()
@@ -254,13 +230,13 @@ class OptimizedHRNet(nn.Module):
 
     def __init__(
         self,
-        stem: nn.Module,
+        stem: Stem,
         transitions: Sequence[nn.ModuleList],
         stages: Sequence[nn.Sequential],
         head: nn.Module | None,
     ) -> None:
         super().__init__()
-        self.stem = stem
+        self.stem = ConcatenatedStem(stem)
         self.transitions = nn.ModuleList(transitions)
         self.stages = nn.ModuleList(stages)
         self.head = head
@@ -292,14 +268,18 @@ class ConcatenatedStem(nn.Module):
 
 
 class StaticHead(nn.Module):
-    """The iterative head for maps of which each is half as large as the next.
+    """The iterative head for maps of which each is half as large as the one before.
 
-    ``projects`` follow each sum, lowest resolution first.
+    ``labels`` are those of the maps; the output is in the published order.
     """
 
-    def __init__(self, projects: Sequence[nn.Module]) -> None:
+    def __init__(self, head: IterativeHead, labels: Sequence[Tensor]) -> None:
         super().__init__()
-        self.projects = nn.ModuleList(projects)
+        orders = pairwise([*reversed(labels), torch.arange(width(labels[0]))])
+        self.projects = nn.ModuleList(
+            _carry(nn.Sequential(p.depthwise_conv, p.pointwise_conv), *order)
+            for p, order in zip(head.projects, orders, strict=True)
+        )
 
     def forward(self, feats: list[Tensor]) -> Tensor:
         """Add each map to the up-sampled result of the ones below it."""
@@ -374,23 +354,10 @@ def _relabel_fusion(
     fusion.reorders = nn.ModuleList(_reorder(*move) for move in moves)
 
 
-def _relabel_head(head: IterativeHead, labels: list[Tensor]) -> StaticHead:
-    """The head on maps with ``labels``; its output is in the published order."""
-    orders = [*reversed(labels), torch.arange(width(labels[0]))]
-    projects = []
-    for q, project in enumerate(head.projects):
-        steps = nn.Sequential(project.depthwise_conv, project.pointwise_conv)
-        projects.append(_carry(steps, orders[q], orders[q + 1]))
-    return StaticHead(projects)
-
-
 def _relabel_transition(
     transition: nn.ModuleList, labels: list[Tensor], entry: Sequence[Tensor]
 ) -> list[Tensor]:
-    """Let a transition write maps in the orders of ``entry``; those that it leaves.
-
-    A map that passes it unchanged keeps its order.
-    """
+    """Let a transition write maps as ``entry``, but those that pass; what it leaves."""
     after = []
     for j, step in enumerate(transition):
         before = labels[min(j, len(labels) - 1)]
@@ -406,10 +373,9 @@ def _relabel_stage(
     entry: Sequence[Tensor] | None,
     leave: Sequence[Tensor] | None,
 ) -> list[Tensor]:
-    """The modules of a stage, changed to work on slots; the labels of its maps.
+    """Let the modules of a stage work on slots; the labels of its maps.
 
-    The blocks of every module want their maps in the order ``entry``, the last module
-    leaves them in ``leave``; None is any.
+    All blocks want maps in the order ``entry``, the last ones leave ``leave``, if any.
     """
     for module in modules:
         runs = entry is not None
@@ -439,11 +405,12 @@ def _relabel(net: HRBackbone, layout: str) -> OptimizedHRNet:
         if stage is stages[-1]:
             leave = natural if net.head_layer is None else None
         labels = _relabel_stage(stage, labels, entry, leave)
-    head = None if net.head_layer is None else _relabel_head(net.head_layer, labels)
-    if head is None:  # a last stage of one resolution has nothing that restores it
-        natural = [torch.arange(width(order)) for order in labels]
-        stages[-1].extend(_moves(labels, natural))
-    return OptimizedHRNet(ConcatenatedStem(net.stem), transitions, stages, head)
+    if net.head_layer is not None:
+        head = StaticHead(net.head_layer, labels)
+        return OptimizedHRNet(net.stem, transitions, stages, head)
+    # A last stage of one resolution has nothing that restores the order.
+    stages[-1].extend(_moves(labels, [torch.arange(width(one)) for one in labels]))
+    return OptimizedHRNet(net.stem, transitions, stages, None)
 
 
 def remove_shuffles(model: nn.Module, layout: str = 'runs') -> nn.Module:
