@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,16 +22,12 @@ from .explain import draw_pose_grid, predict_posed_images
 from .io.images import save_image
 from .io.logs import last_metric, seconds_per_step
 from .loading import build_model, load_model, read_config
-from .paths import PACKAGE, config_path
+from .mim import run_mim
+from .paths import config_path
 
 CONFIG = 'td-hm_xhrnet-toy_1xb16-2e_toy-128x96'
 _LOADERS = ('train', 'val', 'test')
 _SHOWN = re.compile(r'Epoch\((?:train|val)\) .*|.*Error.*')
-# Notices of MMEngine and MMPose about their own matters.
-_QUIET = (
-    'ignore:pkg_resources is deprecated:UserWarning,'
-    'ignore:The metainfo config file:UserWarning'
-)
 
 
 @dataclass(frozen=True)
@@ -84,28 +78,35 @@ def demonstrate(
     def step(number: int, title: str) -> None:
         tell(f'\n== {number}/5 {title} ({time.monotonic() - begun:.0f} s)')
 
-    def evaluate(checkpoint: Path, name: str) -> None:
-        words = ('--checkpoint', str(checkpoint), '--work-dir', str(out / name))
-        _mim('test', config, words, settings, out / f'{name}.log')
+    def evaluate(weights: Path, name: str) -> None:
+        words = ('--checkpoint', str(weights))
+        run_mim('test', config, out / name, *words, options=settings)
+
+    def tell_progress(line: str) -> None:
+        if shown := _SHOWN.search(line):
+            tell(shown[0])
 
     step(1, 'toy people')
     generate_toy_coco(data, train, val)
     step(2, 'evaluation of the initial weights')
+    cfg = read_config(config)
+    set_random_seed(cfg.randomness['seed'])
+    model: Any = build_model(cfg)
+    model.init_weights()
     initial = out / 'initial.pth'
-    _initial_weights(config, initial)
+    torch.save({'state_dict': model.state_dict()}, initial)
     evaluate(initial, 'before')
     step(3, 'training')
     last = out / 'train' / 'last_checkpoint'
     last.unlink(missing_ok=True)
     # Step 4 evaluates.
     more = [f'load_from={initial}', 'train_cfg.val_begin=1000000', *settings]
-    words = ('--work-dir', str(out / 'train'))
-    _mim('train', config, words, more, out / 'train.log', tell)
+    run_mim('train', config, out / 'train', options=more, tell=tell_progress)
     step(4, 'evaluation of the trained weights')
     trained = Path(last.read_text())
     evaluate(trained, 'after')
     step(5, 'table and picture')
-    model: Any = load_model(config, trained)
+    model = load_model(config, trained)
     images = predict_posed_images(model, held_out, data / 'val', count=8)
     picture = out / 'predictions.png'
     save_image(picture, draw_pose_grid(images, model.dataset_meta, columns=2, zoom=1.5))
@@ -120,55 +121,3 @@ def demonstrate(
         'seconds in all': f'{time.monotonic() - begun:.0f}',
     }
     return Demonstration(rows, picture)
-
-
-def _initial_weights(config: str, path: Path) -> None:
-    """Write the weights that training starts from."""
-    cfg = read_config(config)
-    set_random_seed(cfg.randomness['seed'])
-    model: Any = build_model(cfg)
-    model.init_weights()
-    torch.save({'state_dict': model.state_dict()}, path)
-
-
-def _mim(
-    verb: str,
-    config: str,
-    words: Iterable[str],
-    settings: Iterable[str],
-    log: Path,
-    tell: Callable[[str], None] = lambda line: None,
-) -> None:
-    """Run ``mim train|test mmpose`` on the CPU, with what it prints in a log.
-
-    Raises:
-        RuntimeError: If it fails (the message names the log).
-    """
-    search = filter(None, (str(PACKAGE.parent), os.environ.get('PYTHONPATH')))
-    variables = {
-        'OMP_NUM_THREADS': '1',
-        'PYTHONWARNINGS': _QUIET,
-        **os.environ,
-        'PYTHONPATH': os.pathsep.join(search),
-    }
-    command = [sys.executable, '-m', 'mim', verb, 'mmpose', config, '--gpus', '0']
-    command += [*words, '--cfg-options', *settings]
-    with (
-        log.open('w') as file,
-        subprocess.Popen(
-            command,
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as running,
-    ):
-        assert running.stdout is not None
-        for line in running.stdout:
-            file.write(line)
-            shown = _SHOWN.search(line)
-            if shown:
-                tell(shown[0])
-    if running.returncode:
-        end = log.read_text().rstrip().rpartition('\n')[2]
-        raise RuntimeError(f'mim {verb} failed: {end}; its log is {log}')

@@ -41,7 +41,7 @@ def test_the_table_holds_what_was_measured(demo):
     assert float(rows['seconds per step']) > 0
     for when in ('before', 'after'):
         logged = re.search(
-            r'coco/AP: (\d\.\d+)', (folder / 'runs' / f'{when}.log').read_text()
+            r'coco/AP: (\d\.\d+)', (folder / 'runs' / f'{when}.test.log').read_text()
         )
         assert float(rows[f'AP {when} training']) == pytest.approx(
             float(logged[1]), abs=5e-4
