@@ -62,7 +62,7 @@ class Layout:
     sums: list[Point] = field(default_factory=list)
     fuses: list[float] = field(default_factory=list)
     stages: list[tuple[float, float, int]] = field(default_factory=list)
-    widths: list[tuple[Point, int]] = field(default_factory=list)
+    widths: list[tuple[float, float, int]] = field(default_factory=list)
     end: float = 0.0
 
     def link(self, start: Point, end: Point, *shares: float) -> None:
@@ -70,41 +70,12 @@ class Layout:
         self.links.append((start, end))
         self.blocks += [_along(start, end, share) for share in shares]
 
-    def fuse(self, x: float, before: int, after: int) -> float:
-        """Add a fuse module that begins at ``x``; returns where it ends."""
-        end = x + (_CROSSING if before > 1 else _STEP)
-        gap = end + (_GROWTH if after > before else 0.3)
-        self.fuses.append((x + end) / 2)
-        for i, sources in enumerate(fuse_sources(before, after)):
-            for j in sources:
-                own = _OWN if before > 1 else 0.5
-                share = own if i == j else _TURN
-                self.link((x, j * ROW), (end, i * ROW), share)
-            if len(sources) > 1:
-                self.sums.append((end, i * ROW))
-            self.link((end, i * ROW), (gap, i * ROW))
-        for i in range(before, after):
-            self.link((end, (i - 1) * ROW), (gap, i * ROW), 0.6)
-        return gap
-
-    def parallel(self, x: float, counts: Sequence[int], widths: Sequence[int]) -> float:
-        """Add rows of blocks; returns where they end."""
-        end = x + max(counts) * _STEP + 0.1
-        for i, (count, width) in enumerate(zip(counts, widths, strict=True)):
-            shares = [(k + 0.5) / count for k in range(count)]
-            self.link((x, i * ROW), (end, i * ROW), *shares)
-            self.widths.append(((x, i * ROW), width))
-        self.stages.append((x, end, len(counts)))
-        return end
-
 
 def _along(start: Point, end: Point, share: float) -> Point:
     """Point of a path that is level where it begins and ends."""
     bend = share * share * (3 - 2 * share)
-    return (
-        start[0] + share * (end[0] - start[0]),
-        start[1] + bend * (end[1] - start[1]),
-    )
+    (left, top), (right, bottom) = start, end
+    return left + share * (right - left), top + bend * (bottom - top)
 
 
 def lay_out(space: SearchSpace) -> Layout:
@@ -113,9 +84,29 @@ def lay_out(space: SearchSpace) -> Layout:
     layout.link((0, 0), (_STEM, 0))
     x, before = _STEM, 1
     for counts, widths in zip(space.num_blocks, space.channels, strict=True):
-        x = layout.fuse(x, before, len(counts))
-        x = layout.parallel(x, counts, widths)
-        before = len(counts)
+        # A fuse module, which makes new resolutions out of the lowest one.
+        after = len(counts)
+        end = x + (_CROSSING if before > 1 else _STEP)
+        begin = end + (_GROWTH if after > before else 0.3)
+        layout.fuses.append((x + end) / 2)
+        for i, sources in enumerate(fuse_sources(before, after)):
+            for j in sources:
+                own = _OWN if before > 1 else 0.5
+                share = own if i == j else _TURN
+                layout.link((x, j * ROW), (end, i * ROW), share)
+            if len(sources) > 1:
+                layout.sums.append((end, i * ROW))
+            layout.link((end, i * ROW), (begin, i * ROW))
+        for i in range(before, after):
+            layout.link((end, (i - 1) * ROW), (begin, i * ROW), 0.6)
+        # Rows of blocks.
+        x = begin + max(counts) * _STEP + 0.1
+        for i, (count, width) in enumerate(zip(counts, widths, strict=True)):
+            shares = [(k + 0.5) / count for k in range(count)]
+            layout.link((begin, i * ROW), (x, i * ROW), *shares)
+            layout.widths.append((begin, i * ROW, width))
+        layout.stages.append((begin, x, after))
+        before = after
     merged = x + (_GROWTH if before > 1 else 0.2)
     for i in range(before):
         layout.link((x, i * ROW), (merged, 0))
@@ -161,13 +152,18 @@ def draw_architecture(
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set(xlim=(-_LEFT, width - _LEFT), ylim=(height - _TOP, -_TOP), aspect='equal')
     axis.set_axis_off()
-    _draw_rows(axis, layout, rows, image_size)
+    _text(axis, -1.15, -1.6, title, 13, weight='bold')
+    _text(axis, -1.15, -1.18, subtitle, 9.5, color=_GREY)
+    for i in range(rows):
+        stride = 2 ** (i + 2)
+        _text(axis, -1.15, i * ROW, f'1/{stride}', 10, weight='bold')
+        if image_size is not None:
+            h, w = (-(-side // stride) for side in image_size)
+            _text(axis, -1.15, i * ROW + 0.32, f'{h}x{w}', 7, color=_GREY)
     _draw_paths(axis, layout)
     for centre, whole, left in zip(layout.blocks, full, arch, strict=True):
         _draw_block(axis, centre, whole, left)
     _draw_legend(axis, (rows - 1) * ROW + 1.75, full, arch)
-    _text(axis, -1.15, -1.6, title, 13, weight='bold')
-    _text(axis, -1.15, -1.18, subtitle, 9.5, color=_GREY)
     return rendered(figure)
 
 
@@ -177,42 +173,29 @@ def _text(
     axis.text(x, y, text, size=size, va='center', **{'color': _INK, **options})
 
 
-def _draw_rows(
-    axis: Axes, layout: Layout, rows: int, image_size: tuple[int, int] | None
-) -> None:
-    """Bands for the stages, names of the resolutions, widths."""
+def _draw_paths(axis: Axes, layout: Layout) -> None:
+    """Bands of the stages, stem, paths, sums, and where all resolutions meet."""
+    middle: dict[str, Any] = dict(ha='center', color=_GREY)
     for number, (start, end, levels) in enumerate(layout.stages, 1):
         band = (start, -0.62), end - start, (levels - 1) * ROW + 1.24
         axis.add_patch(Rectangle(*band, color=_BAND, lw=0, zorder=0))
-        _text(
-            axis, (start + end) / 2, -0.8, f'stage {number}', color=_GREY, ha='center'
-        )
+        _text(axis, (start + end) / 2, -0.8, f'stage {number}', **middle)
     for x in layout.fuses:
-        _text(axis, x, -0.8, 'fuse', color=_GREY, ha='center')
-    for i in range(rows):
-        stride = 2 ** (i + 2)
-        _text(axis, -1.15, i * ROW, f'1/{stride}', 10, weight='bold')
-        if image_size is not None:
-            h, w = (-(-side // stride) for side in image_size)
-            _text(axis, -1.15, i * ROW + 0.32, f'{h}x{w}', 7, color=_GREY)
-    for (x, y), channels in layout.widths:
+        _text(axis, x, -0.8, 'fuse', **middle)
+    for x, y, channels in layout.widths:
         _text(axis, x + 0.05, y - 0.5, f'{channels} ch', 6.5, color=_GREY)
-
-
-def _draw_paths(axis: Axes, layout: Layout) -> None:
-    """Stem, paths, sums, and the place where all resolutions meet."""
-    for start, end in layout.links:
-        points = [_along(start, end, share) for share in np.linspace(0, 1, 40)]
+    for link in layout.links:
+        points = [_along(*link, share) for share in np.linspace(0, 1, 40)]
         axis.plot(*zip(*points, strict=True), color=_LINE, lw=1.3, zorder=1)
     stem = [(0.2, -0.3), (0.75, -0.16), (0.75, 0.16), (0.2, 0.3)]
     axis.add_patch(Polygon(stem, color='#d5d9e0', zorder=2))
     _text(axis, 0.47, 0, 'stem', 6, ha='center')
     for x, y in layout.sums:
         axis.add_patch(Circle((x, y), 0.12, fc='white', ec=_GREY, lw=1, zorder=3))
-        _text(axis, x, y, '+', 7, ha='center', color=_GREY, zorder=4)
+        _text(axis, x, y, '+', 7, zorder=4, **middle)
     x = layout.end - 2 * _STEP
     axis.add_patch(Rectangle((x - 0.05, -0.3), 0.1, 0.6, color=_GREY, zorder=3))
-    _text(axis, x, -0.45, 'concat', 6.5, ha='center', color=_GREY)
+    _text(axis, x, -0.45, 'concat', 6.5, **middle)
     _text(axis, layout.end + 0.1, 0, 'head')
 
 
@@ -223,26 +206,22 @@ def _draw_block(axis: Axes, centre: Point, whole: BlockArch, left: BlockArch) ->
         return
     halo = _RING[1] if whole.tokens else _RADIUS
     axis.add_patch(Circle(centre, halo + 0.02, fc='white', lw=0, zorder=4))
+
+    def wedge(radius: float, start: float, angle: float, **look: Any) -> None:
+        # y points down: from the top, clockwise.
+        axis.add_patch(Wedge(centre, radius, start - 90, start + angle - 90, **look))
+
     kept = dict(zip(left.kernels, left.channels, strict=True))
     angle = 360 / len(whole.kernels)
-    rows = zip(whole.kernels, whole.channels, strict=True)
-    look: Any
-    for i, (kernel, count) in enumerate(rows):
-        start = angle * i - 90  # y points down: from the top, clockwise
-        share = min(kept.get(kernel, 0) / count, 1)
-        colour = _COLOURS[i % len(_COLOURS)]
-        for radius, look in (
-            (_RADIUS, dict(alpha=0.16, zorder=5)),
-            (_RADIUS * math.sqrt(share), dict(ec='white', lw=0.7, zorder=6)),
-        ):
-            sector = Wedge(centre, radius, start, start + angle, fc=colour, **look)
-            axis.add_patch(sector)
+    sectors = zip(whole.kernels, whole.channels, _COLOURS, strict=False)
+    for i, (kernel, count, colour) in enumerate(sectors):
+        radius = _RADIUS * math.sqrt(min(kept.get(kernel, 0) / count, 1))
+        wedge(_RADIUS, angle * i, angle, fc=colour, alpha=0.16, zorder=5)
+        wedge(radius, angle * i, angle, fc=colour, ec='white', lw=0.7, zorder=6)
     if whole.tokens:
-        share = min(left.tokens / whole.tokens, 1)
         look = dict(width=_RING[1] - _RING[0], fc=_QUERIES, lw=0, zorder=6)
-        for end, alpha in ((360.0, 0.16), (360 * share, 1.0)):
-            ring = Wedge(centre, _RING[1], -90, end - 90, alpha=alpha, **look)
-            axis.add_patch(ring)
+        wedge(_RING[1], 0, 360, alpha=0.16, **look)
+        wedge(_RING[1], 0, 360 * min(left.tokens / whole.tokens, 1), **look)
 
 
 def _draw_legend(
@@ -252,11 +231,10 @@ def _draw_legend(
     before, after = _sums(full), _sums(arch)
     lines = [
         'a block: coloured areas are the channels that are left',
+        *['its ring: the queries that are left'] * bool(before['queries']),
         'dashed: nothing left but the shortcut',
         '+: sum and ReLU',
     ]
-    if before['queries']:
-        lines.insert(1, 'its ring: the queries that are left')
     for k, line in enumerate(lines):
         _text(axis, -1.15, y + (k - (len(lines) - 1) / 2) * 0.36, line)
     colours = dict(zip(before, _COLOURS, strict=False)) | dict(queries=_QUERIES)

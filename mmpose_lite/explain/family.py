@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,8 +23,7 @@ from .record import recorded
 _CHOSEN = 4  # keypoints that are shown one by one
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """How a family is explained.
 
     Attributes:
@@ -42,19 +39,19 @@ class Family:
     pictures: Callable[[Seen], list[np.ndarray]] = lambda seen: []
 
 
-def find_part(model: nn.Module, kind: type[nn.Module]) -> Any:
-    """The first module of a type."""
-    return next(module for module in model.modules() if isinstance(module, kind))
+def _part(model: nn.Module, kind: type[nn.Module]) -> Any:
+    """The first module of a type, if there is one."""
+    return next((one for one in model.modules() if isinstance(one, kind)), None)
 
 
-def _head(model: nn.Module) -> Any:
-    return find_part(model, TokenPoseHead)
+def _attention_parts(model: nn.Module) -> list[nn.Module]:
+    return tokens.attention_parts(_part(model, TokenPoseHead))
 
 
 def _architecture(seen: Seen) -> list[np.ndarray]:
     from .architecture import draw_architecture  # matplotlib
 
-    net = find_part(seen.model, HRNASNet)
+    net = _part(seen.model, HRNASNet)
     count = sum(p.numel() for p in net.parameters()) / 1e6
     subtitle = f'{count:.3f} M parameters, without the head'
     size = (seen.crop.shape[0], seen.crop.shape[1])
@@ -64,13 +61,13 @@ def _architecture(seen: Seen) -> list[np.ndarray]:
 FAMILIES: dict[str, Family] = {
     'TokenPose': Family(
         TokenPoseHead,
-        lambda model: tokens.attention_parts(_head(model)),
-        lambda seen: tokens.attention_sections(seen, _head(seen.model)),
+        _attention_parts,
+        lambda seen: tokens.attention_sections(seen, _part(seen.model, TokenPoseHead)),
     ),
     'pruning': Family(
         Pruning,
-        lambda model: tokens.attention_parts(_head(model)),
-        lambda seen: tokens.pruning_sections(seen, _head(seen.model)),
+        _attention_parts,
+        lambda seen: tokens.pruning_sections(seen, _part(seen.model, TokenPoseHead)),
     ),
     'X-HRNet': Family(SUSA, gates.susa_parts, gates.susa_sections),
     'Polarized self-attention': Family(
@@ -86,12 +83,7 @@ FAMILIES: dict[str, Family] = {
 
 def families(model: nn.Module) -> list[str]:
     """Families whose parts a model has, in the table's order."""
-    modules = list(model.modules())
-    return [
-        name
-        for name, row in FAMILIES.items()
-        if any(isinstance(module, row.part) for module in modules)
-    ]
+    return [n for n, row in FAMILIES.items() if _part(model, row.part) is not None]
 
 
 def explain(
@@ -117,12 +109,21 @@ def explain(
         ValueError: If the model is not top-down, predicts other keypoints than its data
             set has, or is of no such family, if a keypoint is unknown or the box empty.
     """
-    estimator: Any = model
     if not isinstance(model, TopdownPoseEstimator):
         raise ValueError(f'model must be top-down, got a {type(model).__name__}')
+    estimator: Any = model
     names = [n for _, n in sorted(estimator.dataset_meta['keypoint_id2name'].items())]
-    chosen = _choose(names, keypoints)
-    _check_count(estimator, len(names))
+    unknown = [name for name in keypoints or () if name not in names]
+    if unknown:
+        raise ValueError(f'keypoints must be among {names}, got {unknown}')
+    head = estimator.head
+    count = getattr(head, 'out_channels', getattr(head, 'num_joints', len(names)))
+    if count != len(names):
+        raise ValueError(
+            f'model must predict the {len(names)} keypoints of its data set '
+            f'{estimator.dataset_meta.get("dataset_name")!r}, got a '
+            f'{type(head).__name__} of {count}'
+        )
     known = families(model)
     missing = [name for name in only or () if name not in known]
     if missing:
@@ -131,56 +132,31 @@ def explain(
             f'only must be among the families of the model, {known}, got {missing}'
             + hint * ('pruning' in missing)
         )
-    rows = [FAMILIES[name] for name in (known if only is None else only)]
-    parts = {part for row in rows for part in row.parts(model)}
     if box is not None and not (box[0] < box[2] and box[1] < box[3]):
         raise ValueError(f'box must have x1 < x2 and y1 < y2, got {list(box)}')
     height, width = image.shape[:2]
-    whole = np.array([[0, 0, width, height] if box is None else box], np.float32)
-    with (
-        _heatmaps_kept(estimator),
-        recorded({estimator.backbone} | parts) as calls,
-    ):
-        (sample,) = inference_topdown(model, image, whole)
-    crop = _image_of(estimator, calls[estimator.backbone].input)
-    plain = [name.replace('_', ' ') for name in names]
-    seen = Seen(model, calls, crop, _in_crop(sample), plain, chosen)
+    boxes = np.array([[0, 0, width, height] if box is None else box], np.float32)
+    rows = [FAMILIES[name] for name in (known if only is None else only)]
+    parts = {part for row in rows for part in row.parts(model)}
+    config = estimator.test_cfg
+    estimator.test_cfg = {**config, 'output_heatmaps': True}
+    try:
+        with recorded({estimator.backbone} | parts) as calls:
+            (sample,) = inference_topdown(model, image, boxes)
+    finally:
+        estimator.test_cfg = config
+    seen = Seen(
+        model,
+        calls,
+        _image_of(estimator, calls[estimator.backbone].input),
+        _in_crop(sample),
+        [name.replace('_', ' ') for name in names],
+        spread(count, _CHOSEN) if keypoints is None else [*map(names.index, keypoints)],
+    )
     sections = [_prediction(sample, seen)]
     sections += [section for row in rows for section in row.sections(seen)]
     pictures = [picture for row in rows for picture in row.pictures(seen)]
-    return Explanation(crop, seen.points, sections, pictures)
-
-
-def _choose(names: Sequence[str], wanted: Sequence[str] | None) -> list[int]:
-    if wanted is None:
-        return spread(len(names), _CHOSEN)
-    unknown = [name for name in wanted if name not in names]
-    if unknown:
-        raise ValueError(f'keypoints must be among {list(names)}, got {unknown}')
-    return [names.index(name) for name in wanted]
-
-
-def _check_count(model: Any, count: int) -> None:
-    """Refuse a head of other keypoints than the data set that the model names."""
-    head = model.head
-    found = getattr(head, 'out_channels', getattr(head, 'num_joints', count))
-    if found != count:
-        name = model.dataset_meta.get('dataset_name')
-        raise ValueError(
-            f'model must predict the {count} keypoints of its data set {name!r}, got '
-            f'a {type(head).__name__} of {found}'
-        )
-
-
-@contextmanager
-def _heatmaps_kept(model: Any) -> Iterator[None]:
-    """Have the head return its heatmaps, and forget it afterwards."""
-    before = model.test_cfg.get('output_heatmaps', False)
-    model.test_cfg['output_heatmaps'] = True
-    try:
-        yield
-    finally:
-        model.test_cfg['output_heatmaps'] = before
+    return Explanation(seen.crop, seen.points, sections, pictures)
 
 
 def _image_of(model: Any, batch: Tensor) -> np.ndarray:

@@ -52,129 +52,106 @@ def draw_explanation(
     Returns:
         ``(H, W, 3)``, ``uint8`` BGR.
     """
-    page = _Page(explanation, dataset_meta, score_threshold)
-    page.text(_EDGE, 0.33, title, size=14, weight='bold')
-    page.text(_EDGE, 0.58, caption, size=8.5, color=_GREY)
-    top = 0.75
+    head = Figure((_WIDTH, 0.75), dpi=_DPI)
+    _text(head, 0.33, title, size=14, weight='bold')
+    _text(head, 0.58, caption, size=8.5, color=_GREY)
+    pictures = [rendered(head)]
     for section in explanation.sections:
-        page.add(section, top)
-        top += page.height(section)
-    picture = rendered(page.figure)
-    width = picture.shape[1]
-    below = [
-        cv2.resize(one, (width, round(one.shape[0] * width / one.shape[1])),
-                   interpolation=cv2.INTER_AREA)
-        for one in explanation.pictures
-    ]  # fmt: skip
-    return np.concatenate([picture, *below])
+        figure, axes = _page(section, explanation.crop)
+        for panel, axis in zip(section.panels, axes, strict=True):
+            _draw(panel, axis, explanation, dataset_meta, score_threshold)
+        pictures.append(rendered(figure))
+    width = pictures[0].shape[1]
+    for one in explanation.pictures:
+        size = (width, round(one.shape[0] * width / one.shape[1]))
+        pictures.append(cv2.resize(one, size, interpolation=cv2.INTER_AREA))
+    return np.concatenate(pictures)
 
 
-class _Page:
-    """Places in inches from the top left, and how panels are drawn there."""
+def _text(figure: Figure, y: float, text: str, **options: Any) -> None:
+    """Text at the left edge, whose line stands ``y`` inches below the top."""
+    place = (_EDGE / _WIDTH, 1 - y / figure.get_figheight())
+    figure.text(*place, text, **{'color': _INK, **options})
 
-    def __init__(
-        self, explanation: Explanation, meta: Mapping[str, Any], threshold: float
-    ) -> None:
-        self.crop = explanation.crop
-        self.points = explanation.points
-        self.sure = self.points[:, 2] >= threshold
-        self.meta = meta
-        heights = [self.height(section) for section in explanation.sections]
-        self.size = _WIDTH, 0.85 + sum(heights)
-        self.figure = Figure(self.size, dpi=_DPI, facecolor='white')
 
-    def _sizes(self, section: Section) -> tuple[float, float, float]:
-        """Of a row: height of its titles, width and height of its panels."""
-        lines = max(panel.title.count('\n') + 1 for panel in section.panels)
-        edges = np.any([_edges(panel) for panel in section.panels], axis=0)
-        ratio = self.crop.shape[0] / self.crop.shape[1]
-        width = (_WIDTH - 2 * _EDGE + _GAP) / section.columns - _GAP
-        height = width * (ratio + _FOOT * edges[0]) / (1 + _FOOT * edges[1])
-        return lines * _LINE + 0.06, width, height
-
-    def height(self, section: Section) -> float:
-        """Inches that a section takes."""
-        rows = -(-len(section.panels) // section.columns)
-        head, _, tall = self._sizes(section)
-        return 0.45 + 0.17 * bool(section.note) + rows * (head + tall + _GAP)
-
-    def text(self, x: float, y: float, text: str, **options: Any) -> None:
-        """Text whose line stands at a place."""
-        width, height = self.size
-        self.figure.text(x / width, 1 - y / height, text, **{'color': _INK, **options})
-
-    def add(self, section: Section, top: float) -> None:
-        """A section from ``top`` on."""
-        self.text(_EDGE, top + 0.3, section.title, size=10.5, weight='bold')
-        if section.note:
-            self.text(_EDGE, top + 0.46, section.note, size=8, color=_GREY)
-            top += 0.17
-        head, wide, tall = self._sizes(section)
-        size = 7 if section.columns >= _DENSE else 8.5
-        for i, panel in enumerate(section.panels):
-            row, column = divmod(i, section.columns)
-            x = _EDGE + column * (wide + _GAP)
-            y = top + 0.38 + row * (head + tall + _GAP) + head
-            self.text(
-                x + wide / 2, y - 0.05, panel.title, ha='center', va='bottom',
-                size=size, linespacing=1.25,
-            )  # fmt: skip
-            width, height = self.size
-            place = (x / width, 1 - (y + tall) / height, wide / width, tall / height)
-            self._draw(panel, self.figure.add_axes(place))
-
-    def _draw(self, panel: Panel, axis: Axes) -> None:
-        """One panel, in px of the crop."""
-        rows, columns = self.crop.shape[:2]
-        foot, side = _edges(panel)
-        bottom, right = rows + foot * _FOOT * columns, (1 + side * _FOOT) * columns
-        gap = 0.25 * _FOOT * columns
-        axis.set_axis_off()
-        axis.set(xlim=(0, right), ylim=(bottom, 0))
-        layers: list[tuple[np.ndarray, tuple[float, float, float, float]]] = [
-            (_pixels(self.crop, panel), (0, columns, rows, 0))
-        ]
-        if panel.rows is not None:
-            layers.append((panel.rows[:, None], (columns + gap, right, rows, 0)))
-        if panel.columns is not None:
-            layers.append((panel.columns[None], (0, columns, bottom, rows + gap)))
-        for values, extent in layers:
-            axis.imshow(values, _MAP, extent=extent, aspect='auto')
-        if panel.bars is not None:
-            tall = bottom - rows - gap
-            x = np.linspace(0, columns, len(panel.bars) + 1).repeat(2)[1:-1]
-            y = bottom - tall * np.sort(panel.bars)[::-1].repeat(2)
-            axis.fill_between(x, bottom, bottom - tall, color='#eceef2', linewidth=0)
-            axis.fill_between(x, bottom, y, color='#7b2a7a', linewidth=0)
-        if panel.links is not None:
-            share = panel.links / max(float(panel.links.max()), 1e-12)
-            for i, j in zip(*np.nonzero(np.triu(share, 1)), strict=True):
-                self._line(axis, i, j, _MAP(0.45), alpha=share[i, j],
-                           linewidth=2.6 * share[i, j])  # fmt: skip
-        marks = np.arange(len(self.points))
-        if panel.skeleton:
-            marks = marks[self.sure]
-            colours = np.asarray(self.meta['skeleton_link_colors']) / 255
-            for (i, j), colour in zip(
-                self.meta['skeleton_links'], colours, strict=True
-            ):
-                if self.sure[i] and self.sure[j]:
-                    self._line(axis, i, j, colour, linewidth=1.8)
-        elif panel.marks is not None:
-            marks = np.array(panel.marks, int)
-        x, y = self.points[marks, :2].T
-        axis.scatter(
-            x, y, s=12, c='white', edgecolors='black',
-            linewidths=0.8, zorder=5,
+def _page(section: Section, crop: np.ndarray) -> tuple[Figure, list[Axes]]:
+    """A section with its titles, and a place in px of the crop for every panel."""
+    rows = -(-len(section.panels) // section.columns)
+    lines = max(panel.title.count('\n') + 1 for panel in section.panels)
+    foot = _FOOT * any(p.bars is not None or p.columns is not None
+                       for p in section.panels)  # fmt: skip
+    side = _FOOT * any(panel.rows is not None for panel in section.panels)
+    ratio = (crop.shape[0] / crop.shape[1] + foot) / (1 + side)
+    wide = (_WIDTH - 2 * _EDGE + _GAP) / section.columns - _GAP
+    step = lines * _LINE + 0.06 + wide * ratio + _GAP
+    top = 0.38 + 0.17 * bool(section.note)
+    figure = Figure((_WIDTH, top + 0.07 + rows * step), dpi=_DPI)
+    height = figure.get_figheight()
+    _text(figure, 0.3, section.title, size=10.5, weight='bold')
+    _text(figure, 0.46, section.note, size=8, color=_GREY)
+    axes = []
+    for i, panel in enumerate(section.panels):
+        row, column = divmod(i, section.columns)
+        x, y = _EDGE + column * (wide + _GAP), top + (row + 1) * step - _GAP
+        place = (x / _WIDTH, 1 - y / height, wide / _WIDTH, wide * ratio / height)
+        axis = figure.add_axes(place)
+        axis.set_title(
+            panel.title, size=7 if section.columns >= _DENSE else 8.5, pad=4,
+            color=_INK, linespacing=1.25,
         )  # fmt: skip
+        axes.append(axis)
+    return figure, axes
 
-    def _line(self, axis: Axes, i: int, j: int, colour: Any, **options: Any) -> None:
-        axis.plot(*self.points[[i, j], :2].T, color=colour, **options)
 
+def _draw(
+    panel: Panel,
+    axis: Axes,
+    explanation: Explanation,
+    meta: Mapping[str, Any],
+    threshold: float,
+) -> None:
+    """One panel, in px of the crop."""
+    points = explanation.points
+    height, width = explanation.crop.shape[:2]
+    foot = _FOOT * width * (panel.bars is not None or panel.columns is not None)
+    side = _FOOT * width * (panel.rows is not None)
+    bottom, right, gap = height + foot, width + side, 0.25 * _FOOT * width
+    axis.set_axis_off()
+    axis.set(xlim=(0, right), ylim=(bottom, 0))
 
-def _edges(panel: Panel) -> tuple[bool, bool]:
-    """Whether there is something below the crop, and beside it."""
-    return panel.bars is not None or panel.columns is not None, panel.rows is not None
+    def image(values: np.ndarray, *extent: float) -> None:
+        axis.imshow(values, _MAP, extent=extent, aspect='auto')  # type: ignore[arg-type]
+
+    def line(i: int, j: int, colour: Any, **options: Any) -> None:
+        axis.plot(*points[[i, j], :2].T, color=colour, **options)
+
+    image(_pixels(explanation.crop, panel), 0, width, height, 0)
+    if panel.rows is not None:
+        image(panel.rows[:, None], width + gap, right, height, 0)
+    if panel.columns is not None:
+        image(panel.columns[None], 0, width, bottom, height + gap)
+    if panel.bars is not None:
+        tall = bottom - height - gap
+        x = np.linspace(0, width, len(panel.bars) + 1).repeat(2)[1:-1]
+        y = bottom - tall * np.sort(panel.bars)[::-1].repeat(2)
+        axis.fill_between(x, bottom, bottom - tall, color='#eceef2', linewidth=0)
+        axis.fill_between(x, bottom, y, color='#7b2a7a', linewidth=0)
+    if panel.links is not None:
+        share = panel.links / max(float(panel.links.max()), 1e-12)
+        for i, j in zip(*np.nonzero(np.triu(share, 1)), strict=True):
+            line(i, j, _MAP(0.45), alpha=share[i, j], linewidth=2.6 * share[i, j])
+    marks = (
+        np.arange(len(points)) if panel.marks is None else np.array(panel.marks, int)
+    )
+    if panel.skeleton:
+        sure = points[:, 2] >= threshold
+        marks = np.flatnonzero(sure)
+        colours = np.asarray(meta['skeleton_link_colors']) / 255
+        for (i, j), colour in zip(meta['skeleton_links'], colours, strict=True):
+            if sure[i] and sure[j]:
+                line(i, j, colour, linewidth=1.8)
+    dots: dict[str, Any] = dict(s=12, c='white', edgecolors='black', linewidths=0.8)
+    axis.scatter(*points[marks, :2].T, zorder=5, **dots)
 
 
 def _pixels(crop: np.ndarray, panel: Panel) -> np.ndarray:

@@ -90,8 +90,9 @@ def psa_parts(model: nn.Module) -> list[nn.Module]:
 def psa_gates(psa: PolarizedSelfAttention, x: Tensor) -> tuple[Tensor, Tensor]:
     """Channel gate ``(1, C, 1, 1)`` and spatial gate ``(1, 1, H, W)`` for an input."""
     by_channel = psa.channel_gate(x)
-    seen = x if psa.layout == 'parallel' else x * by_channel
-    return by_channel, psa.spatial_gate(seen)
+    return by_channel, psa.spatial_gate(
+        x if psa.layout == 'parallel' else x * by_channel
+    )
 
 
 def psa_sections(seen: Seen) -> list[Section]:
@@ -101,9 +102,8 @@ def psa_sections(seen: Seen) -> list[Section]:
         by_channel, by_place = psa_gates(psa, seen.calls[psa].input)
         heat, bars = _array(by_place[0, 0]), _array(by_channel.flatten())
         chain = name.rsplit('.', 2)[0]
-        panels[chain] = Panel(
-            _title(chain, places=heat, channels=bars), heat, bars=bars
-        )
+        title = _title(chain, places=heat, channels=bars)
+        panels[chain] = Panel(title, heat, bars=bars)
     return _sections(
         panels,
         'Spatial and channel gates (polarized self-attention)',
@@ -165,11 +165,8 @@ def _level(chain: str) -> int:
 def _sections(panels: Mapping[str, Panel], title: str, note: str) -> list[Section]:
     """The highest resolution from first to last, then the last of each resolution.
 
-    Args:
-        panels: Chain of blocks, such as ``'stage1.0.layers.0'``, to the panel of its
-            last block.
-        title: What is shown.
-        note: Below the first title.
+    ``panels`` maps chains of blocks, such as ``'stage1.0.layers.0'``, to the panel of
+    their last block; the note stands below the first title.
     """
     highest = [panel for chain, panel in panels.items() if _level(chain) == 0]
     last = {_level(chain): panel for chain, panel in panels.items()}
@@ -193,8 +190,10 @@ def _title(chain: str, **values: np.ndarray) -> str:
 def _range(values: np.ndarray) -> str:
     """Least and most, with as many digits as tell them apart."""
     low, high = float(values.min()), float(values.max())
-    pairs = [(f'{low:.{digits}f}', f'{high:.{digits}f}') for digits in (2, 3, 4, 5)]
-    first, last = next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
+    for digits in (2, 3, 4, 5):
+        first, last = f'{low:.{digits}f}', f'{high:.{digits}f}'
+        if first != last:
+            break
     return f'{first} to {last}'
 
 

@@ -16,7 +16,6 @@ from torch import nn
 from ..data.coco import read_coco
 from ..io.images import read_image
 
-_PAPER = (255, 255, 255)
 _GAP = 8  # px between cells
 _BAR = 26  # px, height of a title
 
@@ -71,25 +70,22 @@ def draw_pose_grid(
         image = cv2.resize(
             item.image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC
         )
-        halves = (
-            (item.truth, item.truth[..., 2] > 0),
-            (
-                item.predicted,
-                item.predicted[..., 2] >= score_threshold,
-            ),
-        )
+        labelled = item.truth[..., 2] > 0
+        sure = item.predicted[..., 2] >= score_threshold
         pair = [
             _with_skeletons(image, points[..., :2] * zoom, shown, dataset_meta)
-            for points, shown in halves
+            for points, shown in ((item.truth, labelled), (item.predicted, sure))
         ]
-        cells.append(_bordered(np.concatenate(pair, axis=1), bottom=_GAP, right=_GAP))
+        cell = np.concatenate(pair, axis=1)
+        cells.append(np.pad(cell, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255))
     columns = min(columns, len(cells))
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
     rows = [
         np.concatenate(cells[i : i + columns], axis=1)
         for i in range(0, len(cells), columns)
     ]
-    grid = _bordered(np.concatenate(rows), top=_BAR)
+    bar = np.full((_BAR, rows[0].shape[1], 3), 255, np.uint8)
+    grid = np.concatenate([bar, *rows])
     half = grid.shape[1] / columns / 2
     for i, title in enumerate(('ground truth', 'predicted') * columns):
         font = cv2.FONT_HERSHEY_SIMPLEX, 0.5
@@ -99,35 +95,22 @@ def draw_pose_grid(
     return grid
 
 
-def _bordered(
-    image: np.ndarray, top: int = 0, bottom: int = 0, right: int = 0
-) -> np.ndarray:
-    return cv2.copyMakeBorder(
-        image, top, bottom, 0, right, cv2.BORDER_CONSTANT, value=_PAPER
-    )
-
-
 def _with_skeletons(
     image: np.ndarray, points: np.ndarray, shown: np.ndarray, meta: Mapping[str, Any]
 ) -> np.ndarray:
     """A copy with persons ``(N, K, 2)`` of which the keypoints ``(N, K)`` are shown."""
     drawn = image.copy()
+    links, colours = meta['skeleton_links'], meta['skeleton_link_colors']
     for person, seen in zip(points.round().astype(int).tolist(), shown, strict=True):
-        links = zip(meta['skeleton_links'], meta['skeleton_link_colors'], strict=True)
-        for (i, j), colour in links:
+        # Colours of MMPose's are RGB.
+        for (i, j), rgb in zip(links, colours, strict=True):
             if seen[i] and seen[j]:
-                cv2.line(drawn, person[i], person[j], _bgr(colour), 2, cv2.LINE_AA)
-        for place, colour, is_seen in zip(
-            person, meta['keypoint_colors'], seen, strict=True
-        ):
-            if is_seen:
-                cv2.circle(drawn, place, 2, _bgr(colour), -1, cv2.LINE_AA)
+                colour = [int(part) for part in rgb[::-1]]
+                cv2.line(drawn, person[i], person[j], colour, 2, cv2.LINE_AA)
+        for k in np.flatnonzero(seen):
+            colour = [int(part) for part in meta['keypoint_colors'][k][::-1]]
+            cv2.circle(drawn, person[k], 2, colour, -1, cv2.LINE_AA)
     return drawn
-
-
-def _bgr(colour: Sequence[int]) -> list[int]:
-    """A colour of MMPose's, which are RGB."""
-    return [int(part) for part in colour[::-1]]
 
 
 def predict_posed_images(

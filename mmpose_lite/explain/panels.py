@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
@@ -64,14 +64,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Section:
-    """Panels side by side below a title.
-
-    Attributes:
-        title: What they show.
-        panels: In order.
-        note: A second, smaller line.
-        columns: Panels in a row; more of them are smaller.
-    """
+    """Panels below a title and a smaller note, so many in a row."""
 
     title: str
     panels: Sequence[Panel]
@@ -93,11 +86,9 @@ class Explanation:
     crop: np.ndarray
     points: np.ndarray
     sections: Sequence[Section]
-    pictures: Sequence[np.ndarray] = field(default=())
+    pictures: Sequence[np.ndarray] = ()
 
 
 def spread(count: int, most: int) -> list[int]:
     """At most ``most`` of the numbers below ``count``, evenly, both ends included."""
-    if count <= most:
-        return list(range(count))
-    return [int(i) for i in np.linspace(0, count - 1, most).round()]
+    return [int(i) for i in np.linspace(0, count - 1, min(count, most)).round()]

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class Call:
-    """The first call of a module, for the first image of its batch.
-
-    Attributes:
-        input: First argument; every tensor in it is ``(1, …)``.
-        output: What was returned; every tensor in it is ``(1, …)``.
-    """
+class Call(NamedTuple):
+    """First argument and result of a module's first call; tensors are ``(1, …)``."""
 
     input: Any
     output: Any
@@ -30,7 +23,8 @@ Calls = dict[nn.Module, Call]
 def recorded(modules: Iterable[nn.Module]) -> Iterator[Calls]:
     """Recorder of modules, by forward hooks that are gone afterwards in any case.
 
-    Only a module's first call counts: a flip test calls again, with a mirrored image.
+    Only a module's first call counts (a flip test calls again, with a mirrored image),
+    and of its batch the first image.
 
     Args:
         modules: Modules to record.

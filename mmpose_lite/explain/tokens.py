@@ -7,7 +7,7 @@ are made again from the tokens that a layer saw and the layer's own projection.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,35 +64,35 @@ class LayerAttention:
         return seen[seen.any(dim=1)].numpy()
 
 
-def attention_parts(head: nn.Module) -> list[nn.Module]:
+def attention_parts(head: Any) -> list[nn.Module]:
     """Modules of a head to record: norms and projections of its layers, choices."""
     parts = [
         part
         for layer in _layers(head).values()
         for part in (layer.attention_norm, layer.attention.out)
     ]
-    pruning: Any = head.pruning
-    return parts + ([] if pruning is None else [*pruning.selectors.values()])
+    return parts + ([] if head.pruning is None else [*head.pruning.selectors.values()])
 
 
-def _layers(head: nn.Module) -> dict[str, Any]:
+def _layers(head: Any) -> dict[str, Any]:
     """Layers by name: a number, or ``'graph 0'`` and so on."""
-    encoders: Any = head.encoders
-    graph: Any = head.graph_layers
-    layers = [layer for encoder in encoders for layer in encoder]
+    layers = [layer for encoder in head.encoders for layer in encoder]
     named = {str(i): layer for i, layer in enumerate(layers)}
-    return named | {f'graph {i}': layer for i, layer in enumerate(graph)}
+    return named | {f'graph {i}': layer for i, layer in enumerate(head.graph_layers)}
 
 
-def token_grid(head: nn.Module) -> tuple[int, int]:
-    """Columns and rows of the patches."""
-    embedding: Any = head.patch_embedding
-    shape: Any = head.in_shape
-    width, height = embedding.patch_size
-    return shape[2] // width, shape[1] // height
+def _grid(head: Any) -> tuple[int, int]:
+    """Rows and columns of the patches."""
+    width, height = head.patch_embedding.patch_size
+    return head.in_shape[1] // height, head.in_shape[2] // width
 
 
-def head_attention(head: nn.Module, calls: Calls) -> dict[str, LayerAttention]:
+def _front(head: Any) -> int:
+    """Number of keypoint tokens."""
+    return int(head.keypoint_tokens.shape[1])
+
+
+def head_attention(head: Any, calls: Calls) -> dict[str, LayerAttention]:
     """Attention of every layer, under the pruning that held there.
 
     Args:
@@ -102,17 +102,14 @@ def head_attention(head: nn.Module, calls: Calls) -> dict[str, LayerAttention]:
     Returns:
         Layer, a number or ``'graph 0'`` and so on, to its attention.
     """
-    pruning: Any = head.pruning
-    joint_mask: Any = head.joint_mask
-    drops = pruning is not None and pruning.config.mode == 'token'
-    front = _front(head)
-    count = front + math.prod(token_grid(head))
+    pruning, front = head.pruning, _front(head)
+    count = front + math.prod(_grid(head))
     there = torch.arange(count)  # tokens that are left
     mask: Tensor | None = None
     found = {}
     for name, layer in _layers(head).items():
         if name.startswith('graph'):
-            count, there, mask = front, torch.arange(front), joint_mask
+            count, there, mask = front, torch.arange(front), head.joint_mask
         weight, allowed = _attention(
             layer.attention,
             calls[layer.attention_norm].output,
@@ -122,34 +119,21 @@ def head_attention(head: nn.Module, calls: Calls) -> dict[str, LayerAttention]:
         rows, keys = torch.arange(len(there)), there
         if pruning is not None and name in pruning.selectors:
             kept = calls[pruning.selectors[name]].output
-            if drops:
+            if pruning.config.mode == 'token':
                 # Dropped tokens are still keys here, but no queries any more.
                 rows = torch.cat((torch.arange(front), kept[0].cpu() + front))
                 there = there[rows]
             else:
-                mask = _full_mask(head, kept)
+                # One row for all queries, or one for each; all see the keypoints.
+                mask = pruning.as_mask(kept)[0].cpu()
+                top = 0 if mask.shape[0] == 1 else front
+                mask = F.pad(mask, (front, 0, top, 0), value=True).expand(count, -1)
         whole = weight.new_zeros(len(weight), count, count)
         whole[:, there[:, None], keys] = weight[:, rows]
         seen = torch.zeros(count, count, dtype=torch.bool)
         seen[there[:, None], keys] = allowed[rows]
         found[name] = LayerAttention(whole, seen)
     return found
-
-
-def _front(head: nn.Module) -> int:
-    """Number of keypoint tokens."""
-    tokens: Any = head.keypoint_tokens
-    return int(tokens.shape[1])
-
-
-def _full_mask(head: nn.Module, kept: Tensor) -> Tensor:
-    """Who may look at whom ``(N, N)`` under a choice; keypoints are seen by all."""
-    pruning: Any = head.pruning
-    front, visual = _front(head), math.prod(token_grid(head))
-    mask = pruning.as_mask(kept)[0].cpu()  # one row for all queries, or (n, n)
-    if mask.shape[0] == 1:
-        return F.pad(mask, (front, 0), value=True).expand(front + visual, -1)
-    return F.pad(mask, (front, 0, front, 0), value=True)
 
 
 @torch.no_grad()
@@ -172,23 +156,31 @@ def _attention(
 # Panels ----------------------------------------------------------------------------
 
 
-def attention_sections(seen: Seen, head: nn.Module) -> list[Section]:
+def attention_sections(seen: Seen, head: Any) -> list[Section]:
     """What keypoints look at; with pruning also what the patches below them may see."""
     found, front = head_attention(head, seen.calls), _front(head)
     encoder = [name for name in found if name.isdigit()]
     shown = {encoder[i]: found[encoder[i]] for i in spread(len(encoder), _LAYERS)}
+    own = {name: one for name, one in shown.items() if _chooses(one, front)}
+
+    def looks(query: int, mark: int, layers: Mapping[str, LayerAttention]) -> list:
+        """Attention of one query to the patches."""
+        panels = []
+        for name, one in layers.items():
+            heat = one.on_patches(query, front)
+            low, high = 100 * np.nanmin(heat), 100 * np.nanmax(heat)
+            title = f'layer {name}\n{np.nansum(heat):.0%}; {low:.1f} to {high:.1f}'
+            panels.append(Panel(title, heat.reshape(_grid(head)), marks=[mark]))
+        return panels
+
     sections = []
     for i, keypoint in enumerate(seen.chosen):
         title = f'Attention of the keypoint token “{seen.names[keypoint]}”'
-        panels = [
-            _looks(head, name, one, keypoint, keypoint) for name, one in shown.items()
-        ]
+        panels = looks(keypoint, keypoint, shown)
         sections.append(Section(title, panels, '' if i else _NOTE, _LAYERS))
-    own = {name: one for name, one in shown.items() if _chooses(one, front)}
     for keypoint in seen.chosen[:_PATCHES] if own else ():
-        query = front + _patch_of(seen, head, keypoint)
         title = f'Attention of the patch below “{seen.names[keypoint]}”'
-        panels = [_looks(head, name, one, query, keypoint) for name, one in own.items()]
+        panels = looks(_patch_of(seen, head, keypoint), keypoint, own)
         sections.append(Section(title, panels, 'light grey: pruned for it', _LAYERS))
     return [*sections, _among_keypoints(found, front)]
 
@@ -199,26 +191,12 @@ def _chooses(one: LayerAttention, front: int) -> bool:
     return bool(len(seen)) and not (seen == seen[-1]).all()
 
 
-def _patch_of(seen: Seen, head: nn.Module, keypoint: int) -> int:
-    """Number of the patch in which a keypoint lies, the nearest if outside."""
-    grid = np.array(token_grid(head))
-    share = seen.points[keypoint, :2] / seen.crop.shape[1::-1]
-    column, row = np.clip((share * grid).astype(int), 0, grid - 1)
-    return int(row * grid[0] + column)
-
-
-def _on_grid(head: nn.Module, values: np.ndarray) -> np.ndarray:
-    return values.reshape(token_grid(head)[::-1])
-
-
-def _looks(
-    head: nn.Module, name: str, one: LayerAttention, query: int, mark: int
-) -> Panel:
-    """Attention of one query to the patches."""
-    heat = one.on_patches(query, _front(head))
-    low, high = 100 * np.nanmin(heat), 100 * np.nanmax(heat)
-    numbers = f'{np.nansum(heat):.0%}; {low:.1f} to {high:.1f}'
-    return Panel(f'layer {name}\n{numbers}', _on_grid(head, heat), marks=[mark])
+def _patch_of(seen: Seen, head: Any, keypoint: int) -> int:
+    """Token of the patch in which a keypoint lies, the nearest if outside."""
+    grid = np.array(_grid(head))
+    share = seen.points[keypoint, 1::-1] / seen.crop.shape[:2]
+    row, column = np.clip((share * grid).astype(int), 0, grid - 1)
+    return int(_front(head) + row * grid[1] + column)
 
 
 def _among_keypoints(found: Mapping[str, LayerAttention], front: int) -> Section:
@@ -239,46 +217,41 @@ def _among_keypoints(found: Mapping[str, LayerAttention], front: int) -> Section
     )
 
 
-def pruning_sections(seen: Seen, head: nn.Module) -> list[Section]:
+def pruning_sections(seen: Seen, head: Any) -> list[Section]:
     """What is kept after each pruning layer, and who sees whom in graph layers."""
-    pruning: Any = head.pruning
-    found, front = head_attention(head, seen.calls), _front(head)
-    mode = f'mode {pruning.config.mode}'
+    found, front, grid = head_attention(head, seen.calls), _front(head), _grid(head)
+    mode = f'mode {head.pruning.config.mode}'
     # A choice holds from the next layer on.
     after = {
         name: found[str(int(name) + 1)]
-        for name in pruning.selectors
+        for name in head.pruning.selectors
         if str(int(name) + 1) in found
     }
+
+    def keeps(name: str, kept: np.ndarray, marks: list[int] | None) -> Panel:
+        title = f'after layer {name}\n{kept.sum()} of {kept.size}'
+        return Panel(title, kept=kept.reshape(grid), marks=marks)
+
     sections, panels = [], []
     if any(_chooses(one, front) for one in after.values()):
         for keypoint in seen.chosen[:_PATCHES]:
-            query = front + _patch_of(seen, head, keypoint)
+            query = _patch_of(seen, head, keypoint)
             own = [
-                _keeps(head, name, one.allowed[query, front:].numpy(), [keypoint])
+                keeps(name, one.allowed[query, front:].numpy(), [keypoint])
                 for name, one in after.items()
             ]
             title = f'What the patch below “{seen.names[keypoint]}” may see, {mode}'
             sections.append(Section(title, own, 'dark: pruned for it'))
         for name, one in after.items():
-            share = _on_grid(head, one.among_patches(front).mean(axis=0))
+            share = one.among_patches(front).mean(axis=0).reshape(grid)
             numbers = f'{share.min():.0%} to {share.max():.0%}'
             panels.append(Panel(f'after layer {name}\n{numbers}', share, low=0.0))
         title, note = f'Share of the patches that see a patch, {mode}', ''
     else:
         for name, one in after.items():
-            panels.append(_keeps(head, name, one.among_patches(front)[0], None))
+            panels.append(keeps(name, one.among_patches(front)[0], None))
         title, note = f'What pruning keeps, {mode}', 'dark: pruned for all patches'
-    joint_mask: Any = head.joint_mask
-    if joint_mask is not None:
-        links = joint_mask.cpu().double().fill_diagonal_(0).numpy()
+    if head.joint_mask is not None:
+        links = head.joint_mask.cpu().double().fill_diagonal_(0).numpy()
         panels.append(Panel('graph layers:\nwho sees whom', links=links, marks=None))
     return [*sections, Section(title, panels, note)] if panels else []
-
-
-def _keeps(
-    head: nn.Module, name: str, kept: np.ndarray, marks: Sequence[int] | None
-) -> Panel:
-    """Patches that are kept after a layer."""
-    title = f'after layer {name}\n{kept.sum()} of {kept.size}'
-    return Panel(title, kept=_on_grid(head, kept), marks=marks)
