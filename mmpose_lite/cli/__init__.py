@@ -8,15 +8,20 @@ when its verb is asked for, and has
 - ``add_arguments(parser)``;
 - ``run(args)``, which prints the report and returns an exit code, or None for 0.
 
-Exit codes: 2 for bad arguments, 1 for work that failed, 130 for an interruption.
+Exit codes: 2 for what was given and cannot be taken (an argument, or a file that it
+names), 1 for work that failed, 130 for an interruption, 143 for a termination.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
 
 VERBS = {
     'list': 'models of the zoo, with their cost and published figures',
@@ -37,37 +42,50 @@ VERBS = {
 }
 """Verb to one line of help; its module is the verb with underscores."""
 
-FAILURES = (ValueError, ImportError, OSError, RuntimeError, MemoryError)
+FAILURES = (ImportError, OSError, RuntimeError, MemoryError)
 """What work raises when it fails for a reason that the user can act upon."""
 
 
-class Failed(SystemExit):
-    """One line on stderr, and exit code 1: the work failed."""
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line, without the list of all options."""
 
-    def __init__(self, message: str) -> None:
-        print(f'error: {message}', file=sys.stderr)
-        super().__init__(1)
+    def error(self, message: str) -> NoReturn:
+        """End with code 2."""
+        self.exit(2, f'error: {message} (see {self.prog} --help)\n')
 
 
-def parser_of(verb: str) -> argparse.ArgumentParser:
+def end(code: int, message: str) -> NoReturn:
+    """End with a code, and one line on stderr."""
+    print(f'error: {message}', file=sys.stderr)
+    raise SystemExit(code)
+
+
+def parser_of(verb: str) -> Parser:
     """Parser of one verb, from its module's docstring and ``add_arguments``."""
     module = import_module(f'.{verb.replace("-", "_")}', __name__)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f'mmpose-lite {verb}',
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    # For arguments that do not go together: ends with code 2.
-    parser.set_defaults(run=module.run, error=parser.error)
+    # As they are typed, for messages.
+    names = {
+        action.dest: next(
+            iter(action.option_strings[:1]), action.metavar or action.dest
+        )
+        for action in parser._actions
+    }
+    # `error` is for arguments that do not go together.
+    parser.set_defaults(run=module.run, error=parser.error, names=names)
     return parser
 
 
-def overview() -> argparse.ArgumentParser:
+def overview() -> Parser:
     """Parser of the command without a verb: lists the verbs."""
     width = max(map(len, VERBS))
     listed = '\n'.join(f'  {verb:<{width}}  {text}' for verb, text in VERBS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='mmpose-lite',
         description='Light and searched human-pose networks.',
         epilog=f'verbs:\n{listed}\n\nmmpose-lite VERB --help says more about one.',
@@ -93,10 +111,36 @@ def main(words: Sequence[str] | None = None) -> int:
     words = [*(sys.argv[1:] if words is None else words)]
     verb = overview().parse_args(words[:1]).verb
     args = parser_of(verb).parse_args(words[1:])
+    if threading.current_thread() is threading.main_thread():
+        # What is being written is removed on the way out.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return int(args.run(args) or 0)
+    except ValueError as error:
+        end(2, _one_line(error))
+    except OSError as error:
+        option = _option_of(error.filename, args)
+        what = f'{error.strerror}: {error.filename}' if error.filename else error
+        end(2 if option else 1, f'{option}{_one_line(what)}')
     except FAILURES as error:
-        message = ' '.join(str(error).split()) or type(error).__name__
-        raise Failed(message) from None
+        end(1, _one_line(error) or type(error).__name__)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _one_line(what: object) -> str:
+    """A message, of which a list of a thousand weights keeps the first."""
+    lines = str(what).splitlines()
+    more = [f'… and {len(lines) - 5} more'] if len(lines) > 6 else []
+    return ' '.join(' '.join([*lines[: 5 if more else 6], *more]).split())
+
+
+def _option_of(path: object, args: argparse.Namespace) -> str:
+    """The argument that named a file, as it is typed; empty if none did."""
+    if path is None:
+        return ''
+    for name, value in vars(args).items():
+        given = [value] if isinstance(value, str | Path) else value
+        if isinstance(given, Sequence) and str(path) in map(str, given):
+            return f'{args.names[name]}: '
+    return ''

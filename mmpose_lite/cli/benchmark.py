@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from ..io.files import write_atomically
-from .common import step_bars
+from .common import pixels, positive, step_bars, threads
 
 BASELINE = 'mmpose-litehrnet-18'
 
@@ -33,10 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--device', choices=['cpu', 'cuda'], default='cpu',
         help='cuda is the engine cuda, where no other is named',
     )  # fmt: skip
-    add('--batch', type=int, nargs='+', default=[1])
-    add('--threads', type=int, default=1)
-    add('--input-size', type=int, nargs=2, default=[256, 192], metavar=('H', 'W'))
-    add('--rounds', type=int, default=30)
+    add('--batch', type=positive, nargs='+', default=[1])
+    add('--threads', type=threads, default=1)
+    add('--input-size', type=pixels, nargs=2, default=[256, 192], metavar=('H', 'W'))
+    add('--rounds', type=positive, default=30)
     add('--baseline', help=f'a contestant; {BASELINE} if it takes part')
     add('--steps', action='store_true', help='time our networks after each pass')
     add('--out', type=Path, default=Path('work_dirs/benchmark'), help='folder')

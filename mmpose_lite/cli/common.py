@@ -10,19 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Type of an option: a whole number of at least ``least``."""
+def at_least(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Type of an option: a whole number from ``least`` on, up to ``most``."""
+    wanted = f'at least {least}' if most is None else f'from {least} to {most}'
 
     def number(text: str) -> int:
         value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f'must be at least {least}, got {value}')
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f'must be {wanted}, got {value}')
         return value
 
     return number
 
 
 positive = at_least(1)
+pixels = at_least(16, 4096)
+"""A side of a network's input."""
+threads = at_least(1, max(64, 2 * (os.cpu_count() or 1)))
+"""More of them than processors wait for each other, many more for ever."""
 
 
 def score(text: str) -> float:
@@ -31,6 +36,21 @@ def score(text: str) -> float:
     if not 0 <= value <= 1:  # what is not a number is refused, too
         raise argparse.ArgumentTypeError(f'must be from 0 to 1, got {text}')
     return value
+
+
+def device(text: str) -> str:
+    """Type of an option: a device that is here."""
+    if text == 'cpu':
+        return text
+    import torch
+
+    try:
+        kind = torch.device(text)
+        torch.empty(1, device=kind)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition('\n')[0]
+        raise argparse.ArgumentTypeError(f'is not to be used: {reason}') from None
+    return text
 
 
 def check_output(
@@ -68,7 +88,9 @@ def add_model(parser: argparse.ArgumentParser, more: str = '') -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """``--device``."""
-    parser.add_argument('--device', help='cpu, cuda:0, …; a GPU if there is one')
+    parser.add_argument(
+        '--device', type=device, help='cpu, cuda:0, …; a GPU if there is one'
+    )
 
 
 def quiet() -> None:

@@ -22,10 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('source', metavar='ANNOTATIONS', type=Path)
     parser.add_argument('target', metavar='OUT', type=Path)
     parser.add_argument('--name', help='of the data set; that of OUT if not given')
+    parser.add_argument('--overwrite', action='store_true', help='an older OUT')
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the description and show what was guessed."""
+    if args.target.exists() and not args.overwrite:
+        raise ValueError(
+            f'{args.target} exists, perhaps with changes of yours: see --overwrite'
+        )
     annotations = read_json(args.source)
     try:
         info = describe_keypoints(annotations, args.name or args.target.stem)

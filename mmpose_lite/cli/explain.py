@@ -33,7 +33,7 @@ from ..models.backbones import HRNASNet
 from ..models.backbones.hrnas_arch import read_arch
 from ..search.retrain import architecture_of
 from ..zoo import find_model
-from .common import add_device, positive, quiet
+from .common import add_device, at_least, pixels, positive, quiet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--box', type=float, nargs=4, metavar=('X1', 'Y1', 'X2', 'Y2'), help='px')
     add('--coco', help='COCO annotations of the images, which are found by name')
     add('--count', type=positive, help='people at most, below each other')
-    add('--skip', type=int, default=0, help='people to pass over before them')
+    add('--skip', type=at_least(0), default=0, help='people to pass over before them')
     chosen = 'to show one by one; four if not given'
     add('--keypoints', '--query', nargs='+', metavar='NAME', help=chosen)
     only = 'one of the families of the model to show alone, such as pruning'
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--cfg-options', nargs='+', action=DictAction, default={}, help=changes)
     add('--architecture', action='store_true', help='draw a network of HR-NAS')
     size = 'of --architecture, where SOURCE does not know it'
-    add('--input-size', type=int, nargs=2, metavar=('W', 'H'), help=size)
+    add('--input-size', type=pixels, nargs=2, metavar=('W', 'H'), help=size)
     add('--title', help='first line of the picture')
     add_device(parser)
 

@@ -20,7 +20,7 @@ PRECISIONS = ('fp32', 'fp16')
 
 def batch(text: str) -> int | None:
     """A number of crops, or any number."""
-    return None if text == 'dynamic' else int(text)
+    return None if text == 'dynamic' else common.positive(text)
 
 
 def tolerance(text: str) -> tuple[str, float]:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--format', help='default: that of the suffix of OUT')
     add('--precision', choices=PRECISIONS, default='fp32', help='of stored weights')
-    add('--input-size', type=int, nargs=2, metavar=('H', 'W'), help='px')
+    add('--input-size', type=common.pixels, nargs=2, metavar=('H', 'W'), help='px')
     add('--batch', type=batch, default=1, metavar='N', help="a number, or 'dynamic'")
     add('--no-optimize', action='store_true', help='export the network as trained')
     add(
@@ -47,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what to compare on: a folder of images, or a COCO json and its folder; '
         "default: the config's validation data, or drawn people where it is missing",
     )  # fmt: skip
-    add('--people', type=int, default=32, help='to compare on, at most about')
+    add(
+        '--people',
+        type=common.positive,
+        default=32,
+        help='to compare on, at most about',
+    )
     add(
         '--tolerance', type=tolerance, nargs='+', default=(), metavar='NAME=LIMIT',
         help='of heatmap (relative), median, p95, max (px)',

@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--whole-image', action='store_true', help='one person per image (the default)'
     )
     add('--detector-weights', help='checkpoint; a name that mmdet knows needs none')
-    add('--box-threshold', type=common.score, default=0.3, help='least score of a box')
+    add(
+        '--box-threshold', type=common.score,
+        help='least score of a box, 0.3 if not given',
+    )  # fmt: skip
     add('--out', help='folder for drawn images or the drawn video')
     add('--json', help='file for COCO keypoint results')
     add(
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add('--draw-boxes', action='store_true')
     add('--frames', type=common.positive, help='stop after so many images')
-    add('--threads', type=common.positive, help='of the engine of an exported model')
+    add('--threads', type=common.threads, help='of the engine of an exported model')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,6 +49,9 @@ def run(args: argparse.Namespace) -> int:
         args.error('nothing to do: give --out FOLDER, --json FILE or both')
     if args.detector_weights and not args.detector:
         args.error('--detector-weights needs --detector')
+    if args.box_threshold is not None and not (args.detector or args.boxes):
+        args.error('--box-threshold needs --detector or --boxes')
+    threshold = 0.3 if args.box_threshold is None else args.box_threshold
     from .. import inference
 
     common.quiet()
@@ -59,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             args.boxes,
         )
         common.check_output('--json', args.json, inputs)
-    boxes = inference.read_boxes(args.boxes, args.box_threshold) if args.boxes else None
+    boxes = inference.read_boxes(args.boxes, threshold) if args.boxes else None
     painter = inference.Painter(args.keypoint_threshold, args.draw_boxes)
     writers: list[inference.Writer] = []
     if args.out:
@@ -81,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
             model,
             boxes,
             writers,
-            threshold=args.box_threshold,
+            threshold=threshold,
             limit=args.frames,
             on_frame=lambda done, problem: show(
                 done.images + len(done.failures),

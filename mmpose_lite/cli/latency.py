@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..io.files import write_atomically
-from .common import step_bars
+from .common import at_least, pixels, positive, step_bars, threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,19 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('--space', default='keypoint', help='name, or a config with an HRNASNet')
     add('--transformer', choices=['residual', 'all'], help='in named spaces')
     add(
-        '--input-size', type=int, nargs=2, action='append', metavar=('H', 'W'),
+        '--input-size', type=pixels, nargs=2, action='append', metavar=('H', 'W'),
         help='repeat it for several, between which one can interpolate',
     )  # fmt: skip
-    add('--threads', type=int, default=1)
-    add('--batch', type=int, default=1)
-    add('--rounds', type=int, default=30, help='of which medians are taken')
+    add('--threads', type=threads, default=1)
+    add('--batch', type=positive, default=1)
+    add('--rounds', type=positive, default=30, help='of which medians are taken')
     add('--widths', type=float, nargs='+', help='of parts, relative to the supernet')
     add(
-        '--multiple', type=int, default=0,
+        '--multiple', type=at_least(0), default=0,
         help='of which hidden widths are; by default 4 for onnxruntime, else 1',
     )  # fmt: skip
-    add('--calibration', type=int, default=8, help='networks that set the factor')
-    add('--verify', type=int, metavar='N', help='also predict and time N networks')
+    add('--calibration', type=positive, default=8, help='networks that set the factor')
+    add('--verify', type=positive, metavar='N', help='also predict and time N networks')
     add('--reuse', action='store_true', help='only verify the table that --out is')
 
 

@@ -17,11 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How many, and how they look."""
     add = parser.add_argument
     add('out_dir', metavar='OUT', help='folder to write to')
-    add('--train', type=int, default=2800, help='training images')
-    add('--val', type=int, default=240, help='held-out images')
-    add('--size', type=int, nargs=2, default=(320, 240), metavar=('W', 'H'), help='px')
-    add('--seed', type=int, default=0)
-    add('--max-persons', type=int, default=3)
+    add('--train', type=common.at_least(0), default=2800, help='training images')
+    add('--val', type=common.at_least(0), default=240, help='held-out images')
+    add(
+        '--size', type=common.at_least(64, 4096), nargs=2, default=(320, 240),
+        metavar=('W', 'H'), help='px',
+    )  # fmt: skip
+    add('--seed', type=common.at_least(0), default=0)
+    add('--max-persons', type=common.positive, default=3)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -90,11 +90,11 @@ def export(
         progress: Called with what is running, people done and people in all.
 
     Raises:
-        ValueError: If the network cannot be exported so, or differs by more than is
-            tolerated; no file is left behind.
+        ValueError: If the network cannot be exported so; no file is left behind.
         ImportError: If a package is missing.
         OSError: If a file cannot be read or written.
-        RuntimeError: If a network is to be compiled and no compiler can.
+        RuntimeError: If the model differs by more than is tolerated, or a network is
+            to be compiled and no compiler can.
     """
     backend = find_backend(out, format)
     backend.check(precision, batch, optimized)
@@ -125,7 +125,7 @@ def export(
     difference = prove(estimator, exported, samples, progress)
     exceeded = '; '.join(difference.exceeded(limits))
     if exceeded:
-        raise ValueError(
+        raise RuntimeError(
             f'the exported network differs too much on {samples.name}: {exceeded}'
         )
     contract = contract.sealed(files, difference.figures())

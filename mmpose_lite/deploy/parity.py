@@ -72,12 +72,15 @@ def tolerances(precision: str, changes: Mapping[str, float]) -> dict[str, float]
     """Tolerances of a precision, some of them changed.
 
     Raises:
-        ValueError: If ``changes`` names something else.
+        ValueError: If ``changes`` names something else, or a value is no limit.
     """
     names = tuple(TOLERANCES['fp32'])
     unknown = sorted(set(changes) - set(names))
     if unknown:
         raise ValueError(f'tolerances are {names}, not {", ".join(unknown)}')
+    for name, limit in changes.items():
+        if not 0 <= limit < np.inf:
+            raise ValueError(f'tolerance {name} must be at least 0, got {limit}')
     return {**TOLERANCES[precision], **changes}
 
 

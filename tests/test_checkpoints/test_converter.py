@@ -710,7 +710,7 @@ def test_tool_refuses_with_one_clear_error(folder, source, words, message):
     if there:
         torch.save(official(), folder / 'converted.pth')
     done = tool(source, 'converted.pth', *words)
-    assert done.code == 1
+    assert done.code == 2
     assert re.match(rf'(?s)error: .*{message}', done.err)
     assert (folder / 'converted.pth').exists() == there
     assert not there or torch.load(folder / 'converted.pth').keys() == official().keys()

@@ -29,7 +29,7 @@ def test_export_and_compare(small, toy, tmp_path, capsys):
 def test_what_differs_is_not_written(small, toy, tmp_path, capsys):
     common = ('export', small.config, small.checkpoint, tmp_path / 'm.onnx')
     with pytest.raises(SystemExit) as ended:
-        run(*common, '--images', *toy, '--tolerance', 'heatmap=0', 'max=-1')
+        run(*common, '--images', *toy, '--tolerance', 'heatmap=1e-12', 'max=1e-9')
     assert ended.value.code == 1
     printed = capsys.readouterr().err.strip()
     assert printed.startswith('error: the exported network differs too much')
@@ -40,11 +40,25 @@ def test_what_differs_is_not_written(small, toy, tmp_path, capsys):
 def test_unknown_name_lists_the_nearest(small, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         run('export', 'xhrnet-s8', small.checkpoint, tmp_path / 'm.onnx')
-    assert ended.value.code == 1
+    assert ended.value.code == 2
     assert 'nearest: xhrnet-s18' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('words', [('--precision', 'int8'), ('--calibrate', 'a', 'b')])
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('--precision', 'int8'),
+        ('--calibrate', 'a', 'b'),
+        ('--tolerance', 'heatmap=0'),
+        ('--tolerance', 'max=nan'),
+        ('--tolerance', 'mean=1'),
+        ('--batch', '0'),
+        ('--people', '0'),
+        ('--format', 'tflite'),
+        ('--input-size', '100', '100'),
+        ('--input-size', '256', '99999'),
+    ],
+)
 def test_what_no_format_takes_is_a_bad_argument(words, small, tmp_path):
     with pytest.raises(SystemExit) as ended:
         run('export', small.config, small.checkpoint, tmp_path / 'm.onnx', *words)

@@ -69,7 +69,7 @@ def test_what_is_wrong_is_one_line(image, source, options, message, tmp_path, ca
     words += ['--out', tmp_path / 'explained.png', '--device', 'cpu']
     with pytest.raises(SystemExit) as end:
         main(['explain', *map(str, words)])
-    assert end.value.code == 1
+    assert end.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith('error: ')
     assert message in told

@@ -130,10 +130,10 @@ def test_no_compiler(small, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def refused(tmp_path, files, match, name='m.onnx', **options):
+def refused(tmp_path, files, match, name='m.onnx', error=ValueError, **options):
     folder = tmp_path / 'out'
     folder.mkdir()
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(error, match=match):
         export_small(files, folder / name, **options)
     assert list(folder.iterdir()) == []
 
@@ -141,9 +141,8 @@ def refused(tmp_path, files, match, name='m.onnx', **options):
 @pytest.mark.parametrize(
     ('name', 'options', 'match'),
     [
-        ('m.onnx', dict(tolerance=dict(heatmap=-1.0)), 'heatmap is .*at most -1'),
-        ('m.onnx', dict(tolerance=dict(median=-1.0)), 'median is .*at most -1'),
-        ('m.onnx', dict(tolerance=dict(max=-1.0)), 'max is .*at most -1'),
+        ('m.onnx', dict(tolerance=dict(heatmap=-1.0)), 'heatmap must be at least 0'),
+        ('m.onnx', dict(tolerance=dict(max=np.nan)), 'at least 0, got nan'),
         ('m.onnx', dict(tolerance=dict(mean=1.0)), 'not mean'),
         (
             *('m.onnx', dict(precision='int8')),
@@ -162,6 +161,12 @@ def test_option_is_refused(small, tmp_path, name, options, match):
     refused(tmp_path, small, match, name, **options)
 
 
+def test_beyond_a_tolerance_is_refused(small, tmp_path):
+    limit = dict(heatmap=1e-12)
+    message = 'heatmap is .*at most 1e-12'
+    refused(tmp_path, small, message, error=RuntimeError, tolerance=limit)
+
+
 def test_network_that_changed_is_refused(small, tmp_path, monkeypatch):
     def broken(network, *_, **__):
         changed = copy.deepcopy(network)
@@ -169,7 +174,8 @@ def test_network_that_changed_is_refused(small, tmp_path, monkeypatch):
         return changed
 
     monkeypatch.setattr('mmpose_lite.deploy.exporting.optimize', broken)
-    refused(tmp_path, small, 'differs too much on drawn toy people')
+    message = 'differs too much on drawn toy people'
+    refused(tmp_path, small, message, error=RuntimeError)
 
 
 def test_folder_is_missing(small, tmp_path):
