@@ -49,7 +49,7 @@ def test_unknown_name_lists_the_nearest(small, tmp_path, capsys):
     [
         ('--precision', 'int8'),
         ('--calibrate', 'a', 'b'),
-        ('--tolerance', 'heatmap=0'),
+        ('--tolerance', 'heatmap=-1'),
         ('--tolerance', 'max=nan'),
         ('--tolerance', 'mean=1'),
         ('--batch', '0'),
