@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +29,25 @@ class Complexity:
     macs: int
 
 
+@contextmanager
+def _plain_operators() -> Iterator[None]:
+    """Attention in its plain form; counters know no formula of the fused ones.
+
+    torch's own transformer layers take a fused path in eval mode without gradients,
+    which torch 2.13 counts as 0 (seen with FlopCounterMode).
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
 def count_macs(run: Callable[[], object]) -> int:
     """Count the MACs of one call, see :class:`Complexity`; no gradients are kept."""
-    # Fused attention is invisible to the counter; its plain form is not.
-    with (
-        torch.no_grad(),
-        sdpa_kernel(SDPBackend.MATH),
-        FlopCounterMode(display=False) as counter,
-    ):
+    with _plain_operators(), FlopCounterMode(display=False) as counter:
         run()
     return int(counter.get_total_flops()) // 2
 
@@ -79,7 +91,7 @@ def count_macs_once(model: nn.Module, run: Callable[[], object]) -> int:
     So count tools that visit each module once, and so most papers.
     """
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _CountOnce(weights) as counter:
+    with _plain_operators(), _CountOnce(weights) as counter:
         run()
     return counter.flops // 2
 

@@ -34,6 +34,17 @@ def test_matrix_products_count():
     assert complexity(Product(), (8, 6)).macs == 5 * 8 * 6
 
 
+@pytest.mark.parametrize('count', [count_macs, count_macs_once])
+def test_attention_of_torch_counts(count):
+    tokens, width, hidden = 32, 64, 128
+    layer = nn.TransformerEncoderLayer(width, 4, hidden, batch_first=True).eval()
+    x = torch.rand(1, tokens, width)
+    wanted = tokens * width * (4 * width + 2 * hidden) + 2 * tokens**2 * width
+    words = [layer] if count is count_macs_once else []
+    assert count(*words, lambda: layer(x)) == wanted
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
 def test_bad_image_size():
     with pytest.raises(ValueError, match='image_size must be two positive numbers'):
         complexity(nn.Conv2d(3, 3, 1), (0, 8))
