@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from deploy_cases import toy_coco
 
 from mmpose_lite.deploy import compare
 from mmpose_lite.deploy.evaluation import Evaluated, compare_outputs
@@ -11,13 +10,8 @@ from mmpose_lite.deploy.samples import coco_samples
 
 
 @pytest.fixture(scope='module')
-def people(tmp_path_factory):
-    return toy_coco(tmp_path_factory.mktemp('people'), 'train')
-
-
-@pytest.fixture(scope='module')
-def samples(people):
-    return coco_samples(*people)
+def samples(toy):
+    return coco_samples(*toy)
 
 
 def truth(samples, noise=0.0):
@@ -62,12 +56,12 @@ def test_people_without_labels(samples):
         compare_outputs(few, few, samples)
 
 
-def test_two_exported_models(exported, people):
+def test_two_exported_models(exported, toy, samples):
     half = exported('xml', kind='dark', precision='fp16').paths[0]
     full = exported(kind='dark', batch=None).paths[0]
     told = []
-    found = compare(half, full, [people], 5, lambda *step: told.append(step))
-    assert found.people == coco_samples(*people).people
+    found = compare(half, full, [toy], 5, lambda *step: told.append(step))
+    assert found.people == samples.people
     assert 0 <= found.median < found.p95 < 1
     assert told[0][0] == 'm.xml'
     assert told[-1] == ('m.onnx', found.people, found.people)

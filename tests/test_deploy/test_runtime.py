@@ -277,15 +277,10 @@ def test_call_is_refused(runtime, given, message):
 BLOCKER = """
 import sys
 
-BLOCKED = {blocked!r}
-
-
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        package = name.partition('.')[0]
-        if package in BLOCKED or package.startswith('mm') and package != 'mmpose_lite':
+        if name.partition('.')[0] in {blocked!r}:
             raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
-
 
 sys.meta_path.insert(0, Blocker())
 """
@@ -299,7 +294,10 @@ loaded = {{name.partition('.')[0] for name in sys.modules}}
 heavy = loaded & {{'torch', 'torchvision', 'mmcv', 'mmengine', 'mmpose', 'onnx'}}
 assert not heavy, heavy
 """
-TORCH = ('torch', 'torchvision', 'xtcocotools', 'pycocotools', 'onnx', 'scipy')
+TORCH = (
+    *('torch', 'torchvision', 'mmcv', 'mmengine', 'mmpose', 'mmdet'),
+    *('xtcocotools', 'pycocotools', 'onnx', 'scipy'),
+)
 
 
 def python(code):

@@ -14,11 +14,6 @@ VERSION = 1
 """Of what a library exports; others cannot be read."""
 _FIELDS = 12
 _ALIGNMENT = 64
-_FLOATS = ctypes.POINTER(ctypes.c_float)
-
-
-def _pointer(array: NDArray[np.float32]) -> ctypes._Pointer[ctypes.c_float]:
-    return array.ctypes.data_as(_FLOATS)
 
 
 def _load(content: bytes) -> ctypes.CDLL:
@@ -82,7 +77,7 @@ class NativeNetwork:
         skipped = -memory.ctypes.data % _ALIGNMENT // 4
         self._arena = memory[skipped : skipped + arena]
         self._run = self._library.mmpose_lite_native_run
-        self._run.argtypes = (_FLOATS,) * 3
+        self._run.argtypes = (ctypes.c_void_p,) * 3
         self._run.restype = None
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,5 +96,5 @@ class NativeNetwork:
             )
         images = np.ascontiguousarray(images)
         result = np.empty(self.output_shape, np.float32)
-        self._run(_pointer(images), _pointer(result), _pointer(self._arena))
+        self._run(*(a.ctypes.data for a in (images, result, self._arena)))
         return result

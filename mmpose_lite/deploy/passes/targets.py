@@ -113,11 +113,6 @@ def _filled(first: nn.Conv2d, second: nn.Conv2d) -> tuple[nn.Conv2d, nn.Conv2d]:
     return write_order(first, order), read_order(second, order)
 
 
-def _pointwise(linear: nn.Linear) -> nn.Conv2d:
-    """A linear layer as a convolution of maps of one pixel."""
-    return convolution(linear.weight.data[..., None, None], linear.bias.data)
-
-
 def stretched(gates: Sequence[Tensor], maps: Sequence[Tensor]) -> list[Tensor]:
     """Gates of one pixel as maps of the given ones' sizes."""
     return [
@@ -136,13 +131,17 @@ class BlockedCCW(nn.Module):
 
     def __init__(self, ccw: MergedCCW) -> None:
         super().__init__()
-        reduce, _ = split_activation(ccw.reduce)
-        expand, _ = split_activation(ccw.expand)
-        self.reduce, expand = _filled(reduce, expand)
+        convs = (split_activation(step)[0] for step in (ccw.reduce, ccw.expand))
+        self.reduce, expand = _filled(*convs)
         self.expand = _parts(expand, ccw.widths)
         self.filters = ccw.filters
-        layers = (_pointwise(ccw.squeeze), _pointwise(ccw.excite))
-        self.squeeze, excite = _filled(*layers)
+        # Linear layers are convolutions of maps of one pixel.
+        self.squeeze, excite = _filled(
+            *(
+                convolution(layer.weight.data[..., None, None], layer.bias.data)
+                for layer in (ccw.squeeze, ccw.excite)
+            )
+        )
         self.excite = _parts(excite, ccw.widths)
 
     def forward(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -143,11 +143,10 @@ class Contract:
                 f'the contract was written by another version of mmpose_lite: its '
                 f'schema is {values["schema"]!r}, {SCHEMA} is read here'
             )
-        names = [f.name for f in fields(cls)]
-        if set(values) != set(names):
-            odd = sorted(set(values) ^ set(names))
-            raise ValueError(f'the contract lacks, or has too many, entries: {odd}')
         kinds = get_type_hints(cls)
+        odd = sorted(set(values) ^ set(kinds))
+        if odd:
+            raise ValueError(f'the contract lacks, or has too many, entries: {odd}')
         for name, value in values.items():
             try:
                 values[name] = _read(kinds[name], value)
