@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmpose.apis import inference_topdown
 from parity import fill_from, own_fill
 
 from mmpose_lite.data import generate_toy_coco
@@ -101,6 +102,14 @@ def toy_coco(root, split):
     """COCO json and image folder of four images of drawn people in a folder."""
     generate_toy_coco(root, 4, 4, (96, 96))
     return root / 'annotations' / f'person_keypoints_{split}.json', root / split
+
+
+def found_by_mmpose(estimator, image, boxes, flip):
+    """Keypoints ``(N, K, 2)`` and scores ``(N, K)`` of MMPose's own inference."""
+    estimator.test_cfg = dict(estimator.test_cfg, flip_test=flip)
+    found = [one.pred_instances for one in inference_topdown(estimator, image, boxes)]
+    parts = [[one.keypoints for one in found], [one.keypoint_scores for one in found]]
+    return tuple(map(np.concatenate, parts))
 
 
 def people(shared, split='val'):
