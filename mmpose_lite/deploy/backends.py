@@ -112,7 +112,11 @@ BACKENDS = {
     for backend in (
         Backend('onnx', ('onnx', 'onnxruntime'), 'onnxruntime', _write_onnx),
         Backend('openvino', ('onnx', 'openvino'), 'openvino', _write_openvino),
-        Backend('native', (), 'graph', _write_native, ('fp32',), False, False),
+        Backend(
+            *('native', (), 'graph', _write_native, ('fp32',)),
+            any_batch=False,
+            as_trained=False,
+        ),
     )
 }
 """Name to format."""

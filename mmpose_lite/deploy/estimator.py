@@ -15,6 +15,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from ..loading import read_config
 from .runtime import Contract
 from .runtime.codecs import DECODERS, axis_split, check_codec, vector_sizes
 
@@ -57,10 +58,10 @@ def sized_config(
 
     Raises:
         ValueError: If the config has no codec, or heatmaps of that size would not be
-            whole pixels, or the network is for one size only.
+            whole pixels, the network is for one size only, or it is no Python.
         OSError: If it cannot be read.
     """
-    config = Config.fromfile(path)
+    config = read_config(path)
     codec = config.model.get('head', {}).get('decoder')
     vectors = isinstance(codec, Mapping) and _has_vectors(codec)
     needed = {'input_size'} if vectors else {'input_size', 'heatmap_size'}
@@ -85,7 +86,7 @@ def sized_config(
         input_size=size, heatmap_size=tuple(int(side) for side in shrunk)
     )
     for step in _pipeline(config):
-        if step['type'] == 'TopdownAffine':
+        if _name(step) == 'TopdownAffine':
             step['input_size'] = size
     return config
 

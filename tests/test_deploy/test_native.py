@@ -55,15 +55,14 @@ class Net(nn.Module):
         return self.function(x, *self.layers)
 
 
-def filled(net):
+def network(first, *layers):
+    """Layers in turn, or a function of maps and layers; with weights."""
+    in_turn = isinstance(first, nn.Module)
+    net = (nn.Sequential if in_turn else Net)(first, *layers)
     generator = torch.Generator().manual_seed(0)
     for parameter in net.parameters():
         parameter.data.normal_(0, 0.3, generator=generator)
     return net
-
-
-def in_turn(*layers):
-    return filled(nn.Sequential(*layers))
 
 
 def conv(inputs, outputs, kernel=1, stride=1, groups=1, padding=None):
@@ -77,10 +76,6 @@ def depthwise(width, kernel=3, stride=1):
 
 def stem(width):
     return conv(3, width, 3)
-
-
-def made(function, *layers):
-    return filled(Net(function, *layers))
 
 
 def squeezed(x, first, filters, squeeze, excite):
@@ -142,60 +137,49 @@ def joined_twice(x, first, filters, last):
 
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.SiLU, nn.Hardswish, nn.Hardsigmoid)
+BLENDED = (stem(9), depthwise(9, 3, 2), conv(9, 9))
+SLOTS = (stem(20), depthwise(11))
 KERNELS = {
-    'dense stride 2': (in_turn(conv(3, 17, 3, 2), nn.ReLU()), (19, 23)),
-    'dense of a map': (in_turn(stem(7), conv(7, 12, 3, 2), conv(12, 5, 5)), (17, 14)),
-    'pointwise stride 2': (in_turn(stem(6), conv(6, 33, 1, 2)), (9, 11)),
-    'pointwise wide': (in_turn(stem(21), conv(21, 150), conv(150, 67)), (7, 5)),
-    'depthwise 3': (in_turn(stem(20), depthwise(20)), (13, 24)),
-    'depthwise 5': (in_turn(stem(7), depthwise(7, 5), nn.ReLU()), (9, 7)),
-    'depthwise 7': (in_turn(stem(40), depthwise(40, 7)), (12, 10)),
-    'depthwise narrow': (in_turn(stem(2), depthwise(2)), (5, 3)),
-    'depthwise stride 2': (in_turn(stem(21), depthwise(21, 3, 2)), (15, 18)),
-    'depthwise whole vectors': (in_turn(stem(32), depthwise(32)), (6, 9)),
+    'dense stride 2': ((19, 23), conv(3, 17, 3, 2), nn.ReLU()),
+    'dense of a map': ((17, 14), stem(7), conv(7, 12, 3, 2), conv(12, 5, 5)),
+    'pointwise stride 2': ((9, 11), stem(6), conv(6, 33, 1, 2)),
+    'pointwise wide': ((7, 5), stem(21), conv(21, 150), conv(150, 67)),
+    'depthwise 3': ((13, 24), stem(20), depthwise(20)),
+    'depthwise 5': ((9, 7), stem(7), depthwise(7, 5), nn.ReLU()),
+    'depthwise 7': ((12, 10), stem(40), depthwise(40, 7)),
+    'depthwise narrow': ((5, 3), stem(2), depthwise(2)),
+    'depthwise stride 2': ((15, 18), stem(21), depthwise(21, 3, 2)),
+    'depthwise whole vectors': ((6, 9), stem(32), depthwise(32)),
     'squeeze and excite': (
-        made(squeezed, stem(11), depthwise(11), nn.Linear(11, 3), nn.Linear(3, 11)),
-        (14, 10),
+        *((14, 10), squeezed, stem(11), depthwise(11)),
+        *(nn.Linear(11, 3), nn.Linear(3, 11)),
     ),
-    'gates': (
-        made(gated, stem(20), conv(20, 3), conv(3, 20), depthwise(20)), (12, 14)
-    ),
+    'gates': ((12, 14), gated, stem(20), conv(20, 3), conv(3, 20), depthwise(20)),
     'exchange': (
-        made(
-            exchanged, stem(42), depthwise(42, 3, 2), conv(42, 42), conv(42, 42),
-            Reorder(torch.arange(42) * 5 % 42, 42),
-        ),
-        (12, 10),
+        *((12, 10), exchanged, stem(42), depthwise(42, 3, 2), conv(42, 42)),
+        *(conv(42, 42), Reorder(torch.arange(42) * 5 % 42, 42)),
     ),
-    'bilinear, corners': (
-        made(blended(True), stem(9), depthwise(9, 3, 2), conv(9, 9)), (10, 14)
-    ),
-    'bilinear, edges': (
-        made(blended(False), stem(9), depthwise(9, 3, 2), conv(9, 9)), (10, 14)
-    ),
-    'joined': (
-        made(split_stem, stem(20), conv(9, 6), conv(11, 13, 3), conv(28, 8)), (9, 10)
-    ),
-    'slots in place': (made(on_slots, stem(20), depthwise(11), conv(20, 9)), (8, 10)),
-    'slots read later': (
-        made(on_slots_read_later, stem(20), depthwise(11), conv(20, 9)), (8, 10)
-    ),
-    'joined twice': (made(joined_twice, stem(20), depthwise(11), conv(22, 9)), (8, 10)),
-}  # fmt: skip
-"""What to compile, and the size of its images."""
+    'bilinear, corners': ((10, 14), blended(True), *BLENDED),
+    'bilinear, edges': ((10, 14), blended(False), *BLENDED),
+    'joined': ((9, 10), split_stem, stem(20), conv(9, 6), conv(11, 13, 3), conv(28, 8)),
+    'slots in place': ((8, 10), on_slots, *SLOTS, conv(20, 9)),
+    'slots read later': ((8, 10), on_slots_read_later, *SLOTS, conv(20, 9)),
+    'joined twice': ((8, 10), joined_twice, *SLOTS, conv(22, 9)),
+}
+"""Size of images, perhaps a function, and layers."""
 
 
 @needs_compiler
 @pytest.mark.parametrize('name', KERNELS)
 def test_kernels(name, tmp_path):
-    net, size = KERNELS[name]
-    assert_same(net, size, tmp_path, batch=2)
+    size, *parts = KERNELS[name]
+    assert_same(network(*parts), size, tmp_path, batch=2)
 
 
 @needs_compiler
 def test_activations(tmp_path):
     steps = (c for kind in ACTIVATIONS for c in (kind(), conv(19, 19)))
-    assert_same(in_turn(stem(19), conv(19, 19), *steps), (6, 7), tmp_path)
+    assert_same(network(stem(19), conv(19, 19), *steps), (6, 7), tmp_path)
 
 
 @needs_compiler
@@ -236,7 +220,7 @@ def test_another_library_at_the_same_path(tmp_path):
 
 @needs_compiler
 def test_wrong_images_and_files_are_refused(tmp_path):
-    net = compiled(in_turn(stem(4)), (8, 8), tmp_path)
+    net = compiled(network(stem(4)), (8, 8), tmp_path)
     with pytest.raises(ValueError, match=r'\(1, 3, 8, 8\), got float64'):
         net(np.zeros((1, 3, 8, 8)))
     with pytest.raises(FileNotFoundError, match='absent'):
@@ -254,7 +238,7 @@ def test_wrong_images_and_files_are_refused(tmp_path):
 )
 def test_unknown_operator_is_named(layer, match, tmp_path):
     with pytest.raises(ValueError, match=match):
-        compile_network(in_turn(stem(4), layer), (8, 8), tmp_path / 'network.so')
+        compile_network(network(stem(4), layer), (8, 8), tmp_path / 'network.so')
     assert not list(tmp_path.iterdir())
 
 
@@ -288,9 +272,8 @@ def test_maps_that_live_at_once_share_no_memory():
     d = total(c.output, first)
     end = Node('export', [d.output], Value(d.output.shape))
     plan = MemoryPlan(Graph(picture, [first.node, a, b, c, d, end]))
-    places = [plan.locations[v] for v in (first, a.output, b.output, c.output)]
-    starts = [place.start for place in places]
+    starts = [value.start for value in (first, a.output, b.output, c.output)]
     assert len(set(starts)) == 4
     # The last map takes the place of one that is dead by then.
-    assert plan.locations[d.output].start in starts[1:3]
+    assert d.output.start in starts[1:3]
     assert plan.size == 4 * 128

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
-from deploy_cases import WEIGHTS, people
-from mmpose.apis import inference_topdown
+from deploy_cases import WEIGHTS, found_by_mmpose, people
 
 from mmpose_lite.deploy import PoseRuntime, export
 from mmpose_lite.loading import load_model
@@ -36,24 +35,13 @@ def exported(request, shared, tmp_path_factory):
 
 
 @pytest.mark.parametrize('flip', [False, True], ids=['plain', 'flip'])
-def test_people(exported, shared, flip, monkeypatch):
+def test_people(exported, shared, flip):
     estimator, runtimes = exported
-    test_cfg = dict(estimator.test_cfg, flip_test=flip)
-    monkeypatch.setattr(estimator, 'test_cfg', test_cfg)
-    for path, box in [*people(shared), *people(shared, 'train')][::5]:
+    cases = [*people(shared), *people(shared, 'train')][::5]
+    for path, box in (*cases, (cases[0][0], None)):
         image = cv2.imread(str(path))
-        theirs = inference_topdown(estimator, image, box)[0].pred_instances
+        wanted = found_by_mmpose(estimator, image, box, flip)
         for runtime in runtimes:
             keypoints, scores = runtime(image, box, flip_test=flip)
-            np.testing.assert_allclose(keypoints, theirs.keypoints, rtol=0, atol=LIMIT)
-            np.testing.assert_allclose(scores, theirs.keypoint_scores, atol=1e-3)
-
-
-def test_whole_image(exported, shared):
-    estimator, runtimes = exported
-    image = cv2.imread(str(next(people(shared))[0]))
-    theirs = inference_topdown(estimator, image)[0].pred_instances
-    for runtime in runtimes:
-        flip = estimator.test_cfg['flip_test']
-        keypoints, _ = runtime(image, flip_test=flip)
-        np.testing.assert_allclose(keypoints, theirs.keypoints, rtol=0, atol=LIMIT)
+            np.testing.assert_allclose(keypoints, wanted[0], rtol=0, atol=LIMIT)
+            np.testing.assert_allclose(scores, wanted[1], atol=1e-3)

@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .graph import Graph, Node, Term, Value
-from .memory import ALIGNMENT, MemoryPlan, round_up
+from .memory import ALIGNMENT, MemoryPlan, room, round_up
 from .running import VERSION
 
 Floats = NDArray[np.float32]
@@ -48,10 +47,6 @@ def blocks(width: int, lanes: int) -> list[Block]:
     return found
 
 
-def _floats(weight: Tensor) -> Floats:
-    return weight.detach().cpu().float().numpy()
-
-
 def _pack_block(weight: Floats, bias: Floats, block: Block) -> Floats:
     """Bias of a block, then its weights ``(out, in, kh, kw)`` in the order of reading.
 
@@ -71,14 +66,39 @@ def _pack_depthwise(weight: Floats, bias: Floats, lanes: int) -> Floats:
     return parts[:, np.arange(width + (lanes if width % lanes else 0)) % width]
 
 
+def _at(value: Value) -> str:
+    """Address of a map and its step."""
+    return f'a + {value.start}, {value.stride}'
+
+
+def _added(node: Node, term: Term | None) -> str:
+    """What a product is added to."""
+    if term is None:
+        return 'Nothing{}'
+    if term.factors == (1, 1):
+        return f'Same{{{_at(term.value)}}}'
+    _, height, width, _ = node.output.shape
+    sizes = f'{height}, {width}, {term.factors[0]}, {term.factors[1]}'
+    return f'Lifted<{sizes}>{{{_at(term.value)}}}'
+
+
+def _pixel(term: Term) -> str:
+    """Pixel of a term for pixel (b, r, q) of the result."""
+    _, height, width, _ = term.value.shape
+    rows, columns = term.factors
+    row = f'r / {rows}' if rows > 1 else 'r'
+    column = f'q / {columns}' if columns > 1 else 'q'
+    place = f'(b * {height} + {row}) * {width} + {column}'
+    return f'a + {term.value.start} + ({place}) * {term.value.stride}L'
+
+
 class Emitter:
     """Writes the calls of a network, for vectors of so many lanes.
 
     For every kind of operation there is a method of its name.
     """
 
-    def __init__(self, plan: MemoryPlan, lanes: int) -> None:
-        self.plan = plan
+    def __init__(self, lanes: int) -> None:
         self.lanes = lanes
         self.weights: list[Floats] = []
         self.weight_count = self.scratch = 0
@@ -87,14 +107,6 @@ class Emitter:
     def statements(self, node: Node) -> list[str]:
         """Statements of an operation."""
         return getattr(self, f'_{node.kind}')(node)
-
-    def start(self, value: Value) -> str:
-        """Address of a map."""
-        return f'a + {self.plan.locations[value].start}'
-
-    def at(self, value: Value) -> str:
-        """Address of a map and its step."""
-        return f'{self.start(value)}, {self.plan.locations[value].stride}'
 
     def constant(self, values: Floats) -> str:
         """Append an array to the weights; returns its address."""
@@ -107,33 +119,13 @@ class Emitter:
         """Reserve scratch memory of at least so many floats."""
         self.scratch = max(self.scratch, floats)
 
-    def added(self, node: Node, term: Term | None) -> str:
-        """What a product is added to."""
-        if term is None:
-            return 'Nothing{}'
-        if term.factors == (1, 1):
-            return f'Same{{{self.at(term.value)}}}'
-        _, height, width, _ = node.output.shape
-        sizes = f'{height}, {width}, {term.factors[0]}, {term.factors[1]}'
-        return f'Lifted<{sizes}>{{{self.at(term.value)}}}'
-
-    def pixel(self, term: Term) -> str:
-        """Pixel of a term for pixel (b, r, q) of the result."""
-        _, height, width, _ = term.value.shape
-        rows, columns = term.factors
-        row = f'r / {rows}' if rows > 1 else 'r'
-        column = f'q / {columns}' if columns > 1 else 'q'
-        step = self.plan.locations[term.value].stride
-        place = f'((b * {height} + {row}) * {width} + {column}) * {step}L'
-        return f'{self.start(term.value)} + {place}'
-
     def product(
         self, node: Node, call: str, before: str, after: str, width: int
     ) -> list[str]:
         """A call for each block of ``width`` output channels."""
-        weight, bias = _floats(node.attrs['weight']), _floats(node.attrs['bias'])
+        weight, bias = node.attrs['weight'], node.attrs['bias']
         activation = node.attrs.get('activation', 'none').upper()
-        added = self.added(node, node.attrs.get('residual'))
+        added = _added(node, node.attrs.get('residual'))
         lines = []
         for block in blocks(width, self.lanes):
             packed = self.constant(_pack_block(weight, bias, block))
@@ -146,34 +138,34 @@ class Emitter:
         batch, height, width, channels = node.inputs[0].shape
         rows, columns = node.attrs.get('padding', (0, 0))
         sizes = f'{batch}, {channels}, {height}, {width}, {rows}, {columns}'
-        return [f'import_image({sizes}, image, {self.start(node.output)});']
+        return [f'import_image({sizes}, image, a + {node.output.start});']
 
     def _export(self, node: Node) -> list[str]:
         batch, height, width, channels = node.inputs[0].shape
         sizes = f'{batch}, {channels}, {height * width}'
-        return [f'export_map({sizes}, {self.at(node.inputs[0])}, result);']
+        return [f'export_map({sizes}, {_at(node.inputs[0])}, result);']
 
     def _pad(self, node: Node) -> list[str]:
         batch, height, width, channels = node.inputs[0].shape
         rows, columns = node.attrs['padding']
-        maps = f'{self.at(node.inputs[0])}, {self.start(node.output)}'
+        maps = f'{_at(node.inputs[0])}, a + {node.output.start}'
         sizes = f'{batch}, {height}, {width}, {rows}, {columns}'
         return [f'pad<{channels}>({sizes}, {maps});']
 
     def _pointwise(self, node: Node) -> list[str]:
         x, y = node.inputs[0], node.output
-        before = f'{x.pixels}, {x.channels}, {self.at(x)}'
-        return self.product(node, 'pointwise', before, self.at(y), self.plan.room(y))
+        before = f'{x.pixels}, {x.channels}, {_at(x)}'
+        return self.product(node, 'pointwise', before, _at(y), room(y))
 
     def _dense(self, node: Node) -> list[str]:
         x, y = node.inputs[0], node.output
         sizes = (*x.shape, *node.attrs['weight'].shape[2:], *node.attrs['stride'])
-        before = f'{", ".join(map(str, sizes))}, {self.start(x)}'
-        return self.product(node, 'dense', before, self.at(y), self.plan.room(y))
+        before = f'{", ".join(map(str, sizes))}, a + {x.start}'
+        return self.product(node, 'dense', before, _at(y), room(y))
 
     def _depthwise(self, node: Node) -> list[str]:
         batch, height, width, channels = node.inputs[0].shape
-        weight, bias = _floats(node.attrs['weight']), _floats(node.attrs['bias'])
+        weight, bias = node.attrs['weight'], node.attrs['bias']
         kernel, border = weight.shape[2:], node.attrs['padding']
         stride = node.attrs['stride']
         if any(one[0] != one[1] for one in (kernel, border, stride)):
@@ -183,19 +175,19 @@ class Emitter:
         term, gate = node.attrs['gate'], 'Ungated{}'
         if term is not None:
             factors = f'{term.factors[0]}, {term.factors[1]}'
-            gate = f'Gate<{factors}>{{{self.at(term.value)}}}'
+            gate = f'Gate<{factors}>{{{_at(term.value)}}}'
         self.need(kernel[0] * round_up((width + 2 * border[0]) * channels, 16))
         packed = self.constant(_pack_depthwise(weight, bias, self.lanes))
         kind = f'{kernel[0]}, {channels}, {node.attrs["activation"].upper()}'
         sizes = f'{batch}, {height}, {width}, {border[0]}, {stride[0]}'
-        before = f'{sizes}, {self.at(node.inputs[0])}, {gate}, {packed}'
-        return [f'depthwise<{kind}>({before}, {self.at(node.output)}, scratch);']
+        before = f'{sizes}, {_at(node.inputs[0])}, {gate}, {packed}'
+        return [f'depthwise<{kind}>({before}, {_at(node.output)}, scratch);']
 
     def _pool(self, node: Node) -> list[str]:
         batch, height, width, channels = node.inputs[0].shape
         rows, columns = node.attrs['size']
         sizes = f'{batch}, {height}, {width}, {rows}, {columns}'
-        maps = f'{self.at(node.inputs[0])}, {self.at(node.output)}'
+        maps = f'{_at(node.inputs[0])}, {_at(node.output)}'
         return [f'pool<{channels}>({sizes}, {maps});']
 
     def _bilinear(self, node: Node) -> list[str]:
@@ -215,9 +207,9 @@ class Emitter:
             lines.append(f'static const float {name}_share[] = {{{values}}};')
             parts = f'{name}_first, {name}_second, {name}_share'
             lines.append(f'const Between {name} = {{{parts}}};')
-        maps = f'{self.at(node.inputs[0])}, {self.at(node.output)}'
+        maps = f'{_at(node.inputs[0])}, {_at(node.output)}'
         sizes = f'{batch}, {height}, {width}, {rows}, {columns}, across, along'
-        added = self.added(node, node.attrs['addend'])
+        added = _added(node, node.attrs['addend'])
         return [*lines, f'bilinear<{channels}>({sizes}, {maps}, {added}, scratch);']
 
     def _map(self, node: Node) -> list[str]:
@@ -225,7 +217,7 @@ class Emitter:
         pixel, values = [], []
         for i, term in enumerate(node.attrs['terms']):
             name = f't{i}'
-            pixel.append(f'const float* {name} = {self.pixel(term)};')
+            pixel.append(f'const float* {name} = {_pixel(term)};')
             if term.index is not None:
                 known = self.permutations
                 call = known.setdefault(term.index, f'permute{len(known)}')
@@ -243,7 +235,7 @@ class Emitter:
             f'for (int r = 0; r < {height}; ++r)',
             f'for (int q = 0; q < {width}; ++q) {{',
             *(f'  {line}' for line in pixel),
-            f'  float* y = {self.pixel(Term(node.output))};',
+            f'  float* y = {_pixel(Term(node.output))};',
             f'  channels<{channels}>([&](auto width, int n) {{',
             '    constexpr int L = decltype(width)::value;',
             f'    store<L>(y + n, activate<{activation}, L>({result}));',
@@ -252,32 +244,31 @@ class Emitter:
         ]
 
     def _axis_gate(self, node: Node) -> list[str]:
-        x, output = node.inputs[0], node.output
+        x, y = node.inputs[0], node.output
         batch, height, width, channels = x.shape
-        place, out = self.plan.locations[x], self.plan.locations[output]
-        query = _floats(node.attrs['query'])[0]
+        query = node.attrs['query'][0]
         along, across = height, width
-        steps = (width * place.stride, place.stride)
+        steps = (width * x.stride, x.stride)
         if node.attrs['rows']:
             query = query[:, 0, :].T
         else:
             query = query[:, :, 0].T
             along, across, steps = width, height, steps[::-1]
-        image = x.pixels // batch * place.stride
+        image = x.pixels // batch * x.stride
         values = round_up(along * channels, 16)
         self.need(values + across * self.lanes)
-        floats = (query, *(_floats(node.attrs[name]) for name in ('scale', 'shift')))
+        floats = (query, *(node.attrs[name] for name in ('scale', 'shift')))
         placed = [self.constant(one) for one in floats]
         sizes = f'{along}, {across}, {steps[0]}, {steps[1]}'
         means = f'x, {placed[0]}, scratch, scratch + {values}'
-        before, after = f'{along}, {channels}, scratch, {channels}', f'y, {out.stride}'
+        before, after = f'{along}, {channels}, scratch, {channels}', f'y, {y.stride}'
         calls = self.product(node, 'pointwise', before, after, channels)
         eps = float(node.attrs['eps']).hex()
         gate = f'{along}, {after}, {placed[1]}, {placed[2]}, {eps}f'
         return [
             f'for (int b = 0; b < {batch}; ++b) {{',
-            f'  const float* x = {self.start(x)} + b * {image}L;',
-            f'  float* y = {self.start(output)} + b * {along * out.stride}L;',
+            f'  const float* x = a + {x.start} + b * {image}L;',
+            f'  float* y = a + {y.start} + b * {along * y.stride}L;',
             f'  axis_values<{channels}>({sizes}, {means});',
             *(f'  {call}' for call in calls),
             f'  norm_gate<{channels}>({gate});',
@@ -373,7 +364,7 @@ EXPORT void mmpose_lite_native_run(const float* image, float* result, float* are
 
 def emit(graph: Graph, plan: MemoryPlan, lanes: int) -> tuple[str, bytes]:
     """C++ of a planned network, and its weights as they lie in memory."""
-    emitter = Emitter(plan, lanes)
+    emitter = Emitter(lanes)
     calls = []
     for node in plan.nodes:
         shapes = ' '.join('x'.join(map(str, v.shape[1:])) for v in node.inputs)

@@ -19,10 +19,15 @@ WITH_RESIDUAL = ('pointwise', 'dense')
 
 @dataclass(eq=False)
 class Value:
-    """A map, which ``node`` writes once; nothing does if it is the image."""
+    """A map, which ``node`` writes once; nothing does if it is the image.
+
+    When memory is planned it gets channels from ``offset`` on in a ``buffer``.
+    """
 
     shape: Shape
     node: Node | None = None
+    buffer: Any = None
+    offset: int = 0
 
     @property
     def channels(self) -> int:
@@ -33,6 +38,16 @@ class Value:
     def pixels(self) -> int:
         """Pixels of all images of the batch."""
         return self.shape[0] * self.shape[1] * self.shape[2]
+
+    @property
+    def start(self) -> int:
+        """First float within the arena."""
+        return self.buffer.start + self.offset
+
+    @property
+    def stride(self) -> int:
+        """Floats from a pixel to the next."""
+        return self.buffer.stride
 
 
 @dataclass(frozen=True, eq=False)

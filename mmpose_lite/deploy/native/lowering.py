@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
@@ -30,7 +31,7 @@ class Lowering:
         constants = {**program.state_dict, **program.constants}
         # By name what is constant, by what calls it what was lowered.
         self.known: dict[Any, Any] = {
-            name: constants[target]
+            name: constants[target].detach().cpu().numpy()
             for table in (
                 signature.inputs_to_parameters,
                 signature.inputs_to_buffers,
@@ -40,7 +41,7 @@ class Lowering:
         }
 
     def get(self, argument: Any) -> Any:
-        """A map, a constant tensor, or the argument itself."""
+        """A map, a constant array, or the argument itself."""
         if isinstance(argument, (list, tuple)):
             return [self.get(one) for one in argument]
         return self.known[argument.name] if isinstance(argument, fx.Node) else argument
@@ -119,7 +120,7 @@ class Lowering:
                 f'a convolution of {x.channels} to {out} channels in {groups} groups; '
                 'there must be one group, or one per channel'
             )
-        bias = weight.new_zeros(out) if bias is None else bias
+        bias = np.zeros(out, np.float32) if bias is None else bias
         batch, height, width, _ = x.shape
         ph, pw = padding
         rows = (height + 2 * ph - kh) // stride[0] + 1
@@ -139,7 +140,7 @@ class Lowering:
     def _op_linear(self, node, x, weight, bias):
         if len(_shape(node)) != 2:
             self.refuse('a linear layer of more than a vector per image')
-        bias = weight.new_zeros(len(weight)) if bias is None else bias
+        bias = np.zeros(len(weight), np.float32) if bias is None else bias
         attrs = dict(weight=weight[:, :, None, None], bias=bias)
         attrs.update(activation='none', residual=None)
         return self.add('pointwise', [x], (*x.shape[:3], len(weight)), **attrs)

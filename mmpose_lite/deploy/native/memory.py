@@ -20,38 +20,20 @@ def round_up(number: int, multiple: int) -> int:
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of maps, with their first channels, that share pixels.
+    """Memory of maps that share pixels.
 
     It begins at the float ``start`` of the arena; pixels are ``stride`` apart.
     """
 
     pixels: int
     stride: int
-    residents: list[tuple[Value, int]] = field(default_factory=list)
+    residents: list[Value] = field(default_factory=list)
     start: int = 0
 
     @property
     def size(self) -> int:
         """Floats that it takes."""
         return round_up(self.pixels * self.stride, ALIGNMENT)
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where a map lies: the first channel there of a buffer."""
-
-    buffer: Buffer
-    offset: int
-
-    @property
-    def start(self) -> int:
-        """First float within the arena."""
-        return self.buffer.start + self.offset
-
-    @property
-    def stride(self) -> int:
-        """Floats from a pixel to the next."""
-        return self.buffer.stride
 
 
 def _resolve(value: Value) -> tuple[Value, int]:
@@ -63,17 +45,28 @@ def _resolve(value: Value) -> tuple[Value, int]:
     return value, start
 
 
+def _put(value: Value, buffer: Buffer, offset: int) -> None:
+    """Let a map lie in a buffer."""
+    value.buffer, value.offset = buffer, offset
+    buffer.residents.append(value)
+
+
+def room(value: Value) -> int:
+    """Channels that may be written: all of a pixel's, if no other map has any."""
+    alone = all(v.channels == value.channels for v in value.buffer.residents)
+    return value.stride if alone else value.channels
+
+
 class MemoryPlan:
-    """The maps of a graph, whose operations are fused, in memory.
+    """Memory for the maps of a graph, whose operations are fused.
 
     Attributes:
         nodes: Operations that remain, in order.
-        locations: Where maps lie.
         size: Floats of the arena.
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.locations: dict[Value, Location] = {}
+        self._buffers: list[Buffer] = []
         self._current: Node | None = None
         self._position = {node: float(i) for i, node in enumerate(graph.nodes)}
         # Reader, and the run of channels that it reads.
@@ -89,24 +82,12 @@ class MemoryPlan:
         rest = [n for n in self._position if n.kind not in ('slice', 'cat')]
         self.nodes = sorted(rest, key=lambda node: self._position[node])
         for node in self.nodes:
-            if node.kind != 'export' and node.output not in self.locations:
+            if node.kind != 'export' and node.output.buffer is None:
                 self._own(node.output)
         for node in graph.of('slice'):
             base, start = _resolve(node.output)
-            place = self.locations[base]
-            self.locations[node.output] = Location(place.buffer, place.offset + start)
+            node.output.buffer, node.output.offset = base.buffer, base.offset + start
         self.size = self._allocate()
-
-    def room(self, value: Value) -> int:
-        """Channels that may be written: all of a pixel's, if no other map has any."""
-        location = self.locations[value]
-        alone = all(v.channels == value.channels for v, _ in location.buffer.residents)
-        return location.stride if alone else value.channels
-
-    def _put(self, value: Value, buffer: Buffer, offset: int) -> None:
-        """Let a map lie in a buffer."""
-        self.locations[value] = Location(buffer, offset)
-        buffer.residents.append((value, offset))
 
     def _own(self, value: Value) -> Buffer:
         """A buffer for a map alone."""
@@ -114,9 +95,9 @@ class MemoryPlan:
         # A padded image is read line by line, across pixels.
         if value.node is None or value.node.kind not in ('pad', 'import'):
             stride = round_up(stride, ROUND)
-        buffer = Buffer(value.pixels, stride)
-        self._put(value, buffer, 0)
-        return buffer
+        self._buffers.append(Buffer(value.pixels, stride))
+        _put(value, self._buffers[-1], 0)
+        return self._buffers[-1]
 
     def _join(self, cat: Node) -> None:
         """Locate the output of a cat, and its inputs within it if that may be."""
@@ -125,17 +106,16 @@ class MemoryPlan:
         found = self._kept(cat, offsets)
         if found is not None:
             base, fresh = found
-            place = self.locations[base]
-            self._put(cat.output, place.buffer, place.offset)
+            _put(cat.output, base.buffer, base.offset)
             for value, start in fresh:
-                self._put(value, place.buffer, place.offset + start)
+                _put(value, base.buffer, base.offset + start)
             return
         buffer = self._own(cat.output)
         for value, start in zip(cat.inputs, offsets, strict=True):
             assert value.node is not None
-            if value.node.kind == 'slice' or value in self.locations:
+            if value.node.kind == 'slice' or value.buffer is not None:
                 value = self._copy(cat, value)
-            self._put(value, buffer, start)
+            _put(value, buffer, start)
 
     def _copy(self, cat: Node, value: Value) -> Value:
         """A copy, just before a cat, of a map that lies elsewhere."""
@@ -155,7 +135,7 @@ class MemoryPlan:
         fresh: list[tuple[Value, int]] = []
         for value, offset in zip(cat.inputs, offsets, strict=True):
             source, start = _resolve(value)
-            if source is not value or value in self.locations:
+            if source is not value or value.buffer is not None:
                 same = start == offset and source.channels == cat.output.channels
                 if not same or base not in (None, source):
                     return None
@@ -166,20 +146,19 @@ class MemoryPlan:
                 fresh.append((value, offset))
         if base is None or not fresh:
             return None
-        if base not in self.locations:
+        if base.buffer is None:
             self._own(base)
         fits = all(self._may_overwrite(base, *part) for part in fresh)
         return (base, fresh) if fits else None
 
     def _may_overwrite(self, base: Value, value: Value, start: int) -> bool:
         """Whether all that lies where a new part would is read before it is written."""
-        place = self.locations[base]
-        first = place.offset + start
+        first = base.offset + start
         last = first + value.channels
         assert value.node is not None
         time = self._position[value.node]
-        for resident, offset in place.buffer.residents:
-            writer = resident.node
+        for resident in base.buffer.residents:
+            writer, offset = resident.node, resident.offset
             overlaps = offset < last and first < offset + resident.channels
             # A cat writes nothing itself; what reads it is seen below.
             late = writer is None or (
@@ -190,7 +169,7 @@ class MemoryPlan:
             for reader, begin, end in self._reads.get(resident, ()):
                 if begin + offset >= last or first >= end + offset:
                     continue
-                if reader.kind == 'cat' and self._joins(reader, place.buffer):
+                if reader.kind == 'cat' and self._joins(reader, base.buffer):
                     continue
                 same = (begin + offset, end + offset) == (first, last)
                 if self._position[reader] > time or (
@@ -201,16 +180,16 @@ class MemoryPlan:
 
     def _joins(self, cat: Node, buffer: Buffer) -> bool:
         """Whether a cat lies in this buffer, or is about to, and so reads nothing."""
-        output = self.locations.get(cat.output)
-        return output.buffer is buffer if output is not None else cat is self._current
+        place = cat.output.buffer
+        return cat is self._current if place is None else place is buffer
 
     def _allocate(self) -> int:
         """Give every buffer its memory; returns the floats of the arena."""
         lives: dict[Buffer, tuple[float, float]] = {}
-        for buffer in (location.buffer for location in self.locations.values()):
+        for buffer in self._buffers:
             times = [
                 self._position[node]
-                for value, _ in buffer.residents
+                for value in buffer.residents
                 for node in (value.node, *(r[0] for r in self._reads.get(value, ())))
                 if node is not None
             ]

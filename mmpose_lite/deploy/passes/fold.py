@@ -67,26 +67,16 @@ def fold_norms(model: nn.Module) -> nn.Module:
     return replace_modules(model, {**rules, **sequences})
 
 
-class PatchConvolution(nn.Module):
-    """Patch embedding with its weights laid out as the convolution reads them.
-
-    Shape:
-        - Input: ``(B, C, H, W)``.
-        - Output: ``(B, n, D)``.
-    """
-
-    def __init__(self, embedding: PatchEmbedding) -> None:
-        super().__init__()
-        width, height = embedding.patch_size
-        weight = embedding.weight.data.unflatten(1, (height, width, -1))
-        self.stride = (height, width)
-        self.weight = nn.Parameter(weight.permute(0, 3, 1, 2).contiguous())
-        self.bias = embedding.bias
-
-    def forward(self, feat: Tensor) -> Tensor:
-        """Cut and embed."""
-        embedded = F.conv2d(feat, self.weight, self.bias, stride=self.stride)
-        return embedded.flatten(2).transpose(1, 2)
+def _patch_convolution(embedding: PatchEmbedding) -> nn.Conv2d:
+    """The convolution that cuts patches and embeds them."""
+    columns, rows = embedding.patch_size
+    weight = embedding.weight.data.unflatten(1, (rows, columns, -1))
+    weight = weight.permute(0, 3, 1, 2).contiguous()
+    width, channels = weight.shape[:2]
+    size = (rows, columns)
+    conv = nn.Conv2d(channels, width, size, stride=size, device='meta')
+    conv.weight, conv.bias = nn.Parameter(weight), embedding.bias
+    return conv
 
 
 class PositionedLinear(nn.Module):
@@ -131,14 +121,15 @@ class PositionedHead(TokenPoseHead):
                     layer.mlp[-1] = PositionedLinear(layer.mlp[-1], position)
             again = False
         keypoints = head.keypoint_tokens.data + position[:, :joints]
-        self.patch_embedding = PatchConvolution(head.patch_embedding)
+        self.patch_embedding = _patch_convolution(head.patch_embedding)
         self.register_buffer('keypoint_constant', keypoints, persistent=False)
         self.register_buffer('visual_constant', position[:, joints:], persistent=False)
         self.register_buffer('stream_constant', position if again else None, False)
 
     def embed(self, feat: Tensor) -> Stream:
         """Keypoint and visual tokens of a map ``(B, C, H, W)``, with positions."""
-        visual = self.patch_embedding(feat) + self.visual_constant
+        patches = self.patch_embedding(feat).flatten(2).transpose(1, 2)  # (B, n, D)
+        visual = patches + self.visual_constant
         keypoints = self.keypoint_constant.expand(feat.shape[0], -1, -1)
         return Stream(torch.cat((keypoints, visual), 1), self.stream_constant)
 

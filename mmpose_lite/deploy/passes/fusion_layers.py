@@ -5,6 +5,7 @@ See :class:`mmpose_lite.models.backbones.hr_base.HRModule` for the formulas.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -105,33 +106,24 @@ class NestedFusionLayers(nn.Module):
         return [total.relu() for total in self.sums(feats)]
 
 
-class OptimizedHRModule(nn.Module):
-    """A module of the high-resolution skeleton: blocks, then fusion layers."""
-
-    def __init__(self, layers: nn.Module, fusion: nn.Module) -> None:
-        super().__init__()
-        self.layers = layers
-        self.fusion = fusion
-
-    def forward(self, feats: list[Tensor]) -> list[Tensor]:
-        """Blocks and fusion layers."""
-        return self.fusion(self.layers(feats))
+class OptimizedHRModule(nn.Sequential):
+    """A module of the skeleton: ``layers``, which are blocks, and ``fusion`` layers."""
 
 
 def _nested(module: DoubledHRModule) -> OptimizedHRModule:
-    paths = module.fuse_layers
-    if not len(paths):
-        return OptimizedHRModule(module.layers, nn.Identity())
-    lifts, downs = [], []
-    widths = [paths[0][1][0].out_channels]
-    for k in range(1, len(paths)):
-        convs = [paths[i][k][0] for i in range(k)]
-        weight = torch.cat([conv.weight.data for conv in convs])
-        lifts.append(convolution(weight, torch.cat([conv.bias.data for conv in convs])))
-        downs.append(paths[k][:k])
-        widths.append(paths[k][0][-1][-1].out_channels)
-    fusion = NestedFusionLayers(nn.ModuleList(lifts), nn.ModuleList(downs), widths)
-    return OptimizedHRModule(module.layers, fusion)
+    paths, fusion = module.fuse_layers, nn.Identity()
+    if len(paths):
+        lifts, downs = nn.ModuleList(), nn.ModuleList()
+        widths = [paths[0][1][0].out_channels]
+        for k in range(1, len(paths)):
+            convs = [paths[i][k][0] for i in range(k)]
+            weights = torch.cat([conv.weight.data for conv in convs])
+            biases = torch.cat([conv.bias.data for conv in convs])
+            lifts.append(convolution(weights, biases))
+            downs.append(paths[k][:k])
+            widths.append(paths[k][0][-1][-1].out_channels)
+        fusion = NestedFusionLayers(lifts, downs, widths)
+    return OptimizedHRModule(OrderedDict(layers=module.layers, fusion=fusion))
 
 
 def fold_doubling(model: nn.Module) -> nn.Module:
