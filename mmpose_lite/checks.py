@@ -29,7 +29,6 @@ from typing import Any, TypeVar
 
 F = TypeVar('F', bound=Callable[..., None])
 _LONGEST = 400
-_COLLECTING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _ERRORS = (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -68,11 +67,6 @@ class Rule:
 
 def check(name: str, value: Any, rule: Rule) -> None:
     """Refuse a value that is not as a rule wants it.
-
-    Args:
-        name: What the user calls the value.
-        value: The value.
-        rule: What it must be.
 
     Raises:
         ValueError: If it is not (the message gives name, rule, value and reason).
@@ -122,12 +116,12 @@ def rules_of(function: Callable[..., Any], **own: Rule) -> dict[str, Rule]:
     """
     rules: dict[str, Rule] = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        if name == 'self' or parameter.kind in _COLLECTING:
+        if name == 'self' or parameter.kind.name.startswith('VAR'):
             continue
         kind = parameter.annotation
         if kind is parameter.empty:
             kind = type(parameter.default).__name__
-        rule = own.get(name) or _by_annotation(str(kind))
+        rule = own.get(name) or _by_annotation(kind)
         if rule is None:
             raise TypeError(f'{function.__qualname__}: {name} needs a rule')
         rules[name] = rule
@@ -189,6 +183,26 @@ def check_fields(name: str, record: Any, **own: Rule) -> None:
         check(f'{name} {field}', getattr(record, field), rule)
 
 
+@contextmanager
+def blaming(name: str, value: Any) -> Iterator[None]:
+    """Tell which argument it was that another package refused.
+
+    Args:
+        name: Of the argument, or of several.
+        value: What was given.
+
+    Raises:
+        ValueError: In place of the errors by which they refuse something.
+    """
+    try:
+        yield
+    except _ERRORS as error:
+        kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
+        raise ValueError(
+            f'{name} must be something to build from, got {shown(value)}: {kind}{error}'
+        ) from error
+
+
 ANY = Rule('anything', lambda value: True)
 """For what the constructor reads, and refuses, by itself."""
 NOTHING = Rule('None', lambda value: value is None)
@@ -200,10 +214,7 @@ MAPPING = Rule('a dict', lambda value: isinstance(value, Mapping))
 
 def whole(least: int | None = None, most: int | None = None) -> Rule:
     """A whole number in a range; True and False are none."""
-    return Rule(
-        f'a whole number{_range(least, most)}',
-        lambda value: _is(numbers.Integral, value) and _within(value, least, most),
-    )
+    return _ranged('a whole number', numbers.Integral, least, most)
 
 
 def number(
@@ -214,20 +225,33 @@ def number(
     below: float | None = None,
 ) -> Rule:
     """A finite number in a range; True and False are none."""
+    return _ranged('a number', numbers.Real, least, most, above, below)
+
+
+def _ranged(
+    wanted: str,
+    kind: Any,
+    least: float | None,
+    most: float | None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Rule:
+    limits = {'at least': least, 'at most': most, 'above': above, 'below': below}
+    parts = [f'{name} {limit}' for name, limit in limits.items() if limit is not None]
+    wanted += f' of {" and ".join(parts)}' if parts else ''
 
     def holds(value: Any) -> bool:
         return (
-            _is(numbers.Real, value)
+            isinstance(value, kind)
+            and not isinstance(value, bool)
             and math.isfinite(value)
-            and _within(value, least, most)
+            and (least is None or value >= least)
+            and (most is None or value <= most)
             and (above is None or value > above)
             and (below is None or value < below)
         )
 
-    parts = [_range(least, most)]
-    parts += [f' above {above}'] if above is not None else []
-    parts += [f' below {below}'] if below is not None else []
-    return Rule(f'a number{" and".join(filter(None, parts))}', holds)
+    return Rule(wanted, holds)
 
 
 def one_of(*allowed: Any) -> Rule:
@@ -261,26 +285,6 @@ def each(rule: Rule, count: int | None = None, *, least: int = 0) -> Rule:
     return Rule(f'a list{length}, each {rule.wanted}', holds)
 
 
-@contextmanager
-def blaming(name: str, value: Any) -> Iterator[None]:
-    """Tell which argument it was that another package refused.
-
-    Args:
-        name: Of the argument, or of several.
-        value: What was given.
-
-    Raises:
-        ValueError: In place of the errors by which they refuse something.
-    """
-    try:
-        yield
-    except _ERRORS as error:
-        kind = '' if isinstance(error, ValueError) else f'{type(error).__name__}: '
-        raise ValueError(
-            f'{name} must be something to build from, got {shown(value)}: {kind}{error}'
-        ) from error
-
-
 def config_of(find: Callable[[str], Any], what: str) -> Rule:
     """A config whose ``type`` is known.
 
@@ -300,22 +304,6 @@ def config_of(find: Callable[[str], Any], what: str) -> Rule:
         return isinstance(kind, str) or callable(kind)
 
     return Rule(f'a dict with the type of {what}', holds)
-
-
-def _is(kind: type, value: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _within(value: Any, least: float | None, most: float | None) -> bool:
-    return (least is None or value >= least) and (most is None or value <= most)
-
-
-def _range(least: float | None, most: float | None) -> str:
-    if least is not None and most is not None:
-        return f' from {least} to {most}'
-    if least is not None:
-        return f' of at least {least}'
-    return '' if most is None else f' of at most {most}'
 
 
 _PLAIN = {

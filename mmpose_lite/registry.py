@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
@@ -39,6 +40,7 @@ MODELS: Registry = _child(
     'model', MMENGINE_MODELS, 'mmpose_lite.models', 'mmpose_lite.search'
 )
 HOOKS: Registry = _child('hook', MMENGINE_HOOKS, 'mmpose_lite.training')
+DATASETS: Registry = _child('dataset', MMENGINE_DATASETS, 'mmpose_lite.training')
 
 
 def _register(cls: T, own: Registry, theirs: Registry) -> T:

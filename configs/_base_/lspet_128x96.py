@@ -54,7 +54,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='AicDataset',
+        type='mmpose_lite.AicDataset',
         data_root=data_root,
         data_mode='topdown',
         ann_file='annotations/lspet_train.json',
@@ -69,7 +69,7 @@ val_dataloader = dict(
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
-        type='AicDataset',
+        type='mmpose_lite.AicDataset',
         data_root=data_root,
         data_mode='topdown',
         ann_file='annotations/lspet_val.json',

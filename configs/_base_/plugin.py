@@ -5,3 +5,6 @@ guards = [
     dict(type='mmpose_lite.CheckFitHook'),
     dict(type='mmpose_lite.DataGuardHook'),
 ]
+# MMPose's data sets; where one cannot be loaded, the error says which file and why.
+coco_data = dict(dataset=dict(type='mmpose_lite.CocoDataset'))
+mpii_data = dict(dataset=dict(type='mmpose_lite.MpiiDataset'))

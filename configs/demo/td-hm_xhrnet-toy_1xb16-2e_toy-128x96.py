@@ -81,7 +81,7 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='CocoDataset',
+        type='mmpose_lite.CocoDataset',
         data_root=data_root,
         data_mode='topdown',
         ann_file='annotations/person_keypoints_train.json',
@@ -95,7 +95,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
-        type='CocoDataset',
+        type='mmpose_lite.CocoDataset',
         data_root=data_root,
         data_mode='topdown',
         ann_file='annotations/person_keypoints_val.json',

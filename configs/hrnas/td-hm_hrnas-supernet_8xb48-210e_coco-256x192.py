@@ -49,7 +49,9 @@ for step in train_pipeline:
     if step['type'] == 'RandomBBoxTransform':
         step.update(shift_prob=0, scale_factor=(0.65, 1.35), rotate_factor=90)
 del step
-train_dataloader = dict(batch_size=48, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=48, dataset=dict(type='mmpose_lite.CocoDataset', pipeline=train_pipeline)
+)
 
 model = dict(
     type='mmpose_lite.SearchablePoseEstimator',
@@ -62,3 +64,4 @@ model = dict(
         loss=dict(type='KeypointMSELoss', use_target_weight=True, loss_weight=0.5),
     ),
 )
+val_dataloader = test_dataloader = _base_.coco_data

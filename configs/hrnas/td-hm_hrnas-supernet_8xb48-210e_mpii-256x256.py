@@ -43,7 +43,9 @@ for step in train_pipeline:
     if step['type'] == 'RandomBBoxTransform':
         step.update(shift_prob=0, scale_factor=(0.75, 1.25), rotate_factor=60)
 del step
-train_dataloader = dict(batch_size=48, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=48, dataset=dict(type='mmpose_lite.MpiiDataset', pipeline=train_pipeline)
+)
 
 model = dict(
     type='mmpose_lite.SearchablePoseEstimator',
@@ -56,3 +58,4 @@ model = dict(
         loss=dict(type='KeypointMSELoss', use_target_weight=True, loss_weight=0.5),
     ),
 )
+val_dataloader = test_dataloader = _base_.mpii_data

@@ -4,6 +4,7 @@ _base_ = [
     '../_base_/plugin.py',
 ]
 custom_hooks = [*_base_.custom_hooks, *_base_.guards]
+train_dataloader = val_dataloader = test_dataloader = _base_.coco_data
 
 # Official recipe: Adam with 2e-3 (MMPose's file: 5e-4) at 8 x 32 images.
 optim_wrapper = dict(optimizer=dict(lr=2e-3))

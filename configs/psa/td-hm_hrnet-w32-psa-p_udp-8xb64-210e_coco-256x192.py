@@ -4,6 +4,7 @@ _base_ = [
     '../_base_/plugin.py',
 ]
 custom_hooks = [*_base_.custom_hooks, *_base_.guards]
+train_dataloader = val_dataloader = test_dataloader = _base_.coco_data
 
 # No recipe of the authors' pose networks was published; this is MMPose's UDP-HRNet with
 # attention in every BasicBlock.

@@ -4,5 +4,6 @@ _base_ = [
     '../_base_/plugin.py',
 ]
 custom_hooks = [*_base_.custom_hooks, *_base_.guards]
+train_dataloader = val_dataloader = test_dataloader = _base_.coco_data
 
 model = dict(backbone=dict(type='PSAHRNet', layout='parallel'))

@@ -4,6 +4,7 @@ _base_ = [
     '../_base_/plugin.py',
 ]
 custom_hooks = [*_base_.custom_hooks, *_base_.guards]
+train_dataloader = val_dataloader = test_dataloader = _base_.coco_data
 
 # MMPose's SimCC heads read maps of 1/32 of the image; this network's is of 1/4. A last
 # convolution of stride 2 keeps the two linear layers from outgrowing the network.

@@ -4,6 +4,7 @@ _base_ = [
     '../_base_/plugin.py',
 ]
 custom_hooks = [*_base_.custom_hooks, *_base_.guards]
+val_dataloader = test_dataloader = _base_.coco_data
 
 # Recipe of the official code on COCO, for all variants. Adam without weight decay: the
 # official files name one that never reaches the optimizer. The same rate for every
@@ -36,7 +37,9 @@ for step in train_pipeline:
     if step['type'] == 'RandomBBoxTransform':
         step.update(shift_prob=0, scale_factor=(0.65, 1.35), rotate_factor=90)
 del step
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=32, dataset=dict(type='mmpose_lite.CocoDataset', pipeline=train_pipeline)
+)
 auto_scale_lr = dict(base_batch_size=128)
 
 # HRNet ends after stage 3. Sizes of the head are (w, h): patches are 4 cells high.

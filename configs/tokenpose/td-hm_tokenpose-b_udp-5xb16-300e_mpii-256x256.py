@@ -32,9 +32,13 @@ for step in (*train_pipeline, *val_pipeline):
     elif step['type'] == 'GenerateTarget':
         step.update(encoder=codec)
 del step
-train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=16, dataset=dict(type='mmpose_lite.MpiiDataset', pipeline=train_pipeline)
+)
 auto_scale_lr = dict(base_batch_size=80)
-val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
+val_dataloader = dict(
+    dataset=dict(type='mmpose_lite.MpiiDataset', pipeline=val_pipeline)
+)
 test_dataloader = val_dataloader
 
 model = dict(

@@ -4,6 +4,7 @@ _base_ = [
     '../_base_/plugin.py',
 ]
 custom_hooks = [*_base_.custom_hooks, *_base_.guards]
+train_dataloader = val_dataloader = test_dataloader = _base_.coco_data
 
 # The published recipe is Lite-HRNet's; MMPose's file for that trains with 5e-4.
 optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -4,9 +4,10 @@ _base_ = [
     '../_base_/plugin.py',
 ]
 custom_hooks = [*_base_.custom_hooks, *_base_.guards]
+val_dataloader = test_dataloader = _base_.coco_data
 
 # Published recipe: Adam with 2e-3 and 64 images per GPU at this size too (MMPose's file
 # for Lite-HRNet: 5e-4, 32).
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-train_dataloader = dict(batch_size=64)
+train_dataloader = dict(batch_size=64, dataset=dict(type='mmpose_lite.CocoDataset'))
 model = dict(backbone=dict(_delete_=True, type='XHRNet', arch='s18'))

@@ -85,7 +85,14 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
                 'backbone must be an HRNASNet for a search, got '
                 f'{type(self.backbone).__name__}'
             )
-        self._check_head()
+        width = self.backbone.space.head_channels
+        given = getattr(getattr(self, 'head', None), 'in_channels', width)
+        # With a neck between them only it knows.
+        if not self.with_neck and isinstance(given, int) and given != width:
+            raise ValueError(
+                f"head in_channels must be the backbone's head_channels {width}, got "
+                f'{given}'
+            )
         self.is_search = resource is not None
         self.penalty_weight = 0.0
         if resource is None:
@@ -101,16 +108,6 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         self.cost_model = build_cost(resource.get('cost', 'macs'), (height, width))
         self.target = self._read_target(resource.get('target'))
         self.penalty = ResourcePenalty(self.backbone, self.cost_model)
-
-    def _check_head(self) -> None:
-        """Refuse a head of another width; with a neck between them only it knows."""
-        width = self.backbone.space.head_channels
-        given = getattr(getattr(self, 'head', None), 'in_channels', width)
-        if not self.with_neck and isinstance(given, int) and given != width:
-            raise ValueError(
-                f"head in_channels must be the backbone's head_channels {width}, got "
-                f'{given}'
-            )
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Losses of the head, and the penalty."""
@@ -165,14 +162,9 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         if not isinstance(self.cost_model, MacsCost) or not self.with_head:
             return 0.0
         width, height = self.input_size
-        reference = next(self.head.parameters())
-        feat = torch.zeros(
-            1,
-            self.backbone.space.head_channels,
-            -(-height // 4),
-            -(-width // 4),
-            device=reference.device,
-        )
+        channels = self.backbone.space.head_channels
+        device = next(self.head.parameters()).device
+        feat = torch.zeros(1, channels, -(-height // 4), -(-width // 4), device=device)
         was_training = self.head.training
         self.head.eval()
         macs = count_macs(lambda: self.head.forward((feat,)))
@@ -208,31 +200,9 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         Returns:
             Whether anything was cut.
         """
-        cap = math.inf
+        full, cap = self.full_cost, math.inf
         if self.target is not None:
-            full = self.full_cost
             cap = full * min(self.target / full, 1.0) ** progress
-        masks = self._decide(cap, average, threshold, tokens)
-        planned = planned_arch(self.backbone, masks)
-        before = self.cost()
-        saves_enough = before - self.cost(planned) >= min_saving * self.full_cost
-        is_due = progress == 1 or before > cap or saves_enough
-        if planned == self.backbone.arch or not is_due:
-            return False
-        follow(optimizer, shrink(self.backbone, masks))
-        if average is not None:
-            shrink(average.module.backbone, masks)
-            _refresh(average)
-        return True
-
-    def _decide(
-        self,
-        cap: float,
-        average: BaseAveragedModel | None,
-        threshold: float,
-        tokens: bool,
-    ) -> Masks:
-        """What stays; the first process decides for all."""
         decided: list[Any] = [None]
         if is_main_process():
             beside = self.cost_beside_backbone
@@ -246,7 +216,17 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
                 tokens=tokens,
             )
         broadcast_object_list(decided)
-        return decided[0]
+        masks: Masks = decided[0]
+        planned, before = planned_arch(self.backbone, masks), self.cost()
+        saves_enough = before - self.cost(planned) >= min_saving * full
+        is_due = progress == 1 or before > cap or saves_enough
+        if planned == self.backbone.arch or not is_due:
+            return False
+        follow(optimizer, shrink(self.backbone, masks))
+        if average is not None:
+            shrink(average.module.backbone, masks)
+            _refresh(average)
+        return True
 
     def take_on(
         self,

@@ -8,10 +8,9 @@ import io
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -33,10 +32,10 @@ TOLERANCE = 1e-6
 # Entries of a dumped config that belong to the run, not to how it trains.
 _OF_THE_RUN = ('work_dir', 'load_from', 'resume', 'launcher')
 _CONFIG = """
-_base_ = ['{base}']
+_base_ = ['./_base_/search.py']
 model = dict(
     resource=None,
-    backbone=dict(space=None, arch='{{{{fileDirname}}}}/{arch}'),
+    backbone=dict(space=None, arch='{{fileDirname}}/arch.json'),
 )
 # Without what acts on a supernet.
 custom_hooks = [
@@ -48,16 +47,15 @@ custom_hooks = [
 """
 
 
-@dataclass(frozen=True)
-class Retraining:
-    """Files that :func:`write_retraining` made, and what they are about.
+class Retraining(NamedTuple):
+    """Files that :func:`write_retraining` made, and figures of what they are about.
 
     Attributes:
         config: Trains the network from scratch, with the search's own recipe.
         weights: Those that the search ended with.
         arch: The architecture.
-        before: Figures of the supernet: ``MACs``, ``parameters``, channels by kernel
-            size, ``blocks`` in use, ``queries``.
+        before: ``MACs``, ``parameters``, channels by kernel size, ``blocks`` in use and
+            ``queries`` of the supernet.
         after: The same of what was found.
     """
 
@@ -68,21 +66,18 @@ class Retraining:
     after: dict[str, int]
 
 
-@dataclass(frozen=True)
-class SearchResult:
+class SearchResult(NamedTuple):
     """What a checkpoint of a search holds.
 
     Attributes:
         config: Config of the search, without the paths of its run.
         model: The estimator that was found, in eval mode.
-        before: See :class:`Retraining`.
         meta: MMEngine's notes.
         averaged: Whether the weights are a moving average.
     """
 
     config: Config
     model: Any
-    before: dict[str, int]
     meta: Mapping[str, Any]
     averaged: bool
 
@@ -92,16 +87,22 @@ class SearchResult:
         width, height = self.config.model.head.decoder.input_size
         return int(width), int(height)
 
-    def describe(self) -> dict[str, Any]:
-        """The architecture, ready for JSON."""
-        net = self.model.backbone
-        return dump_arch(net.space, net.arch, self.input_size)
-
     @property
     def search_name(self) -> str:
         """Name of the search's config, as far as the checkpoint knows it."""
         name = str(self.meta.get('experiment_name') or 'hrnas-search')
         return re.sub(r'_\d{8}_\d{6}$', '', name)
+
+    def describe(self) -> dict[str, Any]:
+        """The architecture, ready for JSON."""
+        net = self.model.backbone
+        return dump_arch(net.space, net.arch, self.input_size)
+
+    def figures(self, model: Any) -> dict[str, int]:
+        """Figures of the model, or of its supernet; see :class:`Retraining`."""
+        cost, net = complexity(model, self.input_size[::-1]), model.backbone
+        found = dict(parameters=cost.params, MACs=cost.macs)
+        return {**found, **extent(net.space, net.arch)}
 
 
 def search_result(
@@ -143,24 +144,20 @@ def search_result(
         raise ValueError(
             f"the config's model.backbone must be an HRNASNet, got {type(net).__name__}"
         )
-    arch = stored_arch(net, checkpoint)
-    if arch is None:
+    if stored_arch(net, checkpoint) is None:
         raise ValueError(
             'the checkpoint has not every block of the space below backbone.*; its '
             f'keys are like {list(weights)[:3]}'
         )
-    size = tuple(found.model.head.decoder.input_size)
-    noted = (meta.get(ARCH_KEY) or {}).get('input_size') or size
-    if tuple(noted) != size:
+    result = SearchResult(found, model, meta, 'ema_state_dict' in checkpoint)
+    noted = (meta.get(ARCH_KEY) or {}).get('input_size') or result.input_size
+    if tuple(noted) != result.input_size:
         raise ValueError(
-            f'input_size (W, H) is {tuple(noted)} in the checkpoint and {size} in the '
-            'config'
+            f'input_size (W, H) is {tuple(noted)} in the checkpoint and '
+            f'{result.input_size} in the config'
         )
-    supernet = copy.deepcopy(model)
-    supernet.backbone.reshape(full_arch(net.space))
-    before = _figures(supernet, size)
     load_weights(model, weights)
-    return SearchResult(found, model, before, meta, 'ema_state_dict' in checkpoint)
+    return result
 
 
 def architecture_of(
@@ -190,21 +187,18 @@ def write_retraining(
     config: str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> Retraining:
-    """Write what a search found as files of its own, and prove that they compute it.
+    """Write a folder from which a network that was found is trained.
 
-    The folder gets ``NAME.py``, a few lines on a copy of the search's config
-    (``_base_/search.py``), ``NAME.pth`` and ``arch.json``; it appears whole or not at
-    all.
+    It holds ``NAME.py`` (a few lines on the search's own config, which lies in
+    ``_base_/``), ``NAME.pth`` and ``arch.json``, and can be moved as a whole. The
+    network is built from these files and compared with the one that was found before
+    the folder gets its name.
 
     Args:
         checkpoint: Of a search.
-        out_dir: A folder that is empty or does not exist yet.
+        out_dir: New or empty.
         config: See :func:`search_result`.
-        name: Of config and weights; that of the search's config, with *searched* in the
-            place of *supernet*, if None.
-
-    Returns:
-        The files, and figures of what was found.
+        name: Of config and weights, without suffix; the search's, if None.
 
     Raises:
         ValueError: If the folder is not empty, ``name`` is no file name, the checkpoint
@@ -219,29 +213,30 @@ def write_retraining(
         name = _default_name(Path(config).stem if config else result.search_name)
     if not re.fullmatch(r'\w[\w.+-]*', name):
         raise ValueError(f'name must be a file name without suffix, got {name!r}')
-    after = _figures(result.model, result.input_size)
-    header = [*_provenance(result, Path(checkpoint).name, after)]
+    supernet = copy.deepcopy(result.model)
+    supernet.backbone.reshape(full_arch(supernet.backbone.space))
+    before, after = result.figures(supernet), result.figures(result.model)
+    lines = _provenance(result, Path(checkpoint).name, after)
+    files = (f'{name}.py', f'{name}.pth', 'arch.json')
     near = next(folder for folder in out.parents if folder.is_dir())
     remove_parts(near)
     part = Path(part_name(near / out.name))
-    names = (f'{name}.py', f'{name}.pth', 'arch.json')
+    config_path, weights, arch = (part / file for file in files)
     try:
         (part / '_base_').mkdir(parents=True)
-        base, arch = part / '_base_' / 'search.py', format_arch(result.describe())
-        write_atomically(base, result.config.pretty_text.encode())
-        text = format_config(header, './_base_/search.py', 'arch.json')
-        write_atomically(part / names[0], text.encode())
-        write_atomically(part / names[1], _weights(result))
-        write_atomically(part / names[2], arch.encode())
-        _prove(result, part / names[0], part / names[1])
+        base = result.config.pretty_text
+        write_atomically(part / '_base_' / 'search.py', base.encode())
+        write_atomically(config_path, format_config(lines).encode())
+        write_atomically(weights, _weights(result))
+        write_atomically(arch, format_arch(result.describe()).encode())
+        _prove(result, load_model(config_path, weights))
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists():
             out.rmdir()
         os.replace(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    config_path, weights, arch_path = (out / name for name in names)
-    return Retraining(config_path, weights, arch_path, result.before, after)
+    return Retraining(*(out / file for file in files), before, after)
 
 
 def _default_name(search: str) -> str:
@@ -250,11 +245,6 @@ def _default_name(search: str) -> str:
         return search.replace('supernet', 'searched')
     named = re.sub('hrnas[^_]*', r'\g<0>-searched', search, count=1)
     return named if named != search else f'searched_{search}'
-
-
-def _figures(model: Any, input_size: tuple[int, int]) -> dict[str, int]:
-    cost, net = complexity(model, input_size[::-1]), model.backbone
-    return dict(parameters=cost.params, MACs=cost.macs, **extent(net.space, net.arch))
 
 
 def _weights(result: SearchResult) -> bytes:
@@ -267,89 +257,47 @@ def _weights(result: SearchResult) -> bytes:
     return data.getvalue()
 
 
-def _prove(result: SearchResult, config: Path, weights: Path) -> None:
-    """Build the network from its files and compare it with the one that was found.
+@torch.no_grad()
+def _prove(result: SearchResult, written: Any) -> None:
+    """Compare the network of the files with the one that was found.
 
     Raises:
         ValueError: If outputs differ, or are not finite: that would compare nothing.
     """
-    written = load_model(config, weights)
     width, height = result.input_size
-    images = torch.randn(
-        2, 3, height, width, generator=torch.Generator().manual_seed(0)
-    )
-    ours, theirs = (_outputs(model, images) for model in (result.model, written))
-    if relative_difference(theirs, ours) > TOLERANCE:
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 3, height, width, generator=draw)
+    found: list[Sequence[Tensor]] = []
+    for model in (written, result.model):
+        maps = model._forward(images)
+        found.append([maps] if isinstance(maps, Tensor) else maps)
+    if relative_difference(*found) > TOLERANCE:
         raise ValueError('the network that was written is another: its outputs differ')
 
 
-@torch.no_grad()
-def _outputs(model: Any, images: Tensor) -> Sequence[Tensor]:
-    found = model._forward(images)
-    return [found] if isinstance(found, Tensor) else found
-
-
-def format_config(header: list[str], base: str, arch: str) -> str:
-    """Config that trains a network which was found.
-
-    Args:
-        header: Lines of the comment at its head.
-        base: The search's config, relative to this one.
-        arch: The architecture's file beside it.
-    """
+def format_config(lines: Iterable[str]) -> str:
+    """Config that trains a network which was found, with a comment at its head."""
     # Whatever a line holds, it must not end the comment.
-    comment = [f'# {" ".join(line.splitlines())}'.rstrip() for line in header]
-    return '\n'.join(comment) + _CONFIG.format(base=base, arch=arch)
+    return '\n'.join(f'# {" ".join(line.splitlines())}' for line in lines) + _CONFIG
 
 
 def _provenance(
     result: SearchResult, checkpoint: str, after: Mapping[str, int]
 ) -> Iterator[str]:
     """Where a network comes from, and how to go on with it, in lines for a comment."""
-    meta, before, config = result.meta, result.before, result.config
-    saved = re.sub(
-        r'(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)',
-        r'\1-\2-\3 \4:\5:\6',
-        str(meta.get('time', 'unknown')),
-    )
-    target = (config.model.get('resource') or {}).get('target') or {}
-    dataset = (config.get('train_dataloader') or {}).get('dataset') or {}
-    data = f'{dataset.get("data_root") or ""}{dataset.get("ann_file") or ""}'
-    network, supernet = (
-        f'{figures["MACs"] / 1e9:.3f} GMACs, {figures["parameters"] / 1e6:.3f} M '
-        'parameters'
-        for figures in (after, before)
-    )
-    width, height = result.input_size
+    notes = ('epoch', 'iter', 'seed', 'time')
+    epoch, step, seed, time = (result.meta.get(note, 'unknown') for note in notes)
+    target = (result.config.model.get('resource') or {}).get('target') or {}
+    budget = ', '.join(f'{k} = {v:g}' for k, v in target.items()) or 'none'
+    macs, parameters = after['MACs'] / 1e9, after['parameters'] / 1e6
+    weights = f'{"averaged " * result.averaged}weights of {checkpoint}'
     yield 'Network found by a search with HR-NAS, written by mmpose-lite retrain.'
-    yield ''
-    yield (
-        f'search   {result.search_name}: {"averaged " * result.averaged}weights of '
-        f'{checkpoint}'
-    )
-    yield (
-        f'trained  {meta.get("epoch", "?")} epochs, {meta.get("iter", "?")} '
-        f'iterations, seed {meta.get("seed", "unknown")}, saved {saved}'
-    )
-    yield f'data     {data or "unknown"}'
-    yield f'budget   {", ".join(f"{k} = {v:g}" for k, v in target.items()) or "none"}'
-    yield f'network  {network} at {height}x{width} (H x W)'
-    yield f'         of {supernet} of the supernet'
-    yield ''
+    yield f'search   {result.search_name}: {weights}'
+    yield f'trained  {epoch} epochs, {step} iterations, seed {seed}, saved {time}'
+    yield f'budget   {budget}'
+    yield f'network  {macs:.3f} GMACs, {parameters:.3f} M parameters'
     yield 'Training starts from scratch; with --cfg-options load_from=FILE.pth, from'
     yield 'the weights beside this file.'
-
-
-class _Dicts(ast.NodeTransformer):
-    """Writes ``dict(a=1)`` as ``{'a': 1}``, which ``ast.literal_eval`` reads."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        names = [ast.Constant(pair.arg) for pair in node.keywords if pair.arg]
-        is_dict = isinstance(node.func, ast.Name) and node.func.id == 'dict'
-        if not is_dict or node.args or len(names) < len(node.keywords):
-            return node
-        values = [self.visit(pair.value) for pair in node.keywords]
-        return ast.copy_location(ast.Dict([*names], values), node)
 
 
 def read_config_text(text: str) -> dict[str, Any]:
@@ -382,3 +330,14 @@ def read_config_text(text: str) -> dict[str, Any]:
                 f'{statement.lineno}: {ast.unparse(statement)[:80]}'
             ) from error
     return values
+
+
+class _Dicts(ast.NodeTransformer):
+    """Writes ``dict(a=1)`` as ``{'a': 1}``, which ``ast.literal_eval`` reads."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        names = [ast.Constant(pair.arg) for pair in node.keywords if pair.arg]
+        is_dict = isinstance(node.func, ast.Name) and node.func.id == 'dict'
+        if not is_dict or node.args or len(names) < len(node.keywords):
+            return node
+        return ast.Dict([*names], [self.visit(pair.value) for pair in node.keywords])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.backbones import HRNASNet
-from ..models.backbones.hrnas_arch import BlockArch, Place
+from ..models.backbones.hrnas_arch import BlockArch
 from ..models.layers import Cut, SearchingBlock
 from ..models.layers.surgery import select
 from .costs import CostModel
@@ -82,38 +82,40 @@ def decide(
         A mask per block, in block order.
     """
     nets = [net] if averaged is None else [net, averaged]
-    live = [[block.importances() for _, block in n.named_blocks()] for n in nets]
+    blocks = [block for _, block in net.named_blocks()]
+    # Per block and group, the larger of an importance and its averaged one.
     scores = [
         [
             torch.stack([gamma.detach().abs() for gamma in group]).amax(0).cpu()
-            for group in zip(*blocks, strict=True)
+            for group in zip(*(block.importances() for block in same), strict=True)
         ]
-        for blocks in zip(*live, strict=True)
+        for same in zip(*([b for _, b in n.named_blocks()] for n in nets), strict=True)
     ]
-    masks = _all_true(net, scores)
-    groups = [list(mask.groups()) for mask in masks]
-    rows = list(
-        zip(net.places, (block for _, block in net.named_blocks()), strict=True)
-    )
-    total = cost.network(net.space, net.arch)
+    masks = [_all_true(*pair) for pair in zip(blocks, scores, strict=True)]
     candidates = [
         (score, b, g, bundle)
         for b, block_scores in enumerate(scores)
         for g, group_scores in enumerate(block_scores)
         for score, bundle in _bundles(
-            group_scores, cost.multiple if g < len(masks[b].channels) else 1
+            group_scores, cost.multiple if g < len(blocks[b].ops) else 1
         )
     ]
+    groups = [list(mask.groups()) for mask in masks]
+    total = cost.network(net.space, net.arch)
     # In the importances' own precision, so that 0.001 is not above 0.001.
     threshold = float(torch.tensor(threshold))
     for score, b, g, bundle in sorted(candidates):
         if score > threshold and total <= cap:
             break
-        place, block = rows[b]
-        if g == len(block.ops) and not tokens:
+        place, block, group = net.places[b], blocks[b], groups[b][g]
+        if g < len(block.ops):
+            part = partial(cost.op, place, block.kernels[g])
+        elif tokens:
+            part = partial(cost.transformer, place)
+        else:
             continue
-        group = groups[b][g]
-        saving = _saving(cost, place, block, g, int(group.sum()), len(bundle))
+        count = int(group.sum())
+        saving = part(count) - part(count - len(bundle))
         if total - saving >= floor:
             group[bundle] = False
             total -= saving
@@ -135,24 +137,10 @@ def _bundles(scores: Tensor, multiple: int) -> Iterator[tuple[float, list[int]]]
         start, end = end, end + multiple
 
 
-def _all_true(net: HRNASNet, scores: Sequence[Sequence[Tensor]]) -> Masks:
-    masks = []
-    for (_, block), groups in zip(net.named_blocks(), scores, strict=True):
-        full = [torch.ones(len(group), dtype=torch.bool) for group in groups]
-        ops = len(block.ops)
-        masks.append(BlockMask(tuple(full[:ops]), full[ops] if full[ops:] else None))
-    return masks
-
-
-def _saving(
-    cost: CostModel, place: Place, block: SearchingBlock, g: int, count: int, lost: int
-) -> float:
-    """What the last ``lost`` of ``count`` channels or tokens of a group cost."""
-    if g == len(block.ops):
-        part = partial(cost.transformer, place)
-    else:
-        part = partial(cost.op, place, block.kernels[g])
-    return part(count) - part(count - lost)
+def _all_true(block: SearchingBlock, scores: Sequence[Tensor]) -> BlockMask:
+    full = [torch.ones(len(group), dtype=torch.bool) for group in scores]
+    ops = len(block.ops)
+    return BlockMask(tuple(full[:ops]), full[ops] if full[ops:] else None)
 
 
 def planned_arch(net: HRNASNet, masks: Masks) -> list[BlockArch]:

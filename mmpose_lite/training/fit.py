@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 
 from ..checks import checked, shown
 from ..registry import register_hook
-from .models_of import live_model
+from .epoch_end import live_model
 
 
 @register_hook
@@ -34,30 +33,27 @@ class CheckFitHook(Hook):
 
     @checked()
     def __init__(self) -> None:
-        super().__init__()
         self._has_run = False
 
     def before_train(self, runner: Runner) -> None:
         """Check all that training uses."""
-        loops = (runner.train_loop, runner.val_loop)
-        self._check(runner, [loop for loop in loops if loop is not None])
+        self._check(runner, runner.train_loop, runner.val_loop)
 
     def before_val(self, runner: Runner) -> None:
         """Check what validation uses, unless training did."""
-        self._check(runner, [runner.val_loop])
+        self._check(runner, runner.val_loop)
 
     def before_test(self, runner: Runner) -> None:
         """Check what testing uses."""
-        self._check(runner, [runner.test_loop])
+        self._check(runner, runner.test_loop)
 
-    def _check(self, runner: Runner, loops: Iterable[Any]) -> None:
+    def _check(self, runner: Runner, *loops: Any) -> None:
         model: Any = live_model(runner)
         if self._has_run or getattr(model, 'head', None) is None:
             return
-        for loop in loops:
+        for loop in filter(None, loops):
             dataset = loop.dataloader.dataset
-            meta = getattr(dataset, 'metainfo', None) or {}
-            check_keypoints(model.head, meta)
+            check_keypoints(model.head, getattr(dataset, 'metainfo', None) or {})
         if isinstance(model, TopdownPoseEstimator):
             check_sizes(model)
         self._has_run = True
@@ -116,10 +112,10 @@ def check_sizes(model: Any) -> None:
     finally:
         for module, mode in modes:
             module.training = mode
-    wanted = getattr(decoder, 'heatmap_size', None)
     if isinstance(output, (list, tuple)) and output:  # of several stages
         output = output[-1]
-    if not isinstance(output, torch.Tensor) or output.ndim != 4 or wanted is None:
+    wanted = getattr(decoder, 'heatmap_size', None)
+    if wanted is None or getattr(output, 'ndim', 0) != 4:
         return
     found = tuple(output.shape[:1:-1])
     if found != tuple(wanted):

@@ -13,8 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checks import checked
 from ..registry import register_hook
-from .models_of import averaged_model, live_model
-from .schedule import EpochEndHook
+from .epoch_end import EpochEndHook, averaged_model, live_model
 
 
 @register_hook
@@ -80,11 +79,7 @@ def recalibrate(model: BaseModel, loader: Iterable, batches: int) -> None:
     model.train()
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
     norms = [norm for norm in norms if norm.track_running_stats]
-    counters = [norm.get_buffer('num_batches_tracked') for norm in norms]
-    before = [
-        (norm.momentum, int(counter))
-        for norm, counter in zip(norms, counters, strict=True)
-    ]
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     model.eval()  # dropout must not be part of what is measured
     for norm in norms:
         norm.train()
@@ -93,9 +88,9 @@ def recalibrate(model: BaseModel, loader: Iterable, batches: int) -> None:
     for batch in islice(loader, batches):
         data = model.data_preprocessor(batch, True)
         model(data['inputs'], data['data_samples'], mode='tensor')
-    for norm, counter, (momentum, count) in zip(norms, counters, before, strict=True):
+    for norm, (momentum, count) in zip(norms, before, strict=True):
         norm.momentum = momentum
-        counter.fill_(count)
-        for name in ('running_mean', 'running_var'):
-            all_reduce(norm.get_buffer(name), 'mean')
+        norm.num_batches_tracked.copy_(count)
+        all_reduce(norm.running_mean, 'mean')
+        all_reduce(norm.running_var, 'mean')
     model.train(was_training)

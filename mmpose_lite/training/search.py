@@ -6,7 +6,6 @@ arXiv 2106.06560. What a shrink removes, and how, is the searched model's own bu
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from mmengine.dist import is_main_process
@@ -17,9 +16,29 @@ from mmengine.runner import Runner
 from ..checks import checked, number, whole
 from ..io.files import write_atomically
 from ..registry import register_hook
-from ..search import ARCH_KEY, THRESHOLD, extent, format_arch
-from .models_of import averaged_model, searched_model
-from .schedule import EpochEndHook
+from ..search import (
+    ARCH_KEY,
+    THRESHOLD,
+    SearchablePoseEstimator,
+    extent,
+    format_arch,
+)
+from .epoch_end import EpochEndHook, averaged_model, live_model
+
+
+def searched_model(runner: Runner) -> SearchablePoseEstimator:
+    """The model that is trained, which must be one that is searched.
+
+    Raises:
+        ValueError: If it is no :class:`SearchablePoseEstimator` with a ``resource``.
+    """
+    model = live_model(runner)
+    if not isinstance(model, SearchablePoseEstimator) or not model.is_search:
+        raise ValueError(
+            'model.type must be SearchablePoseEstimator, with a resource, for a '
+            f'search, got {type(model).__name__}'
+        )
+    return model
 
 
 @register_hook
@@ -110,7 +129,6 @@ class ShrinkHook(EpochEndHook):
         self.threshold = threshold
         self.min_saving = min_saving
         self.tokens_from = tokens_from
-        self._started: tuple[float, int] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Note the architecture that the search begins with.
@@ -123,7 +141,6 @@ class ShrinkHook(EpochEndHook):
                 f'ShrinkHook end must be at most max_epochs {runner.max_epochs}, got '
                 f'{self.end}'
             )
-        self._started = (time.monotonic(), runner.epoch)
         # A resumed run has recorded it before.
         self._report(runner, runner.epoch, record=runner.epoch == 0)
 
@@ -170,7 +187,6 @@ class ShrinkHook(EpochEndHook):
             f'search, epoch {epoch} of {runner.max_epochs}: {cost:.4g} of {full:.4g} '
             f'{unit}{goal}, '
             + ', '.join(f'{name} {value:g}' for name, value in facts.items())
-            + self._time_left(runner, epoch)
         )
         if not record:
             return
@@ -180,10 +196,3 @@ class ShrinkHook(EpochEndHook):
         if is_main_process():
             path = f'{runner.work_dir}/arch_epoch_{epoch}.json'
             write_atomically(path, format_arch(model.describe()).encode())
-
-    def _time_left(self, runner: Runner, epoch: int) -> str:
-        if self._started is None or epoch <= self._started[1]:
-            return ''
-        since, first = self._started
-        each = (time.monotonic() - since) / (epoch - first)
-        return f'; about {each * (runner.max_epochs - epoch) / 60:.1f} min left'

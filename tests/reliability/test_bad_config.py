@@ -51,6 +51,7 @@ CLASSES = {
     name: (registry, cls)
     for registry in REGISTRIES.values()
     for name, cls in registry.module_dict.items()
+    if inspect.isclass(cls)
 }
 
 

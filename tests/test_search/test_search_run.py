@@ -14,7 +14,7 @@ from mmengine.runner import load_checkpoint
 from mmpose.registry import MODELS
 from search_run import NoisyPeople, model, model_cfg, runner, search
 
-from mmpose_lite.training.models_of import averaged_model
+from mmpose_lite.training.epoch_end import averaged_model
 
 
 @pytest.fixture(scope='module')

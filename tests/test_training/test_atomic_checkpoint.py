@@ -88,15 +88,15 @@ def test_makes_the_files_of_mmengines_hook(tmp_path, name):
     [
         (
             dict(max_keep_ckpt=1),
-            r"got \['max_keep_ckpt'\] = \[1\]; it takes .*max_keep_",
+            r'max_keep_ckpt=1 .*max_keep_ckpts.*; it takes',
         ),
-        (dict(backend_args=dict(backend='petrel')), "'backend_args'.*local folders"),
-        (dict(file_client_args=dict(backend='disk')), "'file_client_args'.*local"),
+        (dict(backend_args=dict(backend='petrel')), 'backend_args.*local folders'),
+        (dict(file_client_args=dict(backend='disk')), 'file_client_args.*local'),
     ],
 )
 def test_refuses_at_once(options, message):
     """Mmengine's hook lets a misspelt argument fail at the first checkpoint."""
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         AtomicCheckpointHook(interval=1, **options)
 
 

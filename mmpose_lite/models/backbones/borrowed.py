@@ -49,6 +49,7 @@ _STAGE = dict(
     multiscale_output=FLAG,
 )
 _UPSAMPLE = dict(mode=one_of('nearest', 'bilinear'), align_corners=NOTHING | FLAG)
+_EXTRA = dict.fromkeys([*(f'stage{i}' for i in range(1, 5)), 'upsample'], MAPPING)
 
 
 def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> None:
@@ -60,35 +61,26 @@ def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> 
         stages: Keys of ``extra`` that are built, in order.
 
     Raises:
-        TypeError: If a stage has a key that nothing reads.
+        TypeError: If there is a key that nothing reads.
         ValueError: If a stage is missing, or a value is not allowed.
     """
-    known = [*(f'stage{i}' for i in range(1, 5)), 'upsample']
-    odd = [key for key in extra if key not in known]
-    if odd:
-        raise ValueError(f'{owner}: extra must have keys among {known}, got {odd}')
-    if 'upsample' in extra:
-        check(f"{owner}: extra['upsample']", extra['upsample'], MAPPING)
-        check_arguments(
-            f"{owner}: extra['upsample']", _UPSAMPLE, extra['upsample'].items()
-        )
+    read = [(key, extra[key]) for key in extra if key in stages or key not in _EXTRA]
+    check_arguments(f'{owner}: extra', _EXTRA, read)
+    upsample = extra.get('upsample', {})
+    check(f"{owner}: extra['upsample']", upsample, MAPPING)
+    check_arguments(f"{owner}: extra['upsample']", _UPSAMPLE, upsample.items())
     before: list[int] = []
     for name in stages:
         where, stage = f'{owner}: extra[{name!r}]', extra.get(name)
         check(where, stage, MAPPING)
         check_arguments(where, _STAGE, stage.items())
-        missing = [key for key in [*_STAGE][:-1] if key not in stage]
-        if missing:
+        if missing := [key for key in [*_STAGE][:-1] if key not in stage]:
             raise ValueError(f'{where} lacks {missing}')
         branches = stage['num_branches']
         least, most = (1, 1) if name == 'stage1' else (max(len(before), 1), 4)
         check(f'{where} num_branches', branches, whole(least, most))
         for key in ('num_blocks', 'num_channels'):
-            if len(stage[key]) != branches:
-                raise ValueError(
-                    f'{where} {key} must have an entry for each of the {branches} '
-                    f'branches, got {stage[key]}'
-                )
+            check(f'{where} {key}', stage[key], each(whole(1), branches))
         expansion = 4 if stage['block'] == 'BOTTLENECK' else 1
         widths = [expansion * width for width in stage['num_channels']]
         # MMPose reads a branch whose width changes from another branch's map.
@@ -109,28 +101,15 @@ def check_resnet(owner: str, given: Mapping[str, Any]) -> None:
         given: All arguments, the defaults included.
 
     Raises:
-        ValueError: If something does not fit (the message names both arguments).
+        ValueError: If something does not fit.
     """
-    stages, depth = given['num_stages'], given['depth']
-    for name in ('strides', 'dilations'):
-        if len(given[name]) != stages:
-            raise ValueError(
-                f'{owner}: {name} must have an entry for each of num_stages={stages}, '
-                f'got {given[name]}'
-            )
-    if max(given['out_indices']) >= stages:
-        raise ValueError(
-            f'{owner}: out_indices must be below num_stages={stages}, got '
-            f'{given["out_indices"]}'
-        )
-    check(f'{owner}: frozen_stages', given['frozen_stages'], whole(-1, stages))
-    expansion = given['expansion']
-    if depth < 50 and expansion not in (None, 1):
-        raise ValueError(
-            f'{owner}: expansion must be 1 or None for depth {depth}, got {expansion}'
-        )
-    stem = given['stem_channels']
-    if given['deep_stem'] and stem < 2:
-        raise ValueError(
-            f'{owner}: stem_channels must be at least 2 with deep_stem, got {stem}'
-        )
+    stages = given['num_stages']
+    rules = dict(
+        strides=each(whole(1), stages),
+        dilations=each(whole(1), stages),
+        out_indices=each(whole(0, stages - 1), least=1),
+        frozen_stages=whole(-1, stages),
+        stem_channels=whole(2 if given['deep_stem'] else 1),
+        expansion=RESNET['expansion'] if given['depth'] >= 50 else NOTHING | one_of(1),
+    )
+    check_arguments(owner, rules, ((name, given[name]) for name in rules))

@@ -30,8 +30,10 @@ def _aside() -> Iterator[None]:
         yield
 
 
-def _trial_norm(cfg: Any) -> nn.Module:
+def _norm(cfg: Any) -> nn.Module | None:
     """The norm of a config for as few channels as it takes, tried on a map."""
+    if not isinstance(cfg, Mapping):
+        return None
     for name in cfg.keys() & _NORM_OPTIONS.keys():
         check(name, cfg[name], _NORM_OPTIONS[name])
     groups = cfg.get('num_groups', 1)
@@ -44,14 +46,10 @@ def _trial_norm(cfg: Any) -> nn.Module:
     return layer
 
 
-def _is_norm(cfg: Any) -> bool:
-    return isinstance(cfg, Mapping) and _trial_norm(cfg) is not None
-
-
 def _is_batch_norm(cfg: Any) -> bool:
-    if not isinstance(cfg, Mapping):
+    layer = _norm(cfg)
+    if layer is None:
         return False
-    layer = _trial_norm(cfg)
     if not isinstance(layer, _BatchNorm) or layer.weight is None:
         raise ValueError('a search needs its weights, one per channel')
     if not layer.track_running_stats:
@@ -79,24 +77,25 @@ def _is_init(cfg: Any) -> bool:
         if not set(cfg) <= known or not isinstance(cfg.get('checkpoint'), str):
             raise ValueError("'Pretrained' takes a checkpoint and a prefix")
         return True
-    override = cfg.pop('override', None)
+    override = cfg.pop('override', None) or []
     with _aside():
         layers = nn.Sequential(
             nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.Linear(2, 2), nn.LayerNorm(2)
         )
         initialize(layers, [cfg])
-    # An override without a type repeats what it stands in.
-    parts = override if isinstance(override, list | tuple) else [override]
-    for part in [] if override is None else parts:
+    for part in override if isinstance(override, list | tuple) else [override]:
         if not isinstance(part, Mapping) or not isinstance(part.get('name'), str):
             raise ValueError('override must name a part of the network')
+        # An override without a type repeats what it stands in.
         rest = {key: value for key, value in part.items() if key != 'name'}
         if rest:
             _is_init(rest)
     return True
 
 
-NORM_CFG = Rule("a norm of maps such as dict(type='BN')", _is_norm)
+NORM_CFG = Rule(
+    "a norm of maps such as dict(type='BN')", lambda cfg: _norm(cfg) is not None
+)
 BATCH_NORM_CFG = Rule("a batch norm such as dict(type='BN')", _is_batch_norm)
 CONV_CFG = NOTHING | Rule("a convolution such as dict(type='Conv2d')", _is_conv)
 _INIT = Rule("an initialisation such as dict(type='Normal', std=0.001)", _is_init)

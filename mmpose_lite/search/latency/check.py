@@ -78,41 +78,38 @@ class Verification:
 
     def __str__(self) -> str:
         """Every network, then the figures that count."""
+        header = ('of the supernet', 'MMACs', 'predicted ms', 'measured ms', 'error')
         rows = [
             (
-                f'{100 * check.fraction:.0f} %',
-                f'{check.macs / 1e6:.1f}',
-                f'{check.predicted:.2f}',
-                f'{check.measured:.2f}',
-                f'{100 * check.error:+.1f} %',
+                f'{c.fraction:.0%}',
+                f'{c.macs / 1e6:.1f}',
+                f'{c.predicted:.2f}',
+                f'{c.measured:.2f}',
+                f'{c.error:+.1%}',
             )
-            for check in self.checks
+            for c in self.checks
         ]
-        header = ('of the supernet', 'MMACs', 'predicted ms', 'measured ms', 'error')
         spearman, error = self.spearman(), self.median_error
         met = spearman >= LEAST_SPEARMAN and error <= LARGEST_ERROR
         return (
             f'### {self.image_size[0]}x{self.image_size[1]}\n\n'
             f'{markdown_table(header, rows)}\n\n'
             f'Spearman {spearman:.3f} (at least {LEAST_SPEARMAN}; of MACs '
-            f'{self.spearman("macs"):.3f}), median error {100 * error:.1f} % '
-            f'(at most {100 * LARGEST_ERROR:.0f} %): {"met" if met else "not met"}'
+            f'{self.spearman("macs"):.3f}), median error {error:.1%} '
+            f'(at most {LARGEST_ERROR:.0%}): {"met" if met else "not met"}'
         )
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Spearman's coefficient; NaN where all of one are equal."""
-    ranks = [_ranks(values) for values in (first, second)]
+    ranks = []
+    for values in (first, second):
+        array = np.asarray(values, float)
+        # Equal values share the mean of their ranks, up to a constant.
+        ranks.append(np.sign(array[:, None] - array[None]).sum(1))
     if any(rank.std() == 0 for rank in ranks):
         return math.nan
     return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _ranks(values: Sequence[float]) -> np.ndarray:
-    """Ranks, their mean for equal values."""
-    array = np.asarray(values, float)
-    below = (array[:, None] > array[None]).sum(1)
-    return below + ((array[:, None] == array[None]).sum(1) - 1) / 2
 
 
 def verify_latency(
@@ -142,8 +139,8 @@ def verify_latency(
         macs = MacsCost(size)
         whole = macs.network(space, full_arch(space))
         networks = random_networks(settings, size, count)
-        title = f'{size[0]}x{size[1]}, verifying'
         groups = [[network] for network in networks]
+        title = f'{size[0]}x{size[1]}, verifying'
         medians = time_subjects(settings, size, groups, progress, title)
         checks = []
         for network in networks:

@@ -28,6 +28,7 @@ class LatencyCost(CostModel):
 
     Between measured image sizes it interpolates over the number of pixels. The cost
     never falls when a network grows, though a machine may be faster at round widths.
+    What the table does not hold raises a ``ValueError`` that says how to measure it.
 
     Args:
         table: As of :func:`mmpose_lite.search.measure_latency`.
@@ -79,7 +80,7 @@ class LatencyCost(CostModel):
         if engine is not None and engine != self._engine:
             raise ValueError(
                 f'{source} was measured with engine {self._engine!r}, not {engine!r}; '
-                f'run {self._command(engine=engine)}'
+                f'run {COMMAND} --engine {engine}'
             )
         self._costs = self._at_size(sizes)
 
@@ -96,81 +97,47 @@ class LatencyCost(CostModel):
         Raises:
             ValueError: See the class; also if the file is no JSON or missing.
         """
+        name = os.fspath(path)
         try:
             with open(path, encoding='utf-8') as file:
                 table = json.load(file)
         except FileNotFoundError as error:
             raise ValueError(
-                f'there is no latency table {os.fspath(path)}; write it with {COMMAND} '
-                f'--out {os.fspath(path)}'
+                f'there is no latency table {name}; write it with {COMMAND} --out '
+                f'{name}'
             ) from error
         except ValueError as error:
-            raise ValueError(f'{os.fspath(path)} is no JSON: {error}') from error
-        return cls(table, image_size, engine=engine, source=os.fspath(path))
+            raise ValueError(f'{name} is no JSON: {error}') from error
+        return cls(table, image_size, engine=engine, source=name)
 
     def stem(self, space: SearchSpace) -> float:
-        """Stem, and what stands between the blocks.
-
-        Raises:
-            ValueError: If the table is of a space with other places.
-        """
-        own = {name: getattr(self._space, name) for name in _FRAME}
-        asked = {name: getattr(space, name) for name in _FRAME}
+        """Stem, and what stands between the blocks."""
+        own, asked = (
+            {name: getattr(s, name) for name in _FRAME} for s in (self._space, space)
+        )
         if own != asked:
-            raise ValueError(
-                f'{self.source} was measured in another space: {own} instead of '
-                f'{asked}; run {self._command(space="SPACE_OR_CONFIG")}'
+            raise self._missing(
+                f'was measured in another space: {own} instead of {asked}'
             )
         return self._costs.stem
 
     def shortcut(self, place: Place) -> float:
-        """Identity with the constant of a dead block, or the grouped convolution.
-
-        Raises:
-            ValueError: If the table is of a space with other places.
-        """
+        """Identity with the constant of a dead block, or the grouped convolution."""
         if place not in self._costs.shortcuts:
-            raise ValueError(
-                f'{self.source} has no {place}: it was measured in another space; run '
-                f'{self._command(space="SPACE_OR_CONFIG")}'
-            )
+            raise self._missing(f'has no {place}: it was measured in another space')
         return self._costs.shortcuts[place]
 
     def op(self, place: Place, kernel: int, channels: int) -> float:
-        """Convolutions of one kernel size; 0 for no channels.
-
-        Raises:
-            ValueError: If the table has no such place, kernel size or width.
-        """
-        if channels == 0:
-            return 0.0
-        if (place, kernel) not in self._costs.curves:
-            self.shortcut(place)
-            kernels = sorted(k for p, k in self._costs.curves if p == place and k)
-            raise ValueError(
-                f'{self.source} has no {kernel}x{kernel} kernel at {place}, only '
-                f'{kernels}; run {self._command()} with a space that has it'
-            )
-        widest = self._costs.curves[place, kernel].counts[-1]
-        if channels <= widest:
-            channels = round_up(channels, self.multiple, widest)
-        return self._look_up(place, kernel, channels, f'channels of {kernel}')
+        """Convolutions of one kernel size; 0 for no channels."""
+        if channels and (place, kernel) in self._costs.curves:
+            widest = self._costs.curves[place, kernel].counts[-1]
+            if channels <= widest:
+                channels = round_up(channels, self.multiple, widest)
+        return self._look_up(place, kernel, channels)
 
     def transformer(self, place: Place, tokens: int) -> float:
-        """A transformer; 0 for no tokens.
-
-        Raises:
-            ValueError: If the table has no such place, or fewer tokens there.
-        """
-        if tokens == 0:
-            return 0.0
-        if (place, TOKENS) not in self._costs.curves:
-            self.shortcut(place)
-            raise ValueError(
-                f'{self.source} has no transformer at {place}; run {self._command()} '
-                f'with --transformer residual or --transformer all'
-            )
-        return self._look_up(place, TOKENS, tokens, 'tokens')
+        """A transformer; 0 for no tokens."""
+        return self._look_up(place, TOKENS, tokens)
 
     def channel(self, place: Place, kernel: int, channels: int) -> float:
         """An equal share of what ``channels`` hidden channels cost together.
@@ -203,23 +170,32 @@ class LatencyCost(CostModel):
             raise ValueError(
                 f'image_size must be one of {self.source}, or have a number of pixels '
                 f'between two of them, got {height}x{width} and measured {names}; run '
-                f'{self._command()} --input-size {height} {width}'
+                f'{COMMAND} --input-size {height} {width}'
             )
         small, large = (sizes[ordered[index]] for index in (right - 1, right))
         share = (pixels - counts[right - 1]) / (counts[right] - counts[right - 1])
         return small.towards(large, share)
 
-    def _look_up(self, place: Place, part: int, count: int, name: str) -> float:
+    def _look_up(self, place: Place, part: int, count: int) -> float:
+        """Milliseconds of so many channels of a kernel size, or of tokens."""
+        if count == 0:
+            return 0.0
+        name = f'{part}x{part} kernel' if part else 'transformer'
+        if (place, part) not in self._costs.curves:
+            self.shortcut(place)
+            kernels = sorted(k for p, k in self._costs.curves if p == place and k)
+            raise self._missing(f'has no {name} at {place}, only {kernels}')
         try:
             return self._costs.curves[place, part].at(count)
         except ValueError as error:
-            raise ValueError(
-                f'{name} at {place} {error}: {self.source} was measured in a narrower '
-                f'space; run {self._command(space="SPACE_OR_CONFIG")}'
+            raise self._missing(
+                f'is too narrow: width of {name} at {place} {error}'
             ) from error
 
-    def _command(self, engine: str | None = None, space: str | None = None) -> str:
-        """How to measure what is missing."""
-        engine = self._engine if engine is None else engine
-        space = space or self.header.get('space_name', 'SPACE_OR_CONFIG')
-        return f'{COMMAND} --engine {engine} --space {space}'
+    def _missing(self, what: str) -> ValueError:
+        """Error that says how to measure what the table does not hold."""
+        name = self.header.get('space_name', 'NAME')
+        return ValueError(
+            f'{self.source} {what}; run {COMMAND} --engine {self._engine} with a '
+            f'--space (and --transformer) that has it, not {name}'
+        )

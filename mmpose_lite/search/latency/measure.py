@@ -17,15 +17,17 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import nn
 
 from ...analysis import describe_machine
 from ...analysis.timing import need
 from ...analysis.workers import Bench, Progress, time_benches
+from ...checks import ANY, check_fields, each, number, one_of, whole
 from ...models.backbones import HRNASNet
 from ...models.backbones.hrnas import resolve_arch
 from ...models.backbones.hrnas_arch import (
@@ -40,7 +42,7 @@ from ...models.backbones.hrnas_arch import (
 from ...models.layers import SearchingBlock
 from ..costs import MacsCost
 from .cost import LatencyCost
-from .table import make_table, place_entry, round_up
+from .table import TOKENS, make_table, place_entry, round_up
 
 ENGINES = {
     'pytorch': ('torch',),
@@ -92,22 +94,21 @@ class LatencySettings:
     calibration: int = 8
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise ValueError(
-                f'engine must be one of {list(ENGINES)}, got {self.engine!r}'
-            )
+        check_fields(
+            'latency',
+            self,
+            space=ANY,
+            image_sizes=each(each(whole(1), 2), least=1),
+            engine=one_of(*ENGINES),
+            widths=each(number(above=0, most=1), least=1),
+            multiple=whole(0),
+            calibration=whole(0),
+        )
         need(self.engine, ENGINES[self.engine])
+        if max(self.widths) < 1:
+            raise ValueError(f'latency widths must hold 1, got {self.widths}')
         if not self.multiple:
             object.__setattr__(self, 'multiple', MULTIPLES.get(self.engine, 1))
-        for name in ('threads', 'batch', 'rounds', 'multiple'):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f'{name} must be at least 1, got {getattr(self, name)}'
-                )
-        if not all(0 < width <= 1 for width in self.widths) or max(self.widths) < 1:
-            raise ValueError(
-                f'widths must be above 0 up to 1, and hold 1, got {self.widths}'
-            )
 
     def header(self, space_name: str) -> dict[str, Any]:
         """Header of the table."""
@@ -135,9 +136,9 @@ def read_space(name: str, transformer: str | None = None) -> tuple[SearchSpace, 
         change = dict(transformer=transformer) if transformer else {}
         size = (128, 96) if name == 'mini' else (256, 192)
         return resolve_space(dict(base=name, **change)), size
-    config = Config.fromfile(name)
     if transformer:
         raise ValueError(f'transformer must be left to {name}, got {transformer!r}')
+    config = Config.fromfile(name)
     backbone = config.model.backbone
     space, _ = resolve_arch(backbone.get('arch'), backbone.get('space'))
     size = (config.model.get('resource') or config.get('codec') or {}).get('input_size')
@@ -146,46 +147,45 @@ def read_space(name: str, transformer: str | None = None) -> tuple[SearchSpace, 
     return space, (size[1], size[0])
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A block with a kernel size, a transformer or nothing, by itself."""
 
     place: Place
     block: BlockArch
 
-    def build(self, space: SearchSpace, size: Size) -> tuple[nn.Module, tuple]:
-        """The block and the shape of one input."""
-        place, block = self.place, self.block
-        module = SearchingBlock(
-            place.in_channels,
-            place.out_channels,
-            place.stride,
-            kernels=block.kernels,
-            channels=block.channels,
-            tokens=block.tokens,
-            norm_cfg=dict(type='BN'),
-        )
-        return module, (place.in_channels, *place.sizes(size)[0])
 
-
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """A whole backbone."""
 
     arch: tuple[BlockArch, ...]
 
-    def build(self, space: SearchSpace, size: Size) -> tuple[nn.Module, tuple]:
-        """The backbone and the shape of one input."""
-        return HRNASNet(arch=dump_arch(space, self.arch, None)), (3, *size)
-
 
 Subject = Part | Network
+
+
+def build(subject: Subject, space: SearchSpace, size: Size) -> tuple[nn.Module, tuple]:
+    """What is timed, and the shape of one input."""
+    if isinstance(subject, Network):
+        return HRNASNet(arch=dump_arch(space, subject.arch, None)), (3, *size)
+    place, block = subject
+    module = SearchingBlock(
+        place.in_channels,
+        place.out_channels,
+        place.stride,
+        kernels=block.kernels,
+        channels=block.channels,
+        tokens=block.tokens,
+        norm_cfg=dict(type='BN'),
+    )
+    return module, (place.in_channels, *place.sizes(size)[0])
 
 
 def part_groups(settings: LatencySettings) -> list[list[Part]]:
     """All parts: first blocks with nothing left, then a group per relative width."""
     full = dict(zip(places(settings.space), full_arch(settings.space), strict=True))
     groups = [[Part(place, DEAD) for place in full]]
+    # Narrow blocks round several widths to the same count; each is timed once.
+    seen: set[Part] = set()
     for width in sorted(settings.widths):
         parts = []
         for place, block in full.items():
@@ -196,10 +196,9 @@ def part_groups(settings: LatencySettings) -> list[list[Part]]:
             if block.tokens:
                 count = max(1, round(width * block.tokens))
                 parts.append(Part(place, BlockArch((), (), count)))
-        groups.append(parts)
-    # Narrow blocks round several widths to the same count.
-    seen: set[Part] = set()
-    return [[p for p in group if not (p in seen or seen.add(p))] for group in groups]
+        groups.append([part for part in parts if part not in seen])
+        seen.update(parts)
+    return groups
 
 
 def random_networks(
@@ -210,20 +209,15 @@ def random_networks(
     high: float = 1.0,
 ) -> list[Network]:
     """Thinned supernets, spread evenly over 20 to 100 % of its MACs (to ``high``)."""
-    step = (high - 0.2) / max(count - 1, 1)
     space, multiple = settings.space, settings.multiple
     return [
-        Network(thin(space, 0.2 + n * step, first_seed + n, size, multiple))
-        for n in range(count)
+        Network(thin(space, fraction, first_seed + n, size, multiple))
+        for n, fraction in enumerate(np.linspace(0.2, high, count))
     ]
 
 
 def thin(
-    space: SearchSpace,
-    fraction: float,
-    seed: int,
-    size: Size,
-    multiple: int = 1,
+    space: SearchSpace, fraction: float, seed: int, size: Size, multiple: int = 1
 ) -> tuple[BlockArch, ...]:
     """The supernet without random channels, kernel sizes and tokens.
 
@@ -251,8 +245,8 @@ def thin(
             kept = [min(max(share + shift, 0.0), 1.0) for share in drawn]
             rows = zip(block.kernels, block.channels, kept[:-1], strict=True)
             ops = [(k, round_up(round(n * s), multiple, n)) for k, n, s in rows]
-            ops = [(kernel, count) for kernel, count in ops if count]
-            kernels, channels = (tuple(op[i] for op in ops) for i in (0, 1))
+            kernels = tuple(kernel for kernel, count in ops if count)
+            channels = tuple(count for _, count in ops if count)
             archs.append(BlockArch(kernels, channels, round(block.tokens * kept[-1])))
         return tuple(archs)
 
@@ -270,29 +264,23 @@ def thin(
 def make_bench(
     settings: LatencySettings, size: Size, subjects: Sequence[Subject]
 ) -> Bench:
-    """Subjects that one process times."""
+    """Subjects that one process times, each with its input on the engine."""
     torch.set_num_threads(settings.threads)
     torch.manual_seed(0)
-    calls = []
+    calls: list[Callable[[], object]] = []
     for subject in subjects:
-        module, shape = subject.build(settings.space, size)
+        module, shape = build(subject, settings.space, size)
         x = torch.rand(settings.batch, *shape)
-        calls.append(prepare(settings, module.eval(), x))
+        if settings.engine == 'pytorch':
+            calls.append(torch.inference_mode()(partial(module.eval(), x)))
+            continue
+        # Only here: a search that reads a table needs no export.
+        from ...deploy import open_engine, to_onnx
+
+        contents = {'.onnx': to_onnx(module.eval(), x, batch=len(x))}
+        session = open_engine(contents, settings.engine, settings.threads)
+        calls.append(partial(session.run, x.numpy()))
     return Bench(calls)
-
-
-def prepare(
-    settings: LatencySettings, module: nn.Module, x: Tensor
-) -> Callable[[], object]:
-    """A call of a module with its input on the engine."""
-    if settings.engine == 'pytorch':
-        return torch.inference_mode()(partial(module, x))
-    # Only here: a search that reads a table needs no export.
-    from ...deploy import open_engine, to_onnx
-
-    contents = {'.onnx': to_onnx(module, x, batch=len(x))}
-    session = open_engine(contents, settings.engine, settings.threads)
-    return partial(session.run, x.numpy())
 
 
 def time_subjects(
@@ -372,18 +360,15 @@ def _row(
     call = min(dead.values())
     total = sum(dead[place] - call for place in places(space))
     share = min(1.0, skeleton / total) if total else 1.0
-    ops: dict[Place, dict[int, dict[int, float]]] = {place: {} for place in dead}
-    tokens: dict[Place, dict[int, float]] = {place: {} for place in dead}
+    parts: dict[Place, dict[int, dict[int, float]]] = {place: {} for place in dead}
     for subject, ms in medians.items():
-        if not isinstance(subject, Part) or subject.block == DEAD:
-            continue
-        place, block = subject.place, subject.block
-        for kernel, count in zip(block.kernels, block.channels, strict=True):
-            ops[place].setdefault(kernel, {})[count] = ms - dead[place]
-        if block.tokens:
-            tokens[place][block.tokens] = ms - dead[place]
+        if isinstance(subject, Part) and subject.block != DEAD:
+            place, block = subject
+            (kernel,) = block.kernels or (TOKENS,)
+            (count,) = block.channels or (block.tokens,)
+            parts[place].setdefault(kernel, {})[count] = ms - dead[place]
     entries = [
-        place_entry(place, share * (ms - call), ops[place], tokens[place])
+        place_entry(place, share * (ms - call), parts[place])
         for place, ms in dead.items()
     ]
     return dict(stem=max(0.0, skeleton - share * total), places=entries)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ...models.backbones.hrnas_arch import Place, SearchSpace
 
@@ -74,14 +75,7 @@ class Curve(NamedTuple):
         """
         if not 0 <= count <= self.counts[-1]:
             raise ValueError(f'must be from 0 to {self.counts[-1]}, got {count}')
-        if count == 0:
-            return 0.0
-        right = bisect_left(self.counts, count)
-        if right == 0:
-            return self.ms[0]
-        left = right - 1
-        share = (count - self.counts[left]) / (self.counts[right] - self.counts[left])
-        return self.ms[left] + share * (self.ms[right] - self.ms[left])
+        return float(np.interp(count, self.counts, self.ms)) if count else 0.0
 
 
 class SizedCosts(NamedTuple):
@@ -117,16 +111,12 @@ class SizedCosts(NamedTuple):
         def mix(a: float, b: float) -> float:
             return a + share * (b - a)
 
-        return SizedCosts(
-            mix(self.stem, other.stem),
-            {p: mix(ms, other.shortcuts[p]) for p, ms in self.shortcuts.items()},
-            {
-                key: Curve(
-                    curve.counts, tuple(map(mix, curve.ms, other.curves[key].ms))
-                )
-                for key, curve in self.curves.items()
-            },
-        )
+        curves = {
+            key: Curve(curve.counts, tuple(map(mix, curve.ms, other.curves[key].ms)))
+            for key, curve in self.curves.items()
+        }
+        shortcuts = {p: mix(ms, other.shortcuts[p]) for p, ms in self.shortcuts.items()}
+        return SizedCosts(mix(self.stem, other.stem), shortcuts, curves)
 
 
 def make_table(
@@ -140,34 +130,24 @@ def make_table(
         sizes: Per image size ``image_size`` (H, W), ``stem`` in ms, ``scale`` of all
             but stem and shortcuts, and ``places``, entries of :func:`place_entry`.
     """
-    table = dict(
-        type=TABLE_TYPE, header={**header, 'space': asdict(space)}, sizes=list(sizes)
-    )
-    return json.loads(json.dumps(table))
+    header = {**header, 'space': asdict(space)}
+    return json.loads(json.dumps(dict(type=TABLE_TYPE, header=header, sizes=sizes)))
 
 
 def place_entry(
-    place: Place,
-    shortcut: float,
-    ops: Mapping[int, Mapping[int, float]],
-    tokens: Mapping[int, float] | None,
+    place: Place, shortcut: float, parts: Mapping[int, Mapping[int, float]]
 ) -> dict[str, Any]:
     """Entry of a place in a table.
 
     Args:
         place: Where the block stands.
         shortcut: Milliseconds of the block with nothing left.
-        ops: Kernel size to width to milliseconds.
-        tokens: The same of a transformer, if there is one.
+        parts: Kernel size, or ``TOKENS``, to width to milliseconds.
     """
-
-    def points(measured: Mapping[int, float]) -> dict[str, list]:
+    points = {}
+    for part, measured in parts.items():
         counts = sorted(measured)
-        return dict(counts=counts, ms=[round(measured[n], 6) for n in counts])
-
-    return dict(
-        place=asdict(place),
-        shortcut=shortcut,
-        ops={str(kernel): points(measured) for kernel, measured in ops.items()},
-        tokens=points(tokens) if tokens else None,
-    )
+        points[part] = dict(counts=counts, ms=[round(measured[n], 6) for n in counts])
+    tokens = points.pop(TOKENS, None)
+    ops = {str(kernel): row for kernel, row in points.items()}
+    return dict(place=asdict(place), shortcut=shortcut, ops=ops, tokens=tokens)

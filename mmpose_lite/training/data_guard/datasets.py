@@ -1,75 +1,73 @@
-"""Data sets that a run builds: why they cannot be loaded, and what is wrong in them."""
+"""Data sets that a run builds: why they cannot be loaded, and what is wrong in them.
+
+``type='mmpose_lite.CocoDataset'`` in a config builds MMPose's own ``CocoDataset``, and
+says what is wrong with annotations that cannot be loaded; likewise all of MMPose's.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
+from mmpose.registry import DATASETS as MMPOSE_DATASETS
 
 from ...data import Finding, check_annotations, check_images, image_list
 from ...data.annotations import person_faults
+from ...registry import DATASETS
 
-SHOWN = 10  # findings that a message lists
+_SHOWN = 10  # findings that a message lists
 _PERIOD = 10.0  # seconds between two words on how far the check is
-_WAITING: set[object] = set()  # who has the loading of data sets explained
 
 
-def explain_loading(owner: object) -> weakref.finalize:
-    """Let MMPose's data sets say which file, and what in it, they fail on.
+def explained(kind: type[BaseDataset]) -> Callable[..., BaseDataset]:
+    """Function that builds and loads a data set, or raises :func:`loading_error`."""
 
-    MMPose builds a run's data sets before it calls any hook, and its errors name
-    neither file nor id. Until it is ended the errors of this process do; a data set
-    that loads is not touched.
+    def load(lazy_init: bool = False, **options: Any) -> BaseDataset:
+        dataset = kind(lazy_init=True, **options)
+        try:
+            if not lazy_init:
+                dataset.full_init()
+        except Exception as error:
+            raise loading_error(dataset, error) from error
+        return dataset
+
+    load.METAINFO = kind.METAINFO  # type: ignore[attr-defined]  # for init_model
+    return load
+
+
+for _name, _kind in MMPOSE_DATASETS.module_dict.items():
+    if issubclass(_kind, BaseCocoStyleDataset):
+        DATASETS.register_module(_name, module=explained(_kind), force=True)
+
+
+def loading_error(dataset: BaseDataset, error: Exception) -> Exception:
+    """Error that names the annotations and, where it can be found, what is wrong there.
 
     Args:
-        owner: Whose end is the end of this, too.
-
-    Returns:
-        What ends it when it is called.
+        dataset: Whose ``full_init`` failed.
+        error: How it failed: MMPose's errors name neither file nor id.
     """
-    token = object()
-    _WAITING.add(token)
-    BaseCocoStyleDataset.full_init = _explained_full_init
-    return weakref.finalize(owner, _stop_explaining, token)
+    path = str(dataset.ann_file)
+    if not os.path.isfile(path):
+        return FileNotFoundError(f'{path}: there is no such file of annotations')
+    if _is_coco(dataset):
+        found = check_annotations(path)
+        if worst := graded(found.findings, 'fatal'):
+            bad = worst + graded(found.findings, 'error')
+            return ValueError(listed(f'{path} cannot be used ({found})', bad))
+    if isinstance(error, AssertionError) and 'not exist' in str(error):
+        return FileNotFoundError(f'{path} cannot be loaded: {error}')
+    return ValueError(f'{path} cannot be loaded: {type(error).__name__}: {error}')
 
 
-def _stop_explaining(token: object) -> None:
-    _WAITING.discard(token)
-    if not _WAITING:
-        del BaseCocoStyleDataset.full_init  # what it inherits is left
-
-
-def _explained_full_init(dataset: BaseCocoStyleDataset) -> None:
-    """Load the annotations, or raise what explains why they cannot be loaded."""
-    try:
-        BaseDataset.full_init(dataset)
-    except Exception as error:
-        path = str(dataset.ann_file)
-        if not os.path.isfile(path):
-            what = f'{path}: there is no such file of annotations'
-            raise FileNotFoundError(what) from error
-        if _is_coco(dataset):
-            found = check_annotations(path)
-            if worst := [f for f in found.findings if f.grade == 'fatal']:
-                bad = [f for f in found.findings if f.grade == 'error']
-                head = f'{path} cannot be used ({found})'
-                raise ValueError(listed(head, worst + bad)) from error
-        missing = isinstance(error, AssertionError) and 'not exist' in str(error)
-        kind = FileNotFoundError if missing else ValueError
-        reason = str(error) if missing else f'{type(error).__name__}: {error}'
-        raise kind(f'{path} cannot be loaded: {reason}') from error
-
-
-def listed(head: str, findings: list[Finding], shown: int = SHOWN) -> str:
+def listed(head: str, findings: list[Finding], shown: int = _SHOWN) -> str:
     """A message with the first findings, a line each."""
     lines = [f'- {finding}' for finding in findings[:shown]]
     if len(findings) > shown:
@@ -77,70 +75,62 @@ def listed(head: str, findings: list[Finding], shown: int = SHOWN) -> str:
     return '\n'.join([head + (':' if lines else ''), *lines])
 
 
-@dataclass
-class Checked:
-    """What was found out about a data set.
-
-    Attributes:
-        findings: What is wrong or odd.
-        about: What it holds, in words.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    about: str = ''
-
-    @property
-    def images(self) -> set[Any]:
-        """Ids of images not to learn from."""
-        return self._ids('image')
-
-    @property
-    def persons(self) -> set[Any]:
-        """Ids of annotations not to learn from."""
-        return self._ids('person')
-
-    def _ids(self, kind: str) -> set[Any]:
-        bad = (f for f in self.findings if f.kind == kind and f.grade == 'error')
-        return {f.id for f in bad}
-
-    def of(self, grade: str) -> list[Finding]:
-        """Findings of one grade."""
-        return [f for f in self.findings if f.grade == grade]
+def graded(findings: list[Finding], grade: str) -> list[Finding]:
+    """Those of one grade."""
+    return [finding for finding in findings if finding.grade == grade]
 
 
-def check_dataset(dataset: BaseDataset, images: bool, logger: MMLogger) -> Checked:
+def check_dataset(
+    dataset: BaseDataset, images: bool, logger: MMLogger
+) -> tuple[list[Finding], str]:
     """Check a data set's annotations, and the images that its samples lie in.
 
     Args:
         dataset: Fully loaded.
         images: Whether to look at image files.
         logger: For how far the check is.
+
+    Returns:
+        What is wrong or odd, and what the data set holds, in words.
     """
-    checked, path = Checked(), str(dataset.ann_file)
+    findings: list[Finding] = []
+    path, about = str(dataset.ann_file), []
     samples = list(_samples(dataset))
     if not samples:
         what = 'nobody in it can be trained on'
-        checked.findings.append(Finding('fatal', 'annotations', path, None, what))
+        findings.append(Finding('fatal', 'annotations', path, None, what))
     sizes: dict[Any, tuple[float, float]] = {}
     if _is_coco(dataset):
         points = int(dataset.metainfo.get('num_keypoints', 0))
         if type(dataset).parse_data_info is not BaseCocoStyleDataset.parse_data_info:
             points = 0  # theirs are put together from several lists
         found = check_annotations(path, points)
-        checked.findings += found.findings
-        checked.about = str(found)
+        findings += found.findings
+        about.append(str(found))
         sizes = {number: size for number, _, size in image_list(found)}
     elif isinstance(dataset, BaseCocoStyleDataset):
-        checked.findings += _sample_findings(dataset)
+        findings += _sample_findings(dataset)
     if images and _reads_local_files(dataset):
         files = {s[0]: (s[0], s[1], sizes.get(s[0])) for s in samples}
-        say = _Progress(logger, path, len(files))
-        checked.findings += check_images(files.values(), '', advance=say)
-    odd = len(checked.of('warning'))
-    if odd:
-        listed = f'{odd} warnings, which `mmpose-lite check-data` lists'
-        checked.about = '; '.join(filter(None, (checked.about, listed)))
-    return checked
+        say = _progress(logger, path, len(files))
+        findings += check_images(files.values(), '', advance=say)
+    if odd := len(graded(findings, 'warning')):
+        about.append(f'{odd} warnings, which `mmpose-lite check-data` lists')
+    return findings, '; '.join(about)
+
+
+def damaged_ids(findings: list[Finding], kind: str) -> frozenset[Any]:
+    """Ids of the images or the annotations (persons) not to learn from."""
+    return frozenset(f.id for f in graded(findings, 'error') if f.kind == kind)
+
+
+def count_lost(dataset: BaseDataset, findings: list[Finding]) -> int:
+    """How many samples the errors concern."""
+    images, persons = (damaged_ids(findings, kind) for kind in ('image', 'person'))
+    return sum(
+        image in images or not persons.isdisjoint(ids)
+        for image, _, ids in _samples(dataset)
+    )
 
 
 def _is_coco(dataset: BaseDataset) -> bool:
@@ -167,17 +157,8 @@ def _samples(dataset: BaseDataset) -> Iterator[tuple[Any, str, list[Any]]]:
             yield info.get('img_id'), path, list(ids)
 
 
-def count_lost(dataset: BaseDataset, checked: Checked) -> int:
-    """How many samples the errors concern."""
-    images, persons = checked.images, checked.persons
-    return sum(
-        image in images or not persons.isdisjoint(ids)
-        for image, _, ids in _samples(dataset)
-    )
-
-
 def _sample_findings(dataset: BaseDataset) -> Iterator[Finding]:
-    """Findings on samples of other formats than COCO's, after MMPose has read them."""
+    """Findings of people as MMPose has read them, whatever their file looks like."""
     for index in range(len(dataset)):
         info = BaseDataset.get_data_info(dataset, index)
         boxes, points = info.get('bbox'), info.get('keypoints')
@@ -196,21 +177,18 @@ def _sample_findings(dataset: BaseDataset) -> Iterator[Finding]:
             yield Finding(grade, 'person', info['img_path'], info.get('id'), what)
 
 
-class _Progress:
-    """Says in the log how far the check of image files is."""
+def _progress(logger: MMLogger, path: str, total: int) -> Callable[[], None]:
+    """What says in the log, when called after each image, how far the check is."""
+    done, begun = 0, time.monotonic()
+    said = begun
 
-    def __init__(self, logger: MMLogger, path: str, total: int) -> None:
-        self._logger = logger
-        self._path, self._total, self._done = path, total, 0
-        self._begun = self._said = time.monotonic()
-
-    def __call__(self) -> None:
-        self._done += 1
-        now = time.monotonic()
-        if now - self._said >= _PERIOD:
-            self._said = now
-            left = (now - self._begun) / self._done * (self._total - self._done)
-            self._logger.info(
-                f'{self._path}: {self._done} of {self._total} images checked, about '
-                f'{left:.0f} s left'
+    def advance() -> None:
+        nonlocal done, said
+        done, now = done + 1, time.monotonic()
+        if now - said >= _PERIOD:
+            said, left = now, (now - begun) / done * (total - done)
+            logger.info(
+                f'{path}: {done} of {total} images checked, about {left:.0f} s left'
             )
+
+    return advance

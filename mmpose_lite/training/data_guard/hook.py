@@ -11,11 +11,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpose.datasets import CombinedDataset
 
-from ...checks import FLAG, checked, number
+from ...checks import checked, number
+from ...data import Finding
 from ...registry import register_hook
-from ..finite_steps import FiniteSteps
-from ..models_of import live_model
-from .datasets import Checked, check_dataset, count_lost, explain_loading, listed
+from ..epoch_end import live_model
+from .datasets import check_dataset, count_lost, damaged_ids, graded, listed
+from .finite_steps import FiniteSteps
 from .pipeline import Failures, GuardedPipeline, datasets_of
 
 _SHOWN = 50  # findings that the log lists
@@ -28,8 +29,8 @@ class DataGuardHook(Hook):
     Before the first step every annotation, and head and end of every image file, are
     checked as ``mmpose-lite check-data`` does it. Then
 
-    - annotations that MMPose cannot load, or reads otherwise than they were meant
-      (repeated ids, other keypoints than the model's, nobody in them), end the run;
+    - annotations that MMPose reads otherwise than they were meant (repeated ids, other
+      keypoints than the model's, nobody in them) end the run;
     - single damaged images and persons (not-a-numbers, empty boxes, missing files,
       wrong categories, sizes that do not match, …) are left out, and one warning lists
       them with file and id. MMEngine draws another sample in the place of each;
@@ -41,7 +42,9 @@ class DataGuardHook(Hook):
     gradient that is not finite ends the run before it reaches the weights, with the
     files of the batch; the last checkpoint is left as it was.
 
-    In several processes the first one checks and tells the others.
+    In several processes the first one checks and tells the others. Annotations that
+    MMPose cannot load at all end the run before any hook is asked: a data set of type
+    ``mmpose_lite.CocoDataset`` (likewise all of MMPose's) says why.
 
     Args:
         tolerance: Part of the training samples that may be damaged, rounded up: one
@@ -56,7 +59,7 @@ class DataGuardHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    @checked(tolerance=number(0, 1), images=FLAG, validation=FLAG)
+    @checked(tolerance=number(0, 1))
     def __init__(
         self, tolerance: float = 0.01, images: bool = True, validation: bool = True
     ) -> None:
@@ -64,20 +67,14 @@ class DataGuardHook(Hook):
         self.images = images
         self.validation = validation
         self._steps: FiniteSteps | None = None
-        # Data sets are built before any method of a hook is called.
-        self._explained = explain_loading(self)
-
-    def before_run(self, runner: Runner) -> None:
-        """Leave MMPose's data sets as they were: the run's own are built."""
-        self._explained()
 
     def before_train(self, runner: Runner) -> None:
         """Check everything, then guard it."""
-        loop = runner.train_loop
-        for dataset in datasets_of(loop.dataloader.dataset):
-            self._guard(runner, dataset)
+        loops = [runner.train_loop]
         if runner.val_loop is not None and self.validation:
-            for dataset in datasets_of(runner.val_loop.dataloader.dataset):
+            loops.append(runner.val_loop)
+        for loop in loops:
+            for dataset in datasets_of(loop.dataloader.dataset):
                 self._guard(runner, dataset)
         self.after_train(runner)  # what a run that failed left behind
         self._steps = FiniteSteps(
@@ -101,20 +98,22 @@ class DataGuardHook(Hook):
         """Check one data set and put the guard around its pipeline."""
         if isinstance(dataset.pipeline, GuardedPipeline):
             return  # the run trains for the second time
-        found = Checked()
-        if not isinstance(dataset, CombinedDataset):
-            found = self._check(runner, dataset)
         limit = math.ceil(self.tolerance * len(dataset))
-        self._judge(runner, dataset, found, limit)
+        findings: list[Finding] = []
+        if not isinstance(dataset, CombinedDataset):
+            findings, about = self._check(runner, dataset)
+            self._judge(runner, dataset, findings, limit)
+            if about:
+                runner.logger.info(f'{dataset.ann_file}: {about}')
         dataset.pipeline = GuardedPipeline(
             dataset.pipeline,
             Failures(limit),
-            found.images,
-            found.persons,
+            damaged_ids(findings, 'image'),
+            damaged_ids(findings, 'person'),
             bool(dataset.test_mode),
         )
 
-    def _check(self, runner: Runner, dataset: BaseDataset) -> Checked:
+    def _check(self, runner: Runner, dataset: BaseDataset) -> Any:
         """Check in the first process, and let the others know, also of a failure."""
         results: list[Any] = [None]
         if is_main_process():
@@ -128,21 +127,23 @@ class DataGuardHook(Hook):
         return results[0]
 
     def _judge(
-        self, runner: Runner, dataset: BaseDataset, found: Checked, limit: int
+        self, runner: Runner, dataset: BaseDataset, findings: list[Finding], limit: int
     ) -> None:
         """Raise, or say once what is left out."""
-        worst, bad = found.of('fatal'), found.of('error')
+        worst, bad = graded(findings, 'fatal'), graded(findings, 'error')
         path = str(dataset.ann_file)
         if worst:
             raise ValueError(listed(f'{path} cannot be used', worst + bad))
+        if not bad:
+            return
         hint = '`mmpose-lite check-data` lists everything that is wrong with it'
-        if bad and dataset.test_mode:
+        if dataset.test_mode:
             head = (
                 f'{path} has damaged data, but validates ({hint}; validation=False of '
                 f'the hook goes on with them)'
             )
             raise ValueError(listed(head, bad))
-        lost = count_lost(dataset, found) if bad else 0
+        lost = count_lost(dataset, findings)
         damaged = len({(finding.kind, finding.id) for finding in bad})
         if max(lost, damaged) > limit:
             head = (
@@ -151,8 +152,5 @@ class DataGuardHook(Hook):
                 f'{limit} ({hint})'
             )
             raise ValueError(listed(head, bad))
-        if bad:
-            head = f'{path}: left out of training, {lost} of {len(dataset)} samples'
-            runner.logger.warning(listed(head, bad, _SHOWN))
-        if found.about:
-            runner.logger.info(f'{path}: {found.about}')
+        head = f'{path}: left out of training, {lost} of {len(dataset)} samples'
+        runner.logger.warning(listed(head, bad, _SHOWN))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -113,8 +113,7 @@ class GuardedPipeline:
             return self._pass_over(str(path), reason)
         if packed is None or self.test_mode:
             return packed
-        wrong = next(_not_finite(packed), None)
-        if wrong is not None:
+        for wrong in _not_finite(packed):
             return self._pass_over(name, f'{wrong} is not finite after the pipeline')
         return packed
 
@@ -125,20 +124,15 @@ class GuardedPipeline:
         return known or not self.persons.isdisjoint(given)
 
     def _pass_over(self, name: str, reason: str) -> None:
-        """Say so; stop if it happens too often.
-
-        Raises:
-            RuntimeError: If so many samples fail that the disk, or the pipeline, must
-                be broken.
-        """
-        text = f'{name}: {reason}'
+        """Say so; stop where so many fail that the disk or the pipeline is broken."""
         if not self.failures.add(name):
             raise RuntimeError(
                 f'more than {self.failures.limit} samples failed while training; the '
-                f'last is {text}'
+                f'last is {name}: {reason}'
             )
         # The processes other than the first log nothing below this level.
-        print_log(f'left out from now on: {text}', 'current', logging.ERROR)
+        text = f'left out from now on: {name}: {reason}'
+        print_log(text, 'current', logging.ERROR)
 
 
 def _why_unreadable(path: Any) -> str | None:
@@ -169,16 +163,8 @@ def _not_finite(value: Any, name: str = '') -> Iterator[str]:
 
 
 def datasets_of(dataset: Any) -> Iterator[BaseDataset]:
-    """A data set and those within it (concatenated, repeated, combined).
-
-    Args:
-        dataset: Of a data loader.
-
-    Yields:
-        Every ``BaseDataset``, also those that only combine others.
-    """
+    """A loader's data set and those within it (concatenated, repeated, combined)."""
     if isinstance(dataset, BaseDataset):
         yield dataset
-    inner: Iterable[Any] = getattr(dataset, 'datasets', ())
-    for part in (*inner, *filter(None, [getattr(dataset, 'dataset', None)])):
-        yield from datasets_of(part)
+    for part in (*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)):
+        yield from datasets_of(part) if part is not None else ()

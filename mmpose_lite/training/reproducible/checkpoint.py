@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import os
 import pickle
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -23,22 +22,26 @@ from ...checks import (
     TEXT,
     Rule,
     blaming,
-    check_arguments,
+    checked,
     each,
     one_of,
     whole,
 )
 from ...io.files import remove_parts, write_atomically
 from ...registry import register_hook
-from ..schedule import EpochEndHook
+from ..epoch_end import EpochEndHook
 
 BACKEND = 'mmpose_lite.atomic'
 _VALIDATED = 'validated_epoch'
 _OUTDATED = 'outdated_files'
-_NEVER = one_of(-1)
+_COUNT = whole(1) | one_of(-1)
 _NAMES = NOTHING | TEXT | each(TEXT, least=1)
 _WAY = one_of('greater', 'less')
 _PATTERN = Rule("a text with one '{}'", lambda value: value.count('{}') == 1)
+_LOCAL = Rule(
+    "None or dict(backend='local'), as whole files are only promised in local folders",
+    lambda value: value in (None, dict(backend='local')),
+)
 
 
 @register_backend(BACKEND, force=True)
@@ -120,76 +123,49 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
     The priority is MMEngine's ``VERY_LOW`` (90): what a hook of another package does to
     the model in ``after_train_epoch`` is part of the checkpoint when its priority is
     higher, that is the number lower than 90; this package's own come in the order of
-    :func:`~mmpose_lite.training.schedule.end_of_epoch`. What a hook must restore for
+    :func:`~mmpose_lite.training.epoch_end.end_of_epoch`. What a hook must restore for
     validation belongs into ``before_run`` or ``after_load_checkpoint``: the validation
     made up for runs in ``before_train``.
 
     Args:
         interval: Epochs (iterations with ``by_epoch=False``) between checkpoints;
             -1 for never.
-        **kwargs: The further arguments of MMEngine's hook, except ``backend_args`` and
-            ``file_client_args``.
+        **kwargs: The further arguments of MMEngine's hook; ``backend_args`` and
+            ``file_client_args`` may only name local files.
 
     Raises:
-        ValueError: If an argument is unknown (MMEngine fails only at the first
-            checkpoint), or names a storage of its own.
+        TypeError: If an argument is unknown (MMEngine fails only at the first
+            checkpoint).
+        ValueError: If one is not as MMEngine takes it.
     """
 
-    rules: ClassVar[dict[str, Rule]] = dict(
-        interval=whole(1) | _NEVER,
+    @checked(
+        interval=_COUNT,
         by_epoch=FLAG,
         save_optimizer=FLAG,
         save_param_scheduler=FLAG,
         out_dir=NOTHING | PATH,
-        max_keep_ckpts=whole(1) | _NEVER,
+        max_keep_ckpts=_COUNT,
         save_last=FLAG,
         save_best=_NAMES,
         rule=NOTHING | _WAY | each(_WAY, least=1),
         greater_keys=_NAMES,
         less_keys=_NAMES,
+        file_client_args=_LOCAL,
         filename_tmpl=NOTHING | _PATTERN,
+        backend_args=_LOCAL,
         published_keys=_NAMES,
         save_begin=whole(0),
     )
-
     def __init__(self, interval: int = -1, **kwargs: Any) -> None:
-        known = set(inspect.signature(CheckpointHook).parameters) - {'kwargs'}
-        known -= {'backend_args', 'file_client_args'}
-        unknown = sorted(name for name in kwargs if name not in known)
         for name in ('backend_args', 'file_client_args'):
-            # Configs of MMPose spell the default out.
-            if name in unknown and kwargs[name] in (None, dict(backend='local')):
-                kwargs.pop(name)
-                unknown.remove(name)
-        if unknown:
-            raise ValueError(
-                f'AtomicCheckpointHook got {unknown} = '
-                f'{[kwargs[name] for name in unknown]!r}; it takes {sorted(known)} and '
-                'writes to local folders only'
-            )
-        owner = type(self).__name__
-        check_arguments(owner, self.rules, dict(interval=interval, **kwargs).items())
-        for name in ('save_best', 'published_keys'):
-            names = kwargs.get(name)
-            if isinstance(names, list | tuple) and len(set(names)) < len(names):
-                raise ValueError(f'{owner}: {name} must differ, got {names}')
-        best, ways = kwargs.get('save_best'), kwargs.get('rule')
-        several = best if isinstance(best, list | tuple) else [best]
-        count = len(several)
-        if isinstance(ways, list | tuple) and len(ways) not in (1, count):
-            raise ValueError(
-                f'{owner}: rule must be one or as many as save_best {best}, got {ways}'
-            )
-        if count > 1 and 'auto' in several:
-            raise ValueError(
-                f"{owner}: save_best must be names of metrics or 'auto', got {best}"
-            )
+            kwargs.pop(name, None)
         for name in ('save_best', 'rule'):  # MMEngine knows lists only
             if isinstance(kwargs.get(name), tuple):
                 kwargs[name] = list(kwargs[name])
-        with blaming(f'{owner}: save_best and rule', (best, ways)):
+        with blaming(f'{type(self).__name__}: {", ".join(kwargs)}', kwargs):
             super().__init__(interval, backend_args=dict(backend=BACKEND), **kwargs)
-        self._storage: AtomicBackend | None = None
+        self._storage = AtomicBackend()
         self._loaded_meta: Mapping[str, Any] = {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -221,9 +197,8 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write into the file which files it outdates, in case of a kill."""
-        if self._storage is not None:
-            names = [os.path.basename(path) for path in self._storage.outdated]
-            checkpoint['meta'][_OUTDATED] = names
+        names = [os.path.basename(path) for path in self._storage.outdated]
+        checkpoint['meta'][_OUTDATED] = names
 
     def save(self, runner: Runner) -> None:
         """Save, if it is time."""
@@ -274,8 +249,6 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
 
     def _remove_outdated(self, runner: Runner) -> None:
         """Delete what is no longer needed, unless it has been written anew since."""
-        if self._storage is None:
-            return
         info = runner.message_hub.runtime_info
         used = [v for k, v in info.items() if k == 'last_ckpt' or 'best_ckpt' in k]
         steps = getattr(self, 'keep_ckpt_ids', ())
@@ -291,7 +264,7 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
                     runner.logger.info(f'Removed {name}, half-written by a killed run')
         head, _, tail = self.filename_tmpl.partition('{}')
         own = re.compile(rf'(best_.+_)?{re.escape(head)}\d+{re.escape(tail)}')
-        if self._storage is not None and runner.iter > 0:  # resumed
+        if runner.iter > 0:  # resumed
             for name in self._loaded_meta.get(_OUTDATED, ()):
                 # The names come out of a file: nothing but checkpoints of this folder.
                 if os.path.basename(name) == name and own.fullmatch(name):

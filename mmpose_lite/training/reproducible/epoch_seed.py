@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, get_rank, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ...checks import checked
 from ...registry import register_hook
-from .checks import resume_problems, run_problems
+from .checkpoint import AtomicCheckpointHook
 from .seeding import STEPS, SeededLoader, seed_all
 
 _META = 'epoch_seed'
@@ -83,9 +85,9 @@ class EpochSeedHook(Hook):
         sampler = self._train.sampler
         if loaded.get('sampler_seed') is not None and sampler is not None:
             sampler.seed = loaded['sampler_seed']
-        found = list(run_problems(runner, self._train))
+        found = list(_run_problems(runner, self._train))
         if loaded:
-            found += resume_problems(runner, self._train, loaded)
+            found += _resume_problems(runner, self._train, loaded)
         self._refuse(runner, found)
         self._say(runner, loaded)
 
@@ -122,9 +124,7 @@ class EpochSeedHook(Hook):
 
     def _refuse(self, runner: Runner, found: list[str]) -> None:
         """Raise, or warn of, everything that is in the way."""
-        if not found:
-            return
-        if self.strict:
+        if found and self.strict:
             listed = '; '.join(f'({i}) {text}' for i, text in enumerate(found, 1))
             raise ValueError(
                 'EpochSeedHook cannot promise that a resumed run equals an undisturbed '
@@ -154,3 +154,72 @@ def _seed_of_main_process(runner: Runner) -> int:
     seeds = [runner.seed]
     broadcast_object_list(seeds)
     return seeds[0]
+
+
+def _run_problems(runner: Runner, train: SeededLoader) -> Iterator[str]:
+    """What in a run's set-up cannot be made repeatable, and what to do instead."""
+    if not train.order_is_repeatable():
+        sampler = train.loader.batch_sampler, train.loader.sampler
+        names = ' over '.join(type(part).__name__ for part in sampler)
+        yield (
+            f"the order of train_dataloader's samples ({names}) depends on the epochs "
+            'before; use mmengine.DefaultSampler'
+        )
+    for place in train.own_generators():
+        yield (
+            f'train_dataloader.{place} is a random generator of its own, which cannot '
+            'be seeded from outside; use transforms that draw from the global '
+            'generators of Python, NumPy or torch'
+        )
+    steps, wrapper = len(train.loader), runner.optim_wrapper
+    several = isinstance(wrapper, OptimWrapperDict)
+    for part in wrapper.values() if several else [wrapper]:
+        if steps % part._accumulative_counts:
+            yield (
+                f'accumulative_counts={part._accumulative_counts} does not divide the '
+                f'{steps} steps of an epoch: gradients of its last steps are in no '
+                'checkpoint'
+            )
+    for hook in runner.hooks:
+        if isinstance(hook, EarlyStoppingHook):
+            yield (
+                'EarlyStoppingHook counts the epochs without progress outside of '
+                'checkpoints; a resumed run stops at another epoch'
+            )
+        if isinstance(hook, CheckpointHook):
+            for name in ('by_epoch', 'save_optimizer', 'save_param_scheduler'):
+                needed = name != 'save_param_scheduler' or runner.param_schedulers
+                if needed and not getattr(hook, name):
+                    yield f'{type(hook).__name__} has {name}=False; set it to True'
+    if not any(isinstance(hook, AtomicCheckpointHook) for hook in runner.hooks):
+        schedulers = runner.param_schedulers or []
+        if isinstance(schedulers, dict):
+            schedulers = [part for parts in schedulers.values() for part in parts]
+        for scheduler in schedulers:
+            if getattr(scheduler, 'need_val_args', False):
+                yield (
+                    f'{type(scheduler).__name__} steps after a validation, which a '
+                    'kill may cut off; use mmpose_lite.AtomicCheckpointHook, which '
+                    'makes up for it'
+                )
+
+
+def _resume_problems(
+    runner: Runner, train: SeededLoader, checkpoint: Mapping[str, Any]
+) -> Iterator[str]:
+    """What in the checkpoint that a run resumed from is not as it was."""
+    if not checkpoint['has_optimizer']:
+        yield (
+            'the checkpoint holds no optimizer state (best_* files never do); resume '
+            'from the file that last_checkpoint names'
+        )
+    steps = len(train.loader)
+    if runner.iter != runner.epoch * steps:
+        yield (
+            f'the checkpoint is of iteration {runner.iter} and epoch {runner.epoch}, '
+            f'but an epoch has {steps} steps: it was written in the middle of an '
+            'epoch, or the data, the batch size or the number of processes changed'
+        )
+    before = checkpoint.get('world_size', get_world_size())
+    if before != get_world_size():
+        yield f'the run had {before} processes and now has {get_world_size()}'

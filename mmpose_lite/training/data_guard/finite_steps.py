@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -31,8 +32,9 @@ class FiniteSteps:
         self.batch: Any = None
         self._model = model
         self._step = step
-        self._undo: list[Callable[[], None]] = []
-        for part in _single(wrapper):
+        self._undo: list[Callable[[], object]] = []
+        several = isinstance(wrapper, OptimWrapperDict)
+        for part in wrapper.values() if several else [wrapper]:
             self._watch_losses(part)
             handle = part.optimizer.register_step_pre_hook(self._check_gradients)
             self._undo.append(handle.remove)
@@ -47,34 +49,24 @@ class FiniteSteps:
         original = wrapper.update_params
 
         def update_params(loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
-            self._check_loss(loss)
+            if not loss.isfinite().all():
+                self._refuse(f'the loss is {loss.detach().sum().item()}')
             original(loss, *args, **kwargs)
 
         wrapper.update_params = update_params
         self._undo.append(lambda: wrapper.__dict__.pop('update_params', None))
 
-    def _check_loss(self, loss: torch.Tensor) -> None:
-        if not loss.isfinite().all():
-            self._refuse(f'the loss is {loss.detach().sum().item()}')
-
     def _check_gradients(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         # A gradient scaler has looked, and a fused optimizer does as it found.
         if getattr(optimizer, 'found_inf', None) is not None:
             return
-        gradients = [
-            parameter.grad
-            for group in optimizer.param_groups
-            for parameter in group['params']
-            if parameter.grad is not None and not parameter.grad.is_sparse
-        ]
-        if not _are_finite(gradients):
-            names = [
-                name
-                for name, parameter in self._model.named_parameters()
-                if parameter.grad is not None and not _are_finite([parameter.grad])
-            ]
-            shown = ', '.join(names[:3]) + ', …' * (len(names) > 3)
-            self._refuse(f'gradients are not finite ({shown})')
+        parameters = (p for group in optimizer.param_groups for p in group['params'])
+        if _have_finite_gradients(parameters):
+            return
+        named = self._model.named_parameters()
+        names = [name for name, p in named if not _have_finite_gradients([p])]
+        shown = ', '.join(names[:3]) + ', …' * (len(names) > 3)
+        self._refuse(f'gradients are not finite ({shown})')
 
     def _refuse(self, what: str) -> None:
         """End the training.
@@ -92,16 +84,13 @@ class FiniteSteps:
         )
 
 
-def _single(wrapper: Any) -> Iterable[OptimWrapper]:
-    """The wrappers of single optimizers."""
-    return wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-
-
-def _are_finite(gradients: list[torch.Tensor]) -> bool:
-    """Whether all are; one norm of all norms, so that little is launched or copied."""
-    by_kind: dict[Any, list[torch.Tensor]] = {}
-    for gradient in gradients:
-        by_kind.setdefault((gradient.device, gradient.dtype), []).append(gradient)
+def _have_finite_gradients(parameters: Iterable[nn.Parameter]) -> bool:
+    """One norm of all norms, so that little is launched or copied."""
+    by_kind = defaultdict(list)
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is not None and not gradient.is_sparse:
+            by_kind[gradient.device, gradient.dtype].append(gradient)
     return all(
         torch.stack(torch._foreach_norm(group, float('inf'))).isfinite().all()
         for group in by_kind.values()
