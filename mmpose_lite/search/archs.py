@@ -43,12 +43,12 @@ def uniform_arch(space: SearchSpace, cost: CostModel, target: float) -> list[Blo
         ValueError: If even one channel each costs more.
     """
     low, high = 0.0, 1.0
-    if cost.network(space, _thinned(space, low)) > target:
+    if (least := cost.network(space, _thinned(space, low))) > target:
         raise ValueError(
-            f'target must be at least {cost.network(space, _thinned(space, low)):.4g} '
-            f'{cost.unit} for one channel of every kind, got {target:.4g}'
+            f'target must be at least {least:.4g} {cost.unit} for one channel of every '
+            f'kind, got {target:.4g}'
         )
-    if cost.network(space, _thinned(space, high)) <= target:
+    if cost.network(space, full_arch(space)) <= target:
         return full_arch(space)
     for _ in range(40):
         middle = (low + high) / 2

@@ -37,6 +37,7 @@ from ..models.backbones.hrnas_arch import (
 from ..models.layers.config_rules import INIT_CFG
 from ..registry import register_model
 from .costs import CostModel, MacsCost
+from .latency import LatencyCost
 from .penalty import THRESHOLD, ResourcePenalty
 from .shrinking import Masks, decide, discard, follow, planned_arch, shrink
 
@@ -131,23 +132,24 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         if target is None:
             return None
         units = dict(macs='MACs', latency_ms='ms')
-        if not isinstance(target, Mapping) or [*target] not in [[u] for u in units]:
+        name = next(iter(target), '') if isinstance(target, Mapping) else ''
+        if name not in units or len(target) > 1:
             raise ValueError(
                 "resource['target'] must be dict(macs=…) or dict(latency_ms=…), got "
                 f'{target!r}'
             )
-        ((name, value),) = target.items()
+        value = target[name]
         check(f"resource['target'] {name}", value, number())
         if units[name] != self.cost_model.unit:
             raise ValueError(
                 f"resource['target'] {name} needs a cost in {units[name]}, but "
                 f"resource['cost'] counts {self.cost_model.unit}"
             )
-        empty = [BlockArch((), ()) for _ in self.backbone.places]
-        if not self.cost(empty) < value:
+        least = self.cost([BlockArch((), ()) for _ in self.backbone.places])
+        if not least < value:
             raise ValueError(
                 f"resource['target'] {name} must be more than what no search can "
-                f'remove, {self.cost(empty):.4g}, got {value}'
+                f'remove, {least:.4g}, got {value}'
             )
         return float(value)
 
@@ -286,10 +288,8 @@ def stored_arch(
     Raises:
         ValueError: If they do not agree (the message names both).
     """
-    weights = {
-        key.removeprefix('module.'): value
-        for key, value in checkpoint.get('state_dict', checkpoint).items()
-    }
+    weights = checkpoint.get('state_dict', checkpoint)
+    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
     names = [name for name, _ in backbone.named_blocks()]
     found = infer_arch(weights, [f'backbone.{name}' for name in names])
     noted = (checkpoint.get('meta') or {}).get(ARCH_KEY)
@@ -315,8 +315,6 @@ def build_cost(cost: str, image_size: tuple[int, int]) -> CostModel:
     if cost == 'macs':
         return MacsCost(image_size)
     if isinstance(cost, str) and cost.endswith('.json'):
-        from .latency import LatencyCost
-
         return LatencyCost.from_file(cost, image_size)
     raise ValueError(
         f"resource['cost'] must be 'macs' or the path of a latency table (.json), got "

@@ -110,24 +110,37 @@ def mim(command: str, config: Path | str, work_dir: Path, *args: str, **options)
         *args: Further arguments before ``--cfg-options``.
         **options: Config options, dots written as double underscores.
     """
+    run = start_mim(command, config, work_dir, *args, **options)
+    out, _ = run.communicate()
+    own = out.partition('Traceback (most recent call last)')
+    assert run.returncode == 0, own[1] + own[2][:5000]
+    return out
+
+
+def start_mim(
+    command: str,
+    config: Path | str,
+    work_dir: Path,
+    *args: str,
+    out=subprocess.PIPE,
+    **options,
+) -> subprocess.Popen[str]:
+    """Start what :func:`mim` runs, in a session of its own; ``out`` gets its prints."""
     words = [
         *(str(Path(sys.executable).parent / 'mim'), command, 'mmpose', str(config)),
         *('--work-dir', str(work_dir)),
         *(args if '--gpus' in args else ('--gpus', '0', *args)),
         *cfg_options(options),
     ]
-    result = subprocess.run(
+    return subprocess.Popen(
         words,
         cwd=ROOT,
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore'},
-        stdout=subprocess.PIPE,
+        stdout=out,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        start_new_session=True,
     )
-    own = result.stdout.partition('Traceback (most recent call last)')
-    assert result.returncode == 0, own[1] + own[2][:5000]
-    return result.stdout
 
 
 def cfg_options(options: dict[str, object]) -> list[str]:

@@ -142,20 +142,6 @@ def test_killed_and_resumed_ends_the_same(finished, tmp_path):
         assert_same(one[key], other[key], key)
 
 
-@pytest.mark.slow
-def test_killed_at_many_moments(finished, tmp_path):
-    reference, moments = finished
-    one = last(reference)
-    for moment in range(3, len(moments), max(1, len(moments) // 15)):
-        work_dir = tmp_path / str(moment)
-        work_dir.mkdir()
-        assert not live(work_dir, die_at=moment, train=search)
-        assert live(work_dir, train=search)
-        other = last(work_dir)
-        for key in STATE:
-            assert_same(one[key], other[key], f'{moment} {key}')
-
-
 def test_a_second_start_after_the_end_adds_nothing(tmp_path):
     def left():
         return {p.name: p.read_bytes() for p in tmp_path.glob('arch_*.json')}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killing import assert_same, last, names
+from killing import Wrapped, assert_same, last, names
 from mmengine.hooks import Hook
 from small_run import Small, loader, runner
 
@@ -118,17 +118,8 @@ def test_refuses_another_runner():
         AtomicCheckpointHook().before_train(Other())
 
 
-class Full:
+class Full(Wrapped):
     """A file on a disk that is full after its first bytes."""
-
-    def __init__(self, path, mode):
-        self.file = open(path, mode)  # noqa: SIM115  (closed on exit)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.file.close()
 
     def write(self, data):
         self.file.write(data[:100])
@@ -145,7 +136,8 @@ def test_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch, victim)
     before = last(tmp_path)
 
     def open_on_full_disk(path, mode):
-        return (Full if victim in str(path) else open)(path, mode)
+        file = open(path, mode)  # noqa: SIM115  (closed on exit)
+        return Full(file) if victim in str(path) else file
 
     monkeypatch.setattr(files, 'open', open_on_full_disk, raising=False)
     with pytest.raises(OSError, match='No space left') as caught:

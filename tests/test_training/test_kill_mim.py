@@ -6,14 +6,12 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import torch
-from command_line import GLOO, TWO, mim
+from command_line import GLOO, TWO, mim, start_mim
 from conftest import ROOT
 from killing import STATE, assert_same
 from rows import TINY
@@ -23,7 +21,6 @@ from mmpose_lite.data import generate_toy_coco
 pytestmark = pytest.mark.slow(minutes=2)
 
 DEMO = next((ROOT / 'configs' / 'demo').glob('*.py'))
-EPOCHS = 4
 CONFIG = """
 _base_ = ['{base}']
 default_hooks = dict(
@@ -36,7 +33,7 @@ custom_hooks = [
     dict(type='mmpose_lite.EpochSeedHook'),
     dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.01),
 ]
-train_cfg = dict(max_epochs={epochs}, val_interval=1)
+train_cfg = dict(max_epochs=4, val_interval=1)
 model = dict(
     backbone=dict(
         type='mmpose_lite.LiteHRNet', arch=dict(_delete_=True, unit='ccw', **{tiny})),
@@ -67,29 +64,16 @@ def family(pid):
     return [pid, *(one for child in found.split() for one in family(int(child)))]
 
 
-def killed(config, work_dir, lines, seconds, processes):
+def killed(config, work_dir, lines, seconds, words, options):
     """Start or resume a run; kill all its processes some time after some lines.
 
     Returns:
         Whether it lasted so long.
     """
-    words = [str(Path(sys.executable).parent / 'mim'), 'train', 'mmpose', str(config)]
-    words += ['--work-dir', str(work_dir), '--resume']
-    if processes == 1:
-        words += ['--gpus', '0']
-    else:
-        words += [
-            *TWO,
-            '--cfg-options',
-            *(f'{k.replace("__", ".")}={v}' for k, v in GLOO.items()),
-        ]
-    run = subprocess.Popen(
-        words,
-        cwd=ROOT,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore'},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+    run = start_mim(
+        *('train', config, work_dir, '--resume', *words),
+        out=subprocess.DEVNULL,
+        **options,
     )
     lines += logged(work_dir)
     while run.poll() is None and logged(work_dir) < lines:
@@ -111,33 +95,23 @@ def killed(config, work_dir, lines, seconds, processes):
 def test_killed_training_ends_as_an_undisturbed_one(tmp_path, workers, processes):
     data = tmp_path / 'data'
     generate_toy_coco(data, num_train=24, num_val=6, image_size=(160, 120), seed=3)
-    config = tmp_path / 'config.py'
-    config.write_text(
-        CONFIG.format(
-            base=DEMO,
-            epochs=EPOCHS,
-            tiny=TINY,
-            workers=workers,
-            processes=processes,
-            data=data,
-        )
-    )
+    config, given = tmp_path / 'config.py', dict(workers=workers, processes=processes)
+    config.write_text(CONFIG.format(base=DEMO, tiny=TINY, data=data, **given))
     one, two = tmp_path / 'one', tmp_path / 'two'
     words, options = ([], {}) if processes == 1 else (TWO, GLOO)
     mim('train', config, one, *words, **options)
     rng, kills = random.Random(10 * workers + processes), 0
     # An epoch logs four lines; a run that is killed after fewer is done over again.
     for lines in (0, 1, 4, 5, 3):
-        kills += killed(config, two, lines, rng.uniform(0, 0.5), processes)
+        kills += killed(config, two, lines, rng.uniform(0, 0.5), words, options)
         for path in two.glob('*.pth'):
             torch.load(path)
     assert kills >= 4
     mim('train', config, two, '--resume', *words, **options)
-    assert sorted(p.name for p in one.glob('*.pth')) == sorted(
-        p.name for p in two.glob('*.pth')
-    )
+    files = sorted(path.name for path in one.glob('*.pth'))
+    assert files == sorted(path.name for path in two.glob('*.pth'))
     assert not list(two.glob('.*'))
-    for path in sorted(one.glob('*.pth')):
-        first, second = torch.load(path), torch.load(two / path.name)
+    for name in files:
+        first, second = torch.load(one / name), torch.load(two / name)
         for key in STATE:
-            assert_same(first.get(key), second.get(key), f'{path.name}[{key!r}]')
+            assert_same(first.get(key), second.get(key), f'{name}[{key!r}]')

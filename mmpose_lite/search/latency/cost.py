@@ -14,6 +14,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ...models.backbones.hrnas_arch import Place, SearchSpace, resolve_space
 from ..costs import CostModel
 from .table import TABLE_TYPE, TOKENS, SizedCosts, round_up
@@ -129,10 +131,6 @@ class LatencyCost(CostModel):
 
     def op(self, place: Place, kernel: int, channels: int) -> float:
         """Convolutions of one kernel size; 0 for no channels."""
-        if channels and (place, kernel) in self._costs.curves:
-            widest = self._costs.curves[place, kernel].counts[-1]
-            if channels <= widest:
-                channels = round_up(channels, self.multiple, widest)
         return self._look_up(place, kernel, channels)
 
     def transformer(self, place: Place, tokens: int) -> float:
@@ -185,12 +183,15 @@ class LatencyCost(CostModel):
             self.shortcut(place)
             kernels = sorted(k for p, k in self._costs.curves if p == place and k)
             raise self._missing(f'has no {name} at {place}, only {kernels}')
-        try:
-            return self._costs.curves[place, part].at(count)
-        except ValueError as error:
+        counts, ms = self._costs.curves[place, part]
+        if not 0 < count <= counts[-1]:
             raise self._missing(
-                f'is too narrow: width of {name} at {place} {error}'
-            ) from error
+                f'is too narrow: width of {name} at {place} must be from 0 to '
+                f'{counts[-1]}, got {count}'
+            )
+        if part != TOKENS:
+            count = round_up(count, self.multiple, counts[-1])
+        return float(np.interp(count, counts, ms))
 
     def _missing(self, what: str) -> ValueError:
         """Error that says how to measure what the table does not hold."""

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ...models.backbones.hrnas_arch import Place, SearchSpace
 
 TABLE_TYPE = 'mmpose_lite.LatencyTable'
@@ -37,63 +35,28 @@ def rising(values: Iterable[float]) -> list[float]:
     return [max(mean, 0.0) for mean, size in pools for _ in range(size)]
 
 
-class Curve(NamedTuple):
-    """Milliseconds of something against its width, never falling.
-
-    Nothing costs nothing; up to the first measured width the cost is that of starting
-    the operators; between measured widths it is interpolated.
-
-    Attributes:
-        counts: Measured widths, rising.
-        ms: Milliseconds at each.
-    """
-
-    counts: tuple[int, ...]
-    ms: tuple[float, ...]
-
-    @classmethod
-    def of(cls, stored: Mapping[str, Sequence[float]], scale: float) -> Curve:
-        """Curve through measured points, noise that makes it fall smoothed away.
-
-        Raises:
-            ValueError: If there are no points, or their widths do not rise.
-        """
-        counts, ms = stored['counts'], stored['ms']
-        ordered = sorted({int(n) for n in counts if n > 0})
-        if not ordered or ordered != list(counts) or len(ms) != len(counts):
-            raise ValueError(
-                'a curve needs rising positive counts with a time each, got '
-                f'{list(counts)} and {list(ms)}'
-            )
-        return cls(tuple(ordered), tuple(scale * value for value in rising(ms)))
-
-    def at(self, count: int) -> float:
-        """Milliseconds at a width of 0 up to the widest that was measured.
-
-        Raises:
-            ValueError: If ``count`` is out of this range.
-        """
-        if not 0 <= count <= self.counts[-1]:
-            raise ValueError(f'must be from 0 to {self.counts[-1]}, got {count}')
-        return float(np.interp(count, self.counts, self.ms)) if count else 0.0
-
-
 class SizedCosts(NamedTuple):
-    """All costs at one image size.
+    """All costs at one image size, in milliseconds.
 
     Attributes:
-        stem: Milliseconds of all that is no block: stem, sums and up-sampling.
-        shortcuts: The same of every block that has nothing left.
-        curves: Place of a block and kernel size, or ``TOKENS``, to its cost.
+        stem: Of all that is no block: stem, sums and up-sampling.
+        shortcuts: Of every block that has nothing left.
+        curves: Place of a block and kernel size, or ``TOKENS``, to measured widths and
+            what each costs. The cost never falls; up to the first width it is that of
+            starting the operators, between measured ones it is interpolated.
     """
 
     stem: float
     shortcuts: Mapping[Place, float]
-    curves: Mapping[tuple[Place, int], Curve]
+    curves: Mapping[tuple[Place, int], tuple[Sequence[int], Sequence[float]]]
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> SizedCosts:
-        """Costs as a table stores them."""
+        """Costs as a table stores them, noise that makes them fall smoothed away.
+
+        Raises:
+            ValueError: If there are no points, or their widths do not rise.
+        """
         shortcuts, curves = {}, {}
         for row in stored['places']:
             place = Place(**row['place'])
@@ -102,7 +65,15 @@ class SizedCosts(NamedTuple):
             if row['tokens'] is not None:
                 parts[TOKENS] = row['tokens']
             for part, points in parts.items():
-                curves[place, part] = Curve.of(points, float(stored['scale']))
+                counts, ms = points['counts'], points['ms']
+                ordered = sorted({int(n) for n in counts if n > 0})
+                if not ordered or ordered != list(counts) or len(ms) != len(counts):
+                    raise ValueError(
+                        'a curve needs rising positive counts with a time each, got '
+                        f'{counts} and {ms}'
+                    )
+                scaled = [float(stored['scale']) * value for value in rising(ms)]
+                curves[place, part] = ordered, scaled
         return cls(float(stored['stem']), shortcuts, curves)
 
     def towards(self, other: SizedCosts, share: float) -> SizedCosts:
@@ -112,8 +83,8 @@ class SizedCosts(NamedTuple):
             return a + share * (b - a)
 
         curves = {
-            key: Curve(curve.counts, tuple(map(mix, curve.ms, other.curves[key].ms)))
-            for key, curve in self.curves.items()
+            key: (counts, list(map(mix, ms, other.curves[key][1])))
+            for key, (counts, ms) in self.curves.items()
         }
         shortcuts = {p: mix(ms, other.shortcuts[p]) for p, ms in self.shortcuts.items()}
         return SizedCosts(mix(self.stem, other.stem), shortcuts, curves)

@@ -61,7 +61,7 @@ class SeededFetch:
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
-        # Persistent workers begin once; this is memory they share.
+        # In memory that persistent workers share, as they begin only once.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
@@ -69,14 +69,10 @@ class SeededFetch:
         self._epoch.fill_(epoch)
 
     def __call__(self, indices: Sequence[int]) -> list[Any]:
-        """Load a batch.
+        """The samples at some places in the data set.
 
-        Args:
-            indices: Places in the data set.
-
-        Returns:
-            The samples. Without workers the generators are left as they were found: the
-            model draws from them too.
+        Without workers the generators are left as they were found: the model draws from
+        them too.
         """
         if get_worker_info() is not None:
             return [self._load(index) for index in indices]
@@ -163,14 +159,13 @@ def _find_generators(value: Any, path: str, seen: set[int]) -> Iterator[str]:
     if isinstance(value, _GENERATORS):
         if not any(value is known for known in _GLOBAL):
             yield path
-        return
-    children: Iterator[tuple[str, Any]]
-    if isinstance(value, dict):
-        children = ((f'{path}[{key!r}]', child) for key, child in value.items())
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            yield from _find_generators(child, f'{path}[{key!r}]', seen)
     elif isinstance(value, (list, tuple)):
-        children = ((f'{path}[{i}]', child) for i, child in enumerate(value))
+        for place, child in enumerate(value):
+            yield from _find_generators(child, f'{path}[{place}]', seen)
     else:
-        own = getattr(value, '__dict__', {}).items()
-        children = ((f'{path}.{k}', v) for k, v in own if k not in _ANNOTATIONS)
-    for name, child in children:
-        yield from _find_generators(child, name, seen)
+        for name, child in getattr(value, '__dict__', {}).items():
+            if name not in _ANNOTATIONS:
+                yield from _find_generators(child, f'{path}.{name}', seen)
