@@ -405,12 +405,3 @@ def test_without_the_watch_the_weights_are_lost():
     wrapper, parameter = make()
     wrapper.update_params(parameter.sum() * float('nan'))
     assert parameter.isnan().all()
-
-
-@pytest.mark.parametrize(
-    'options', [dict(tolerance=-0.1), dict(tolerance='1'), dict(images=1)]
-)
-def test_arguments_are_refused(options):
-    (name,) = options
-    with pytest.raises(ValueError, match=name):
-        DataGuardHook(**options)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,7 @@ from .measure import LatencySettings, Progress, random_networks, time_subjects
 LEAST_SPEARMAN, LARGEST_ERROR = 0.95, 0.1
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """A network's time, predicted and measured.
 
     Attributes:
@@ -28,74 +26,55 @@ class Check:
         fraction: Of the supernet's.
         predicted: Milliseconds by the table.
         measured: Milliseconds, median over the rounds.
+        error: Of the prediction, relative to what was measured.
     """
 
     macs: float
     fraction: float
     predicted: float
     measured: float
-
-    @property
-    def error(self) -> float:
-        """Of the prediction, relative to what was measured."""
-        return self.predicted / self.measured - 1
+    error: float
 
 
-@dataclass(frozen=True)
 class Verification:
     """How well a table predicts networks that it has not seen.
 
-    Attributes:
+    Args:
         image_size: Height and width of the images.
         rounds: Of which medians were taken.
         checks: The networks, MACs rising.
+
+    Attributes:
+        spearman: Rank correlation of the predicted and the measured times.
+        spearman_of_macs: The same of MACs and measured times.
+        median_error: Median of the absolute relative errors.
     """
 
-    image_size: tuple[int, int]
-    rounds: int
-    checks: tuple[Check, ...]
-
-    @property
-    def median_error(self) -> float:
-        """Median of the absolute relative errors."""
-        return statistics.median(abs(check.error) for check in self.checks)
-
-    def spearman(self, by: str = 'predicted') -> float:
-        """Rank correlation of an attribute of the checks with the measured times."""
-        values = [getattr(check, by) for check in self.checks]
-        return rank_correlation(values, [check.measured for check in self.checks])
+    def __init__(
+        self, image_size: Sequence[int], rounds: int, checks: Sequence[Check]
+    ) -> None:
+        self.image_size, self.rounds, self.checks = list(image_size), rounds, checks
+        macs, _, predicted, measured, errors = zip(*checks, strict=True)
+        self.spearman = rank_correlation(predicted, measured)
+        self.spearman_of_macs = rank_correlation(macs, measured)
+        self.median_error = statistics.median(map(abs, errors))
 
     def as_data(self) -> dict[str, Any]:
         """What the table's file keeps of it."""
-        return dict(
-            image_size=list(self.image_size),
-            rounds=self.rounds,
-            spearman=self.spearman(),
-            spearman_of_macs=self.spearman('macs'),
-            median_error=self.median_error,
-            networks=[dict(asdict(c), error=c.error) for c in self.checks],
-        )
+        data = dict(vars(self))
+        return {**data, 'networks': [check._asdict() for check in data.pop('checks')]}
 
     def __str__(self) -> str:
         """Every network, then the figures that count."""
         header = ('of the supernet', 'MMACs', 'predicted ms', 'measured ms', 'error')
-        rows = [
-            (
-                f'{c.fraction:.0%}',
-                f'{c.macs / 1e6:.1f}',
-                f'{c.predicted:.2f}',
-                f'{c.measured:.2f}',
-                f'{c.error:+.1%}',
-            )
-            for c in self.checks
-        ]
-        spearman, error = self.spearman(), self.median_error
-        met = spearman >= LEAST_SPEARMAN and error <= LARGEST_ERROR
+        shown = '{1:.0%}|{0:.1f}|{2:.2f}|{3:.2f}|{4:+.1%}'
+        rows = [shown.format(c.macs / 1e6, *c[1:]).split('|') for c in self.checks]
+        met = self.spearman >= LEAST_SPEARMAN and self.median_error <= LARGEST_ERROR
         return (
             f'### {self.image_size[0]}x{self.image_size[1]}\n\n'
             f'{markdown_table(header, rows)}\n\n'
-            f'Spearman {spearman:.3f} (at least {LEAST_SPEARMAN}; of MACs '
-            f'{self.spearman("macs"):.3f}), median error {error:.1%} '
+            f'Spearman {self.spearman:.3f} (at least {LEAST_SPEARMAN}; of MACs '
+            f'{self.spearman_of_macs:.3f}), median error {self.median_error:.1%} '
             f'(at most {LARGEST_ERROR:.0%}): {"met" if met else "not met"}'
         )
 
@@ -145,7 +124,7 @@ def verify_latency(
         checks = []
         for network in networks:
             own = macs.network(space, network.arch)
-            predicted = cost.network(space, network.arch)
-            checks.append(Check(own, own / whole, predicted, medians[network]))
-        found.append(Verification(size, settings.rounds, tuple(checks)))
+            predicted, ms = cost.network(space, network.arch), medians[network]
+            checks.append(Check(own, own / whole, predicted, ms, predicted / ms - 1))
+        found.append(Verification(size, settings.rounds, checks))
     return found
