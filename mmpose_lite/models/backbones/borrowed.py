@@ -8,6 +8,7 @@ from typing import Any
 from mmpose.models.backbones import HRNet, ResNet
 
 from ...checks import (
+    ANY,
     FLAG,
     MAPPING,
     NOTHING,
@@ -49,7 +50,7 @@ _STAGE = dict(
     multiscale_output=FLAG,
 )
 _UPSAMPLE = dict(mode=one_of('nearest', 'bilinear'), align_corners=NOTHING | FLAG)
-_EXTRA = dict.fromkeys([*(f'stage{i}' for i in range(1, 5)), 'upsample'], MAPPING)
+_EXTRA = dict.fromkeys([*(f'stage{i}' for i in range(1, 5)), 'upsample'], ANY)
 
 
 def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> None:
@@ -64,8 +65,7 @@ def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> 
         TypeError: If there is a key that nothing reads.
         ValueError: If a stage is missing, or a value is not allowed.
     """
-    read = [(key, extra[key]) for key in extra if key in stages or key not in _EXTRA]
-    check_arguments(f'{owner}: extra', _EXTRA, read)
+    check_arguments(f'{owner}: extra', _EXTRA, extra.items())
     upsample = extra.get('upsample', {})
     check(f"{owner}: extra['upsample']", upsample, MAPPING)
     check_arguments(f"{owner}: extra['upsample']", _UPSAMPLE, upsample.items())
