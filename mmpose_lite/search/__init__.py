@@ -4,7 +4,13 @@ from typing import Any
 
 from .archs import extent, format_arch, uniform_arch
 from .averaging import RampedAverage
-from .costs import CostModel, MacsCost, PublishedMacsCost
+from .costs import (
+    THRESHOLD,
+    CostModel,
+    MacsCost,
+    PublishedMacsCost,
+    ResourcePenalty,
+)
 from .estimator import ARCH_KEY, SearchablePoseEstimator
 from .latency import (
     LatencyCost,
@@ -12,7 +18,6 @@ from .latency import (
     measure_latency,
     verify_latency,
 )
-from .penalty import THRESHOLD, ResourcePenalty
 from .shrinking import BlockMask, Masks, decide, discard, follow, planned_arch, shrink
 
 __all__ = [

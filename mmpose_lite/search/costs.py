@@ -1,4 +1,4 @@
-"""What a network of searching blocks costs, computed from its architecture alone."""
+"""What a network of searching blocks costs, and the penalty on it that a search has."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from ..checks import check, each, whole
-from ..models.backbones.hrnas_arch import BlockArch, Place, SearchSpace, places
+from ..models.backbones import HRNASNet
+from ..models.backbones.hrnas_arch import (
+    BlockArch,
+    Place,
+    SearchSpace,
+    full_arch,
+    places,
+)
 from ..models.layers.light_transformer import WIDTH
 
+THRESHOLD = 1e-3
+"""An importance of at most this is dead."""
 _SIZE = replace(each(whole(1), 2), wanted='two positive numbers (H, W), whole')
 
 
@@ -129,3 +141,55 @@ class PublishedMacsCost(MacsCost):
         linear = self.transformer(place, tokens) - 2 * WIDTH * tokens**2
         attention = 2 * WIDTH * (living**2 - max(living - 1, 0) ** 2)
         return linear / tokens + attention
+
+
+class ResourcePenalty:
+    r"""Sum of importances, each weighted with what its channel or token costs.
+
+    arXiv 2106.06560, section 3.3.
+
+    .. math::
+        P = \sum_b \alpha_b \sum_c |\gamma_{b, c}|, \qquad \alpha_b = C_b / \bar C
+
+    The mean cost over all channels and tokens of the supernet makes the weights
+    comparable between spaces and between MACs and milliseconds.
+
+    Args:
+        net: The network that is searched.
+        cost: What channels and tokens cost.
+        threshold: Tokens above it are living; an attention's cost depends on them.
+    """
+
+    def __init__(
+        self, net: HRNASNet, cost: CostModel, threshold: float = THRESHOLD
+    ) -> None:
+        self.cost = cost
+        self.threshold = threshold
+        self.full = full_arch(net.space)
+        total, count = 0.0, 0
+        for place, arch in zip(places(net.space), self.full, strict=True):
+            total += cost.block(place, arch) - cost.shortcut(place)
+            count += sum(arch.channels) + arch.tokens
+        self.mean = total / (count + 1e-5)
+
+    def weights(self, net: HRNASNet) -> list[tuple[Tensor, float]]:
+        """Importances of every kernel size and transformer, with their weight."""
+        found: list[tuple[Tensor, float]] = []
+        rows = zip(net.named_blocks(), net.places, self.full, strict=True)
+        for (_, block), place, full in rows:
+            gammas = block.importances()
+            for kernel, gamma in zip(block.kernels, gammas, strict=False):
+                cost = self.cost.channel(place, kernel, len(gamma))
+                found.append((gamma, cost / self.mean))
+            if block.tokens:
+                living = int((gammas[-1].detach() > self.threshold).sum())
+                cost = self.cost.token(place, full.tokens, living)
+                found.append((gammas[-1], cost / self.mean))
+        return found
+
+    def __call__(self, net: HRNASNet) -> Tensor:
+        """The penalty, differentiable in every importance."""
+        terms = [w * gamma.abs().sum() for gamma, w in self.weights(net)]
+        if not terms:  # nothing is left to punish
+            return next(net.parameters()).new_zeros(())
+        return torch.stack(terms).sum()

@@ -36,9 +36,8 @@ from ..models.backbones.hrnas_arch import (
 )
 from ..models.layers.config_rules import INIT_CFG
 from ..registry import register_model
-from .costs import CostModel, MacsCost
+from .costs import THRESHOLD, CostModel, MacsCost, ResourcePenalty
 from .latency import LatencyCost
-from .penalty import THRESHOLD, ResourcePenalty
 from .shrinking import Masks, decide, discard, follow, planned_arch, shrink
 
 ARCH_KEY = 'hrnas_arch'

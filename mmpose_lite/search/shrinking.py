@@ -17,8 +17,7 @@ from ..models.backbones import HRNASNet
 from ..models.backbones.hrnas_arch import BlockArch
 from ..models.layers import Cut, SearchingBlock
 from ..models.layers.surgery import select
-from .costs import CostModel
-from .penalty import THRESHOLD
+from .costs import THRESHOLD, CostModel
 
 
 @dataclass(frozen=True)

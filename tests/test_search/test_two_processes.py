@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from command_line import GLOO, TWO, mim
@@ -87,7 +88,7 @@ def toy(tmp_path_factory):
 def search(toy, tmp_path, monkeypatch):
     """Search in ``tmp_path / name``; returns what each rank recorded."""
     (tmp_path / 'record_search.py').write_text(HOOK)
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=os.pathsep)
 
     def run(name, *args, ranks=1, batch_size=4, norm_eval=False, **options):
         out_dir = tmp_path / name

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from killing import STATE, assert_same, last
-from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.dataset import DefaultSampler
 from small_run import Noisy, Small, loader, runner
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -327,13 +327,6 @@ def test_weights_only_loading_is_left_alone(tmp_path):
     )
     run.train()
     assert last(tmp_path / 'tuned')['meta']['epoch_seed']['seed'] == 8
-
-
-def test_sampler_without_end_is_seen():
-    torch_loader = DataLoader(
-        Noisy(), batch_size=4, sampler=InfiniteSampler(Noisy(), seed=1)
-    )
-    assert not SeededLoader(torch_loader, 9, 'a').order_is_repeatable()
 
 
 def test_small_model_draws_random_numbers():
