@@ -75,8 +75,11 @@ ALLOWED = {
     'renamed': ((), ()),
     'datasets': (('renamed',), ()),
     'registry': (('compat',), ('mmengine.registry', 'mmpose.registry')),
-    'mmcv_ops': ((), ('torch', 'torchvision')),
-    'compat': ((), ('torch', 'numpy', 'mmengine')),
+    # Stand-ins, in the place of packages that are missing.
+    'compat.mmcv_ops': ((), ('torch', 'torchvision')),
+    'compat.cocotools': ((), ('numpy', 'pycocotools')),
+    'compat.distributions': ((), ('packaging',)),
+    'compat': ((), ('torch', 'numpy', 'mmengine', 'mmpose.visualization')),
     'paths': (('io',), ('mmengine.config',)),
     'zoo': (('paths',), ('yaml',)),
     'loading': (('checkpoints', 'zoo'), ('torch', 'mmengine', 'mmpose')),

@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-COMPAT = str(ROOT / 'mmpose_lite' / 'compat.py')
+COMPAT = str(ROOT / 'mmpose_lite' / 'compat' / '__init__.py')
 CHECK = """
 from mmengine.registry import DefaultScope, MODELS as ROOT, init_default_scope
 from mmengine.registry import HOOKS as ROOT_HOOKS

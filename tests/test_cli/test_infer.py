@@ -12,11 +12,6 @@ from small_pose import BOXES, NAME, SCENE, pose, weights
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
-# MMPose's visualizer hands a radius over as an array.
-pytestmark = pytest.mark.filterwarnings(
-    'ignore:Conversion of an array with ndim > 0:DeprecationWarning'
-)
-
 
 def call(*words, model=NAME, checkpoint=None):
     """Run ``mmpose-lite infer``."""

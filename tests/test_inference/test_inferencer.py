@@ -18,11 +18,6 @@ from mmpose_lite.checkpoints import read_checkpoint
 from mmpose_lite.inference import PoseInferencer, coco_results
 from mmpose_lite.zoo import find_model
 
-# MMPose's visualizer hands a radius over as an array.
-pytestmark = pytest.mark.filterwarnings(
-    'ignore:Conversion of an array with ndim > 0:DeprecationWarning'
-)
-
 
 def keypoints(samples):
     return np.concatenate([sample.pred_instances.keypoints for sample in samples])

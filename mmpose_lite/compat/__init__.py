@@ -1,6 +1,6 @@
-"""What today's torch, torchvision and mmcv need so that MMPose imports and works.
+"""What today's Python, torch, numpy and OpenCV need so that MMPose imports and works.
 
-Four patches, made by :func:`patch` when the package concerned is imported, so that
+The patches are made by :func:`patch` when the package concerned is imported, so that
 importing mmpose_lite itself imports none of them. Each acts only when it is needed, may
 be repeated, and leaves a sentence in :data:`RECORD` for the environment report:
 
@@ -12,9 +12,17 @@ be repeated, and leaves a sentence in :data:`RECORD` for the environment report:
   loader stays on and learns exactly these.
 - ``process group``: mmengine calls ``torch.cuda.set_device`` also where there is no
   CUDA, so that distributed training on CPU does not start.
-- ``operators``: MMPose imports mmcv's compiled operators, which mmcv-lite lacks and
-  which do not load with another torch than they were compiled for. A stand-in takes
-  their place (:mod:`mmpose_lite.mmcv_ops`).
+- ``circles``: MMPose draws keypoints with a radius that is an array, which numpy no
+  longer takes for a number.
+
+Three modules get a stand-in where they are absent or cannot be imported; one that works
+is left alone:
+
+- ``operators``, ``mmcv._ext`` (:mod:`.mmcv_ops`): mmcv-lite has none, and compiled ones
+  do not load with another torch than they were compiled for.
+- ``xtcocotools`` (:mod:`.cocotools`): its wheels are compiled against numpy 1, and from
+  Python 3.13 on it cannot be built.
+- ``pkg_resources`` (:mod:`.distributions`): setuptools 82 dropped it.
 
 :func:`check_versions` refuses what none of them can patch.
 """
@@ -26,15 +34,24 @@ import pickle
 import re
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-PATCHES = ('torchvision ops', 'checkpoints', 'process group', 'operators')
+# Module → name of its patch, its stand-in, the part whose import shows that it works.
+_STAND_INS = {
+    'mmcv._ext': ('operators', 'mmcv_ops.py', None),
+    'xtcocotools': ('xtcocotools', 'cocotools.py', 'xtcocotools.mask'),
+    'pkg_resources': ('pkg_resources', 'distributions.py', None),
+}
+PATCHES = (
+    *('torchvision ops', 'checkpoints', 'process group', 'circles'),
+    *(name for name, _, _ in _STAND_INS.values()),
+)
 RECORD: dict[str, str] = {}
 """Name of a patch to a sentence: 'patched: …' or why not; absent until it is due."""
 
@@ -169,12 +186,13 @@ def patch() -> None:
     """Have every patch made as soon as its package is imported; may be repeated."""
     when_imported('torchvision', _patch_torchvision)
     when_imported('mmengine', _patch_mmengine)
-    if not any(isinstance(finder, _OperatorFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _OperatorFinder())
+    when_imported('mmpose.visualization.opencv_backend_visualizer', _patch_circles)
+    if not any(isinstance(finder, _StandInFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _StandInFinder())
 
 
-class _OperatorFinder(MetaPathFinder):
-    """Finds mmcv's compiled operators, or where there are none, their stand-in."""
+class _StandInFinder(MetaPathFinder):
+    """Finds the modules that have a stand-in, whether they are there or not."""
 
     def find_spec(
         self,
@@ -182,46 +200,50 @@ class _OperatorFinder(MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        if fullname != 'mmcv._ext':
+        if fullname not in _STAND_INS:
             return None
-        real = _found_by_others(self, fullname, path, target)
-        return ModuleSpec(fullname, _OperatorLoader(real))
+        spec = _found_by_others(self, fullname, path, target)
+        # An emptied folder is left behind by some uninstallers.
+        if spec is None or spec.loader is None or spec.origin is None:
+            return ModuleSpec(fullname, _StandInLoader(None))
+        spec.loader = _StandInLoader(spec.loader)
+        return spec
 
 
-class _OperatorLoader(Loader):
-    """Loads mmcv's compiled operators; where that fails, their stand-in."""
+class _StandInLoader(Loader):
+    """Loads a real module; where that fails, its stand-in in its place."""
 
-    def __init__(self, real: ModuleSpec | None) -> None:
+    def __init__(self, real: Loader | None) -> None:
         self.real = real
+        self.why = 'is absent'
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        name = PATCHES[3]
-        if self.real is not None and self.real.loader is not None:
+        if self.real is not None:
             try:
-                module = self.real.loader.create_module(self.real)
+                return self.real.create_module(spec)
             except ImportError as error:
-                why = f"mmcv's operators do not load ({error})"
-            else:
-                RECORD[name] = "not needed: mmcv's operators load"
-                return module
-        else:
-            why = 'mmcv has no compiled operators'
-        RECORD[name] = f'patched: {why}; a stand-in has nms and a few others'
-        self.real = None
-        # By its path: this module also works outside of its package.
-        path = Path(__file__).with_name('mmcv_ops.py')
-        source = spec_from_file_location('mmpose_lite.mmcv_ops', path)
-        assert source is not None
-        assert source.loader is not None
-        operators = module_from_spec(source)
-        source.loader.exec_module(operators)
-        return operators.StandIn(spec.name)
+                self.real, self.why = None, f'does not load ({error})'
+        return None
 
     def exec_module(self, module: ModuleType) -> None:
-        if self.real is not None and self.real.loader is not None:
-            module.__spec__ = self.real
-            module.__loader__, module.__file__ = self.real.loader, self.real.origin
-            self.real.loader.exec_module(module)
+        name, file, probe = _STAND_INS[module.__name__]
+        if self.real is not None:
+            assert module.__spec__ is not None
+            module.__spec__.loader = module.__loader__ = self.real
+            try:
+                self.real.exec_module(module)
+                if probe:
+                    import_module(probe)
+            # numpy's word for a module that was compiled against another numpy.
+            except (ImportError, ValueError) as error:
+                self.why = f'does not load ({error})'
+            else:
+                RECORD[name] = f'not needed: {module.__name__} loads'
+                return
+        RECORD[name] = f'patched: {module.__name__} {self.why}; {file} stands in'
+        # By its path: this module also works outside of its package.
+        source = Path(__file__).with_name(file)
+        exec(compile(source.read_bytes(), source, 'exec'), vars(module))
 
 
 def _patch_torchvision(execute: Callable[[], None]) -> None:
@@ -410,3 +432,27 @@ def _without_set_device(original: Callable[..., None]) -> Callable[..., None]:
 
     init_dist_pytorch._mmpose_lite = True  # type: ignore[attr-defined]
     return init_dist_pytorch
+
+
+def _patch_circles(execute: Callable[[], None]) -> None:
+    """Give OpenCV the radius as a number."""
+    execute()
+    from mmpose.visualization.opencv_backend_visualizer import (
+        OpencvBackendVisualizer as Drawer,
+    )
+
+    original = Drawer.draw_circles
+    if hasattr(original, '_mmpose_lite'):
+        return
+
+    @functools.wraps(original)
+    def draw_circles(
+        self: Any, center: Any, radius: Any, *args: Any, **how: Any
+    ) -> Any:
+        if self.backend == 'opencv':
+            radius = radius.item()
+        return original(self, center, radius, **how)
+
+    draw_circles._mmpose_lite = True  # type: ignore[attr-defined]
+    Drawer.draw_circles = draw_circles
+    RECORD['circles'] = "patched: OpenCV gets a keypoint's radius as a number"

@@ -251,24 +251,7 @@ def _absent(name: str) -> Callable[..., Any]:
     return operator
 
 
-class StandIn(ModuleType):
-    """``mmcv._ext`` made of this module's functions."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith('_'):
-            raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
-        return globals()[name] if name in _OPERATORS else _absent(name)
-
-
-_OPERATORS = (
-    'nms',
-    'roi_align_forward',
-    'roi_align_backward',
-    'deform_conv_forward',
-    'deform_conv_backward_input',
-    'deform_conv_backward_parameters',
-    'modulated_deform_conv_forward',
-    'modulated_deform_conv_backward',
-    'get_compiler_version',
-    'get_compiling_cuda_version',
-)
+def __getattr__(name: str) -> Callable[..., Any]:
+    if name.startswith('_'):
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return _absent(name)
