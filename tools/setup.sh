@@ -2,13 +2,13 @@
 # Sets up a complete working environment in .venv at the project's root. Nothing is
 # compiled.
 #
-#   bash tools/setup.sh          what training, evaluation and export need
+#   bash tools/setup.sh          what training, evaluation, export and engines need
 #   bash tools/setup.sh --dev    also what tools/test.sh runs
 #
 # A second run ends at once; an interrupted one is continued by the same command. It
 # may be steered by environment variables, besides pip's own (PIP_FIND_LINKS, ...):
 #
-#   PYTHON           the Python to use (default: the first of 3.11, 3.12, 3.10, 3.13)
+#   PYTHON           the Python to use (default: the newest of 3.10 to 3.13)
 #   TORCH_BUILD      'default' takes what pip gives (on Linux a CUDA build, unless pip is
 #                    told of another); 'cpu' insists on the CPU build
 #   TORCH_INDEX_URL  package index to take torch and torchvision from
@@ -29,6 +29,7 @@ LOG=$VENV/setup.log
 TORCH_BUILD=${TORCH_BUILD:-default}
 TORCH_SPEC=${TORCH_SPEC:-} WISHED=${TORCH_SPEC:-}
 VERSIONS=${MMPOSE_LITE_VERSIONS:+$(realpath -m "$MMPOSE_LITE_VERSIONS")}
+PINS_3_10=$ROOT/tests/versions/python3.10.txt
 DEV=no CHILD='' STARTED=$SECONDS
 unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX # which lead out of .venv
 export PYTHONNOUSERSITE=1 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -52,7 +53,7 @@ version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/de
 # What the environment was made from: when any of it changes, all steps run again.
 fingerprint() {
     {
-        cat "$ROOT/tools/setup.sh" "$ROOT/requirements.txt" "$ROOT/setup.py" ${VERSIONS:+"$VERSIONS"}
+        cat "$ROOT/tools/setup.sh" "$ROOT/requirements.txt" "$ROOT/setup.py" "${VERSIONS:-$PINS_3_10}"
         printf '%s\n' "$ROOT" "$TORCH_BUILD" "$WISHED" "$(version_of "$PY" || true)"
     } | sha256sum | cut -d' ' -f1
 }
@@ -64,21 +65,19 @@ done_already() {
     [[ -z ${PYTHON:-} ]] || [[ $(version_of "$PYTHON") == "$(version_of "$PY")" ]]
 }
 
-# Prints the Python to use; the pinned versions were run with 3.11.
 find_python() {
     local candidate path version seen=()
-    for candidate in ${PYTHON:-python3.11 python3.12 python3.10 python3.13 python3 python}; do
+    for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3.10 python3 python}; do
         path=$(command -v "$candidate" || true)
         version=$([[ -z $path ]] || version_of "$path" || true)
         seen+=("$candidate ${version:+is Python $version}${version:-does not run}")
         [[ $version =~ ^3\.1[0-3]$ ]] || continue
         "$path" -c 'import ensurepip, venv' 2>/dev/null ||
             { seen+=("$path has no module venv: Debian and Ubuntu keep it in python$version-venv") && continue; }
-        [[ $version == 3.11 ]] || say "note: some pinned versions have wheels for Python 3.11 only, this is $version" >&2
         printf '%s\n' "$path" && return
     done
     die 'Python 3.10 to 3.13 is needed, and none was found' "${seen[@]}" \
-        'install Python 3.11, or name one: PYTHON=/path/to/python3.11 bash tools/setup.sh'
+        'install one of them, or name it: PYTHON=/path/to/python3.12 bash tools/setup.sh'
 }
 
 make_venv() {
@@ -144,19 +143,20 @@ install() {
 
 # Those of requirements.txt, but what VERSIONS or TORCH_SPEC replace.
 write_pins() {
-    local replaced=torch,torchvision own=${VERSIONS:-/dev/null} around=
-    [[ -z $VERSIONS ]] || replaced+=,$(grep -oE '^[A-Za-z][A-Za-z0-9_-]*' "$VERSIONS" | paste -sd,)
+    local replaced=torch,torchvision own=${VERSIONS:-/dev/null} around= unwanted=opencv-python
+    [[ -n $VERSIONS || $(version_of "$PY") != 3.10 ]] || own=$PINS_3_10
+    replaced+=$(grep -oE '^[A-Za-z][A-Za-z0-9_-]*' "$own" | sed 's/^/,/' | tr -d '\n' || true)
     # The pins around torch fit the proven torch only.
-    [[ -z $TORCH_SPEC$VERSIONS ]] || around='/^# --- torch/,/^# --- OpenMMLab/d'
+    [[ $own == /dev/null && -z $TORCH_SPEC ]] || around='/^# --- torch/,/^# --- OpenMMLab/d'
     [[ -n $TORCH_SPEC ]] || TORCH_SPEC=$(grep -hE '^torch(vision)?==' "$own" "$ROOT/requirements.txt" | head -n 2 | xargs)
     [[ " $TORCH_SPEC" =~ \ torch([^v]|$) && $TORCH_SPEC == *torchvision* ]] ||
         die "TORCH_SPEC='$TORCH_SPEC' must name torch and the torchvision that fits"
     [[ $TORCH_BUILD == default ]] || TORCH_SPEC=$(sed -E 's/(\btorch==[0-9.]+)( |$)/\1+cpu\2/' <<<"$TORCH_SPEC")
     # OpenCV's usual wheel draws windows and wants libGL, which servers often lack.
-    "$PY" -c 'import ctypes; ctypes.CDLL("libGL.so.1")' 2>/dev/null && replaced+=,opencv-python-headless || replaced+=,opencv-python
-    sed "/^# --- Tests/,\$d; $around" "$ROOT/requirements.txt" | grep -vE "^(${replaced//,/|})==" >"$VENV/runtime.txt"
-    sed -n "/^# --- Tests/,\$p" "$ROOT/requirements.txt" >"$VENV/dev.txt"
-    grep -vE '^torch(vision)?==' "$own" >>"$VENV/runtime.txt" || true
+    ! "$PY" -c 'import ctypes; ctypes.CDLL("libGL.so.1")' 2>/dev/null || unwanted+=-headless
+    sed "/^# --- Tests/,\$d; $around" "$ROOT/requirements.txt" | grep -vE "^(${replaced//,/|})==" | cat - "$own" |
+        grep -vE "^(torch(vision)?|$unwanted)==" >"$VENV/runtime.txt"
+    sed -n "/^# --- Tests/,\$p" "$ROOT/requirements.txt" | grep -vE "^(${replaced//,/|})==" >"$VENV/dev.txt"
 }
 
 # Compiled for another torch, it is installed but does not load.
