@@ -41,6 +41,7 @@ def _join_registries(execute: Callable[[], None]) -> None:
     for theirs, location in (
         (registry.MODELS, f'{__name__}.models'),
         (registry.MODELS, f'{__name__}.search'),
+        (registry.KEYPOINT_CODECS, f'{__name__}.models.codecs'),
         (registry.HOOKS, f'{__name__}.training'),
     ):
         # What a registry has imported once it does not import again.
@@ -50,10 +51,16 @@ def _join_registries(execute: Callable[[], None]) -> None:
             theirs._locations.append(location)
 
 
+def _register_loaders(execute: Callable[[], None]) -> None:
+    """Teach mmengine's loader, once it is imported, our names and Paddle's files."""
+    import_module('.weights', __name__).register_loaders(execute)
+
+
 # Whoever imports the package through `custom_imports` has mmengine, and learns at once
 # that a version does not fit; all others when they ask for a model.
 if 'mmengine' in sys.modules:
     compat.check_versions()
 compat.patch()
 compat.when_imported('mmengine', register_config_scope)
+compat.when_imported('mmengine.runner.checkpoint', _register_loaders)
 compat.when_imported('mmpose.registry', _join_registries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +12,15 @@ import mmpose.datasets
 import mmpose.models  # noqa: F401  (both imported for their registrations)
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
-from .checkpoints import fetch, read_checkpoint
+from .checkpoints import geometry_conflict, geometry_of
+from .weights import fetch_weights, locate_weights, read_weights
 from .zoo import find_model
 
 DEFAULT = 'DEFAULT'
@@ -80,8 +83,8 @@ def load_model(
 
     Args:
         config: Path, or a config, which is not changed.
-        checkpoint: File of a training or of weights alone, an address, or its content;
-            random weights if not given.
+        checkpoint: File of a training or of weights alone, an address, a name of public
+            weights, or the content of a file; random weights if not given.
         device: ``'cpu'``, ``'cuda:0'``, …; None takes a GPU if there is one.
         strict: Whether weights that are missing or unknown are an error.
         options: Entries of the config to replace, see :func:`read_config`.
@@ -103,7 +106,14 @@ def load_model(
             content = checkpoint
         else:
             where = f' in {os.fspath(checkpoint)}'
-            content = read_checkpoint(fetch(checkpoint))
+            content = read_weights(locate_weights(checkpoint))
+            trained = (content.get('meta') or {}).get('geometry')
+            if conflict := geometry_conflict(trained, geometry_of(config)):
+                print_log(
+                    f'the weights were trained with another geometry: {conflict}',
+                    'current',
+                    logging.WARNING,
+                )
         load_weights(model, content.get('state_dict', content), where, strict=strict)
     model.cfg = config
     model.dataset_meta = find_dataset_meta(content, config)
@@ -174,8 +184,8 @@ def get_model(
 
     Args:
         name: Name or alias in the zoo, or path of a config.
-        weights: Checkpoint; ``'DEFAULT'`` for the zoo's public one; random weights if
-            not given.
+        weights: Checkpoint, as for :func:`load_model`; ``'DEFAULT'`` for the public one
+            of ``name``; random weights if not given.
         device: See :func:`load_model`.
 
     Raises:
@@ -189,19 +199,5 @@ def get_model(
     """
     model = find_model(name)
     if isinstance(weights, str) and weights == DEFAULT:
-        weights = public_weights(name)
+        weights = fetch_weights(name)
     return load_model(model.config, weights, device=device)
-
-
-def public_weights(name: str) -> str:
-    """Address of the zoo's trained weights.
-
-    Raises:
-        ValueError: If the name is unknown, or none are public.
-    """
-    model = find_model(name)
-    if model.weights is None:
-        raise ValueError(
-            f'weights must be given: no public ones are known of {model.name}'
-        )
-    return model.weights

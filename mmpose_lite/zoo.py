@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,12 @@ from typing import Any
 from .paths import config_path, config_root
 
 DETECTOR, GROUND_TRUTH = 'detector', 'ground truth'
-"""Where the boxes of a published figure come from."""
+NARROW = 'ground truth, one pixel narrower'
+"""Where the boxes of a published figure come from.
+
+MMPose up to 0.24, HR-NAS and PaddleDetection take a pixel off both sides of the boxes
+of annotations; MMPose 1.x does not.
+"""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class PublishedFile:
         boxes: Boxes that they were measured with.
         note: What else a reader must know.
         url: Public address, if there is one.
+        alias: Name of what has an address, by which it is downloaded.
+        sha256: First hexadecimal digits of its digest, if they are known.
     """
 
     names: tuple[str, ...]
@@ -36,6 +43,8 @@ class PublishedFile:
     boxes: str = DETECTOR
     note: str = ''
     url: str | None = None
+    alias: str = ''
+    sha256: str = ''
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,8 @@ class Model:
         macs: Multiply-accumulates of one image.
         metrics: Published figures, as a share of 1.
         source: Where they were published.
-        weights: Public address of trained weights, if there is one.
+        weights: Public address of trained weights, if there is one: that of the file by
+            whose name the model was found, else that which the metafile prefers.
         files: Published weights, also those without an address.
     """
 
@@ -142,11 +152,12 @@ def list_models(pattern: str = '*') -> tuple[Model, ...]:
 
 
 def find_model(name: str) -> Model:
-    """The model of a zoo name, an alias, a packaged config or a config file.
+    """The model of a zoo name, an alias, public weights, a packaged or own config.
 
     Args:
-        name: Such as ``'xhrnet-s18'``, ``'td-hm_xhrnet-s18_8xb64-210e_coco-256x192'``
-            or the path of a config of one's own. Case does not matter in names.
+        name: Such as ``'xhrnet-s18'``, ``'td-hm_xhrnet-s18_8xb64-210e_coco-256x192'``,
+            ``'tinypose-256x192-2021'`` or the path of a config of one's own. Case does
+            not matter in names.
 
     Raises:
         ValueError: If nothing has this name (the message lists the nearest ones).
@@ -154,6 +165,12 @@ def find_model(name: str) -> Model:
     wanted = name.lower()
     by_name = {
         known: row for row in list_models() for known in (row.name, *row.aliases)
+    }
+    by_name |= {
+        file.alias: replace(row, weights=file.url)
+        for row in list_models()
+        for file in row.files
+        if file.alias
     }
     if wanted in by_name:
         return by_name[wanted]
@@ -170,6 +187,19 @@ def find_model(name: str) -> Model:
             f'nearest: {", ".join(nearest) or "none"}'
         ) from None
     return Model(Path(config).stem, config)
+
+
+def public_file(name: str) -> tuple[Model, PublishedFile]:
+    """The public weights of a name that :func:`find_model` takes, with their model.
+
+    Raises:
+        ValueError: If the name is unknown, or none are public.
+    """
+    model = find_model(name)
+    for file in model.files:
+        if file.url is not None and file.url == model.weights:
+            return model, file
+    raise ValueError(f'weights must be given: no public ones are known of {model.name}')
 
 
 def _read(path: Path) -> Any:
@@ -206,7 +236,6 @@ def _collection(entry: Mapping[str, Any]) -> Collection:
 def _model(entry: Mapping[str, Any], root: Path) -> Model:
     data = entry['Metadata']
     results = entry.get('Results', [])
-    url = entry.get('Weights')
     return Model(
         name=entry['Name'],
         config=str(root / entry['Config']),
@@ -218,18 +247,19 @@ def _model(entry: Mapping[str, Any], root: Path) -> Model:
         macs=data['MACs'],
         metrics={k: v for result in results for k, v in result['Metrics'].items()},
         source=data.get('Published', ''),
-        weights=url,
-        files=tuple(_file(file, url) for file in entry.get('Published Files', ())),
+        weights=entry.get('Weights'),
+        files=tuple(_file(file) for file in entry.get('Published Files', ())),
     )
 
 
-def _file(entry: Mapping[str, Any], url: str | None) -> PublishedFile:
-    stem = Path(url).stem if url else None
+def _file(entry: Mapping[str, Any]) -> PublishedFile:
     return PublishedFile(
         names=tuple(entry['Names']),
         metrics=entry.get('Metrics', {}),
         source=entry.get('Source', ''),
         boxes=entry.get('Boxes', DETECTOR),
         note=entry.get('Note', ''),
-        url=url if stem in entry['Names'] else None,
+        url=entry.get('URL'),
+        alias=entry.get('Alias', ''),
+        sha256=entry.get('SHA-256', ''),
     )

@@ -30,7 +30,10 @@ ALLOWED = {
         ('models', 'search', 'analysis', 'checks', 'io', 'deploy'),
         HOUSE,
     ),
-    'training': (('search', 'models', 'checks', 'data', 'registry', 'io'), HOUSE),
+    'training': (
+        ('search', 'models', 'checkpoints', 'checks', 'data', 'registry', 'io'),
+        HOUSE,
+    ),
     'deploy.parity': ((), ('numpy',)),
     'deploy.passes': (('models', 'analysis', 'deploy.parity'), ('torch', 'mmcv.cnn')),
     # What runs where neither torch nor MMPose is installed; OpenCV and engines are
@@ -63,7 +66,7 @@ ALLOWED = {
     'inference': (
         (
             *('checkpoints', 'data', 'deploy', 'io', 'loading', 'models', 'zoo'),
-            'explain',
+            *('explain', 'weights'),
         ),
         (*HOUSE, 'cv2', 'mmdet'),
     ),
@@ -82,7 +85,8 @@ ALLOWED = {
     'compat': ((), ('torch', 'numpy', 'mmengine', 'mmpose.visualization')),
     'paths': (('io',), ('mmengine.config',)),
     'zoo': (('paths',), ('yaml',)),
-    'loading': (('checkpoints', 'zoo'), ('torch', 'mmengine', 'mmpose')),
+    'weights': (('checkpoints', 'io', 'zoo'), ('mmengine',)),
+    'loading': (('checkpoints', 'weights', 'zoo'), ('torch', 'mmengine', 'mmpose')),
     'mim': (('paths',), ()),
     # From toy data to a table: what a user would do, one after the other.
     'demo': (
@@ -96,7 +100,7 @@ ALLOWED = {
         (
             *('__init__', 'compat', 'paths', 'registry', 'analysis', 'checkpoints'),
             *('data', 'deploy', 'explain', 'inference', 'io', 'models', 'search'),
-            *('training', 'loading', 'zoo', 'benchmark', 'demo'),
+            *('training', 'loading', 'weights', 'zoo', 'benchmark', 'demo'),
         ),
         ('mmengine', 'numpy', 'rich', 'torch'),
     ),

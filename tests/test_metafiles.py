@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from mmpose_lite.zoo import DETECTOR, GROUND_TRUTH, families, find_model
+from mmpose_lite.zoo import DETECTOR, GROUND_TRUTH, NARROW, families, find_model
 
 sys.path.insert(0, str(ROOT / 'tools'))
 import model_zoo
@@ -127,7 +128,7 @@ def test_links_and_commands_of_family_pages(page):
 
 
 def test_mmposes_weights_and_figures_are_those_of_its_metafiles():
-    """The files that have an address: all of Lite-HRNet in MMPose's own zoo."""
+    """All of Lite-HRNet in MMPose's own zoo; their names begin their digests."""
     folder = Path(mmpose.__file__).parent / '.mim/configs/body_2d_keypoint'
     theirs = {}
     for path in folder.glob('topdown_heatmap/*/litehrnet_*.yml'):
@@ -139,15 +140,53 @@ def test_mmposes_weights_and_figures_are_those_of_its_metafiles():
     for family in families():
         for model in family.models:
             for file in model.files:
-                if file.url is None:
+                if not file.alias.endswith('-mmpose'):
                     continue
+                assert f'-{file.sha256}_' in file.url
+                assert len(file.sha256) == 8
                 seen.add(file.url)
                 name, metrics = theirs[file.url]
                 assert model.name == name
                 metrics = {names.get(key, key): value for key, value in metrics.items()}
                 assert set(file.metrics) <= set(metrics)
                 assert file.metrics == {key: metrics[key] for key in file.metrics}
-    assert seen == set(theirs) == {e['Weights'] for e in ENTRIES if 'Weights' in e}
+    assert seen == set(theirs)
+
+
+def test_paddles_weights_are_all_there(shared):
+    """With the figures and configs of what PaddleDetection publishes."""
+    path = shared / 'reference' / 'paddle' / 'models.json'
+    theirs = {one['url']: one for one in json.loads(path.read_text())['models']}
+    seen = {}
+    for family in families():
+        for model in family.models:
+            for file in model.files:
+                if file.url in theirs:
+                    seen[file.url] = file
+                    published = theirs[file.url]
+                    assert 100 * file.metrics['AP'] == pytest.approx(
+                        published['published_ap']
+                    )
+                    assert file.boxes == NARROW
+                    assert Path(file.url).stem in file.names
+                    height, width = published['input_hw']
+                    assert model.size == f'{height}x{width}'
+    assert seen.keys() == theirs.keys()
+    assert len({file.alias for file in seen.values()}) == 9
+
+
+def test_public_weights_have_names_and_addresses():
+    """Names are unique, and a model's weights are among its files."""
+    files = [file for e in ENTRIES for file in e.get('Published Files', ())]
+    names = [file['Alias'] for file in files if 'Alias' in file]
+    models = [name for e in ENTRIES for name in (e['Name'], *e['Alias'])]
+    assert len({*names, *models}) == len(names) + len(models)
+    for file in files:
+        assert ('Alias' in file) == ('URL' in file)
+    for entry in ENTRIES:
+        urls = [file.get('URL') for file in entry.get('Published Files', ())]
+        assert ('Weights' in entry) == any(urls)
+        assert entry.get('Weights') in (None, *urls)
 
 
 def test_figures_of_files_name_their_source():
@@ -155,7 +194,7 @@ def test_figures_of_files_name_their_source():
         for model in family.models:
             for file in model.files:
                 assert bool(file.metrics) == bool(file.source), file.names
-                assert file.boxes in (DETECTOR, GROUND_TRUTH)
+                assert file.boxes in (DETECTOR, GROUND_TRUTH, NARROW)
 
 
 def test_mim_reads_the_index_without_a_complaint(monkeypatch):

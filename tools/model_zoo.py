@@ -25,7 +25,7 @@ from mmpose_lite.io.files import write_atomically
 from mmpose_lite.io.markdown import fill_marked, markdown_table
 from mmpose_lite.paths import config_root
 from mmpose_lite.zoo import (
-    GROUND_TRUTH,
+    DETECTOR,
     Collection,
     Family,
     Model,
@@ -43,10 +43,10 @@ HEADS = {
     'README.md': ('config', 'input (H x W)', 'params', 'MACs', 'published'),
     'README_zh-CN.md': ('配置', '输入（H x W）', '参数量', 'MACs', '已发表结果'),
 }
-# By training data: the part it is judged on, and how figures are published.
+# By training data: the part it is judged on.
 PARTS = {
-    'COCO': ('COCO val2017', 'boxes of a detector with 56.4 AP, flip test'),
-    'MPII': ('MPII val', 'boxes of the annotations, flip test'),
+    'COCO': 'COCO val2017',
+    'MPII': 'MPII val',
 }
 FAMILY = """<!-- Made by tools/model_zoo.py of metafile.yml and CITATION.cff -->
 
@@ -169,7 +169,6 @@ def _wrapped(text: str) -> str:
 
 def _models(data: str, models: Sequence[Model]) -> str:
     """The table of one data set, with the sources of its figures."""
-    part, protocol = PARTS[data]
     metrics = list(dict.fromkeys(name for model in models for name in model.metrics))
     rows = [
         (
@@ -186,8 +185,9 @@ def _models(data: str, models: Sequence[Model]) -> str:
         if model.source:
             sources.setdefault(model.source, []).append(f'`{model.aliases[0]}`')
     lines = [f'- Published: {text} ({", ".join(who)})' for text, who in sources.items()]
-    said = '\n'.join([f'Protocol: {protocol}.\n', *lines]) if lines else ''
-    return f'\n### {part}\n\n{table(head, rows)}\n\n{said or "Nothing published."}\n'
+    said = '\n'.join(['With flip test; sources and boxes:\n', *lines]) if lines else ''
+    said = said or 'Nothing published.'
+    return f'\n### {PARTS[data]}\n\n{table(head, rows)}\n\n{said}\n'
 
 
 def _percent(value: float | None) -> str:
@@ -200,25 +200,28 @@ def _files(models: Sequence[Model]) -> str:
     for model in models:
         for file in model.files:
             names = ', '.join(f'`{name}`' for name in file.names)
+            alias = f'`{file.alias}`' if file.alias else '–'
             said = f'{percent(file.metrics)} ({file.source})' if file.metrics else ''
-            if file.boxes == GROUND_TRUTH:
-                said += '; boxes of the annotations'
+            if file.boxes != DETECTOR:
+                said += f'; boxes: {file.boxes}'
             if file.note:
                 said += f'; {file.note}'
             rows.append(
                 (
                     f'[{names}]({file.url})' if file.url else names,
+                    alias,
                     f'`{model.aliases[0]}`',
                     said or ('as above' if model.metrics else '–'),
                 )
             )
     if not rows:
         return ''
-    head = ('file', 'model', 'published for this file')
+    head = ('file', 'name', 'model', 'published for this file')
     return (
         '\n### Published weights\n\nFiles of these names have figures of their own in '
-        '`tools/check_published.py`. Those without\nan address are named like the '
-        "research code's configs."
+        '`tools/check_published.py`. Those with a\nname are fetched by it '
+        '(`mmpose-lite download NAME`); the others are named like the research\n'
+        "code's configs."
         f'\n\n{table(head, rows)}\n'
     )
 

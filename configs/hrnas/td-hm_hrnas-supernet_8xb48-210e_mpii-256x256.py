@@ -44,7 +44,8 @@ for step in train_pipeline:
         step.update(shift_prob=0, scale_factor=(0.75, 1.25), rotate_factor=60)
 del step
 train_dataloader = dict(
-    batch_size=48, dataset=dict(type='mmpose_lite.MpiiDataset', pipeline=train_pipeline)
+    batch_size=48,
+    dataset=dict(type='mmpose_lite.ZeroBasedMpiiDataset', pipeline=train_pipeline),
 )
 
 model = dict(

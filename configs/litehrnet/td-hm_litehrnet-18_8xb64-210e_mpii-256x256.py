@@ -4,7 +4,8 @@ _base_ = [
     '../_base_/plugin.py',
 ]
 custom_hooks = [*_base_.custom_hooks, *_base_.guards]
-train_dataloader = val_dataloader = test_dataloader = _base_.mpii_data
+train_dataloader = dict(dataset=dict(type='mmpose_lite.ZeroBasedMpiiDataset'))
+val_dataloader = test_dataloader = _base_.mpii_data
 
 # Official recipe: Adam with 2e-3 (MMPose's file: 5e-4), evaluated every 5 epochs (10),
 # at 8 x 32 images; this file keeps MMPose's 8 x 64.

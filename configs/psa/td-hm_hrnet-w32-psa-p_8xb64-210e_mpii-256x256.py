@@ -7,5 +7,7 @@ custom_hooks = [*_base_.custom_hooks, *_base_.guards]
 val_dataloader = test_dataloader = _base_.mpii_data
 
 # MMPose's file of this name loads 16 images per GPU; its schedule is made for 64.
-train_dataloader = dict(batch_size=64, dataset=dict(type='mmpose_lite.MpiiDataset'))
+train_dataloader = dict(
+    batch_size=64, dataset=dict(type='mmpose_lite.ZeroBasedMpiiDataset')
+)
 model = dict(backbone=dict(type='PSAHRNet', layout='parallel'))

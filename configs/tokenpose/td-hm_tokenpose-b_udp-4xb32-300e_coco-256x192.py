@@ -12,14 +12,12 @@ val_dataloader = test_dataloader = _base_.coco_data
 # limits; MMPose cuts a normal off at one deviation, so that scales spread less here
 # (0.19 instead of 0.25) and rotations more (49 degrees instead of 43).
 #
-# Geometry: the original crops and decodes in units of pixel centres with one factor
-# for both axes, MMPose's UDP with one for each. What the two take for the same place is
-# half a pixel of the image apart in the middle of a box and up to one at its edges, in
-# opposite directions for crop and decoding. Together, weights of the official code lose
-# 0.4 % of a keypoint's height above or below the middle: at most 0.36 px of the image
-# for a person of 90 x 180 px, 0.10 px for one of 24 x 48 px, 0.41 px of the input for
-# either, and nothing in x. Weights trained here lose nothing. All of it is recomputed
-# in tests/test_models/test_tokenpose_geometry.py.
+# Geometry: the original has one factor for both axes between input and heatmap, about
+# the middle, and so has this codec. MMPose's UDPHeatmap has one for each, with which
+# weights of the official code are off by up to 0.41 px of the input in y; with this one
+# by 0.002. Crops differ by half a pixel of the image in the middle of a box and up to
+# one at its edges, which the decoding takes back. All of it is recomputed in
+# tests/test_models/test_tokenpose_geometry.py.
 train_cfg = dict(max_epochs=300)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
@@ -32,10 +30,14 @@ param_scheduler = [
         by_epoch=True,
     )
 ]
+codec = _base_.codec
+codec.update(type='CenteredUDPHeatmap')
 train_pipeline = _base_.train_pipeline
 for step in train_pipeline:
     if step['type'] == 'RandomBBoxTransform':
         step.update(shift_prob=0, scale_factor=(0.65, 1.35), rotate_factor=90)
+    elif step['type'] == 'GenerateTarget':
+        step.update(encoder=codec)
 del step
 train_dataloader = dict(
     batch_size=32, dataset=dict(type='mmpose_lite.CocoDataset', pipeline=train_pipeline)
@@ -51,9 +53,9 @@ model = dict(
         in_channels=32,
         out_channels=17,
         in_featuremap_size=(48, 64),
-        heatmap_size=_base_.codec.heatmap_size,
+        heatmap_size=codec['heatmap_size'],
         patch_size=(3, 4),
         loss=dict(type='KeypointMSELoss', use_target_weight=True, loss_weight=0.5),
-        decoder=_base_.codec,
+        decoder=codec,
     ),
 )

@@ -33,7 +33,8 @@ for step in (*train_pipeline, *val_pipeline):
         step.update(encoder=codec)
 del step
 train_dataloader = dict(
-    batch_size=16, dataset=dict(type='mmpose_lite.MpiiDataset', pipeline=train_pipeline)
+    batch_size=16,
+    dataset=dict(type='mmpose_lite.ZeroBasedMpiiDataset', pipeline=train_pipeline),
 )
 auto_scale_lr = dict(base_batch_size=80)
 val_dataloader = dict(

@@ -1,6 +1,8 @@
 _base_ = ['./td-hm_tokenpose-l-d24_udp-4xb16-300e_coco-256x192.py']
 
-codec = dict(type='UDPHeatmap', input_size=(288, 384), heatmap_size=(72, 96), sigma=3)
+codec = dict(
+    type='CenteredUDPHeatmap', input_size=(288, 384), heatmap_size=(72, 96), sigma=3
+)
 model = dict(
     head=dict(
         in_featuremap_size=(72, 96),

@@ -4,7 +4,8 @@ _base_ = [
     '../_base_/plugin.py',
 ]
 custom_hooks = [*_base_.custom_hooks, *_base_.guards]
-train_dataloader = val_dataloader = test_dataloader = _base_.mpii_data
+train_dataloader = dict(dataset=dict(type='mmpose_lite.ZeroBasedMpiiDataset'))
+val_dataloader = test_dataloader = _base_.mpii_data
 
 # X-HRNet was published for COCO only: this is its COCO recipe (Adam 2e-3, 64 images per
 # GPU) with Lite-HRNet's evaluation every 5 epochs.

@@ -1,6 +1,7 @@
 """Checkpoints of other codebases, converted into this project's keys by tables."""
 
 from .convert import LAYOUTS, Conversion, convert, convert_file, translate
+from .geometry import geometry_conflict, geometry_of
 from .layout import Drop, Dropped, Layout, Rename
 from .read import fetch, read_checkpoint
 from .write import encode_checkpoint
@@ -16,6 +17,8 @@ __all__ = [
     'convert_file',
     'encode_checkpoint',
     'fetch',
+    'geometry_conflict',
+    'geometry_of',
     'read_checkpoint',
     'translate',
 ]

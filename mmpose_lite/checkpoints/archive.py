@@ -15,6 +15,10 @@ class DamagedError(ValueError):
     """What is wrong with the content of a file, without its name."""
 
 
+class OtherFileError(DamagedError):
+    """What a whole file holds instead of weights."""
+
+
 _START = b'PK\x03\x04'
 _CHUNK = 1 << 20  # bytes
 

@@ -100,6 +100,7 @@ def convert_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     model: nn.Module | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Conversion:
     """Convert a checkpoint file into one for ``mim test``.
 
@@ -107,6 +108,8 @@ def convert_file(
         source: Of the research code, of MMPose or of this package.
         target: Where to, whole or not at all; ``.safetensors`` decides for that format.
         model: See :func:`convert`.
+        notes: What else the file's ``meta`` holds, such as ``geometry`` (see
+            :func:`geometry_of`).
 
     Returns:
         What was recognised, kept and dropped.
@@ -124,9 +127,8 @@ def convert_file(
         done = translate(checkpoint, model)
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from None
-    data = encode_checkpoint(
-        target, done.state_dict, {'converted_from': done.layout.name}
-    )
+    meta = {'converted_from': done.layout.name, **(notes or {})}
+    data = encode_checkpoint(target, done.state_dict, meta)
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_parts(target.parent)
     write_atomically(target, data)

@@ -37,11 +37,13 @@ def _count_batches(
 _LITE = 'backbone.stage0.0.layers.0.spatial_weighting.0.conv1.conv.weight'
 _EIGHTH = 'backbone.stage1.7.layers.0.cross_resolution_weighting.conv1.norm.weight'
 
+_NOTE = 'PP-TinyPose needs a config with its geometry (*_dark_*), others a plain one'
+
 LAYOUTS = tuple(
-    Layout(f'PaddleDetection: {name}', (*_MARKS, *marks), _ROWS, prepare=_count_batches)
-    for name, marks in (
-        ('wider naive Lite-HRNet', ()),
-        ('Lite-HRNet-18', (_LITE,)),
-        ('Lite-HRNet-30', (_LITE, _EIGHTH)),
+    Layout(f'PaddleDetection: {name}', (*_MARKS, *marks), _ROWS, note, _count_batches)
+    for name, marks, note in (
+        ('wider naive Lite-HRNet', (), _NOTE),
+        ('Lite-HRNet-18', (_LITE,), ''),
+        ('Lite-HRNet-30', (_LITE, _EIGHTH), ''),
     )
 )

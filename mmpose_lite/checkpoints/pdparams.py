@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .archive import DamagedError
+from .archive import DamagedError, OtherFileError
 
 _TORCH_BEFORE_1_6 = b'\x80\x02\x8a\x0a'
 _NAME_TABLE = 'StructuredToParameterName@@'
@@ -81,7 +81,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DamagedError(f'it holds a {type(content).__name__} and no named weights')
     if _CUT_ARRAYS in content:
-        raise DamagedError('its arrays are cut into pieces, which is not supported')
+        raise OtherFileError('its arrays are cut into pieces, which is not supported')
     content.pop(_NAME_TABLE, None)
     weights = {key: array for key, array in content.items() if _is_array(array)}
     others = {key: value for key, value in content.items() if key not in weights}
@@ -115,14 +115,14 @@ def _check_names(weights: Mapping[Any, Any], others: Mapping[Any, Any]) -> None:
     """Refuse what holds no weights of named layers, and say what it is."""
     keys = [str(key) for key in weights]
     if 'LR_Scheduler' in others or any(re.search(r'_moment\d_\d+$', k) for k in keys):
-        raise DamagedError('it holds the state of an optimizer (.pdopt), not weights')
+        raise OtherFileError('it holds the state of an optimizer (.pdopt), not weights')
     if keys and all(re.fullmatch(r'\w+_\d+\.[wb]_\d+', key) for key in keys):
-        raise DamagedError(
+        raise OtherFileError(
             f'it was saved from a static graph, where the names of layers are lost '
             f'({keys[0]})'
         )
     if not keys:
-        raise DamagedError('it holds no weights')
+        raise OtherFileError('it holds no weights')
 
 
 class _Dtype:

@@ -12,8 +12,9 @@ from urllib.parse import urlparse
 
 import torch
 
+from ..io.download import download
 from . import pdparams, safetensors
-from .archive import DamagedError, check_archive, is_archive, is_tar
+from .archive import DamagedError, OtherFileError, check_archive, is_archive, is_tar
 from .contents import check_content
 
 _LONGEST = 200
@@ -67,6 +68,8 @@ def read_checkpoint(
                 f'{path} is refused: it holds more than weights, and loading it would '
                 f'run code ({refused[0]})'
             ) from error
+        if isinstance(error, OtherFileError):
+            raise ValueError(f'{path} is refused: {error}') from error
         raise ValueError(
             f'{path} is damaged or no checkpoint ({_reason(error)})'
         ) from error
@@ -89,7 +92,7 @@ def fetch(where: str | os.PathLike[str]) -> str:
     path = Path(torch.hub.get_dir()) / 'checkpoints' / Path(address.path).name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(where, str(path))
+        download(where, path)
     return str(path)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +16,9 @@ from . import safetensors
 
 
 def encode_checkpoint(
-    path: str | os.PathLike[str], state_dict: dict[str, Tensor], notes: dict[str, str]
+    path: str | os.PathLike[str],
+    state_dict: dict[str, Tensor],
+    notes: Mapping[str, Any],
 ) -> bytes:
     """Content of a file of this name.
 
@@ -21,13 +26,18 @@ def encode_checkpoint(
         path: Its name; one that ends in ``.safetensors`` decides for that format, any
             other for ``torch.save`` of ``state_dict`` and ``meta``, as MMEngine does.
         state_dict: The weights.
-        notes: Words about them, for ``meta`` or the header.
+        notes: What is known of them, for ``meta`` or, as json, the header.
 
     Raises:
         ImportError: If the name asks for safetensors and their package is missing.
     """
     if Path(path).suffix == safetensors.SUFFIX:
-        return safetensors.dump(state_dict, notes)
+        words = {key: _word(value) for key, value in notes.items()}
+        return safetensors.dump(state_dict, words)
     buffer = io.BytesIO()
-    torch.save({'state_dict': state_dict, 'meta': notes}, buffer)
+    torch.save({'state_dict': state_dict, 'meta': dict(notes)}, buffer)
     return buffer.getvalue()
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -25,6 +25,7 @@ from typing import NoReturn
 
 VERBS = {
     'list': 'models of the zoo, with their cost and published figures',
+    'download': 'public weights by name, checked and converted',
     'config': 'path of a packaged config, or a copy of it to edit',
     'demo': 'draw toy people, train on them, evaluate, draw',
     'infer': 'find poses in images, folders, videos and cameras',

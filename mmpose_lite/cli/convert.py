@@ -1,7 +1,8 @@
 """Convert weights of the research codebases into a file for `mim test`.
 
-With --config the weights must load strictly into the model of that config. IN may be a
-safetensors file; OUT becomes one if its name ends in .safetensors.
+With --config the weights must load strictly into the model of that config, and OUT says
+that they were trained with its geometry. IN may be a safetensors file or Paddle's; OUT
+becomes safetensors if its name ends in .safetensors.
 
   mmpose-lite convert final_state.pth tokenpose-s.pth --config tokenpose-s-v1
 """
@@ -22,15 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Convert one file and say what was done with everything in it."""
-    from ..checkpoints import convert_file
+    from ..checkpoints import convert_file, geometry_of
 
-    model = None
+    model, notes = None, {}
     if args.config:
         from ..loading import build_model, read_config
         from ..zoo import find_model
 
-        model = build_model(read_config(find_model(args.config).config))
-    done = convert_file(args.source, args.target, model)
+        config = read_config(find_model(args.config).config)
+        model, notes = build_model(config), {'geometry': geometry_of(config)}
+    done = convert_file(args.source, args.target, model, notes)
     print(*done.account(), sep='\n')
     fits = f'load strictly into {args.config}' if args.config else 'tried on no model'
     print(f'{args.target}: {len(done.state_dict)} keys, {fits}')

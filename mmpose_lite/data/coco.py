@@ -72,11 +72,13 @@ class CocoImage:
         id: Its number.
         name: ``file_name``, relative to the folder of images.
         people: In the order of the file.
+        crowds: Records of crowds, which evaluations pass over.
     """
 
     id: int
     name: str
     people: tuple[CocoPerson, ...]
+    crowds: tuple[Mapping[str, Any], ...] = ()
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -133,8 +135,12 @@ def images_of(content: Any, path: str) -> list[CocoImage]:
     unknown = set(people) - set(records)
     if unknown:
         raise ValueError(f'{path} has people of images that it lacks: {unknown}')
+    crowds: dict[Any, list[Mapping[str, Any]]] = {}
+    for record in content['annotations']:
+        if record.get('iscrowd'):
+            crowds.setdefault(record['image_id'], []).append(record)
     return [
-        CocoImage(number, name, tuple(people.get(number, ())))
+        CocoImage(number, name, tuple(people.get(number, ())), tuple(crowds.get(number, ())))
         for number, name in records.items()
     ]
 

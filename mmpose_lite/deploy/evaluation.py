@@ -121,10 +121,10 @@ class Evaluated:
         truth, records, results = COCO(), [], []
         people = zip(outputs.keypoints, outputs.scores, strict=True)
         for image, sample in enumerate(samples.samples, 1):
+            common = dict(image_id=image, category_id=1)
             for record in sample.annotations:
                 keypoints, scores = next(people)
                 seen = scores[scores > SEEN]
-                common = dict(image_id=image, category_id=1)
                 records.append(dict(record, **common, id=len(records) + 1))
                 results.append(
                     dict(
@@ -133,6 +133,8 @@ class Evaluated:
                         score=float(seen.mean()) if len(seen) else 0.0,
                     )
                 )
+            for record in sample.ignored:
+                records.append(dict(record, **common, id=len(records) + 1))
         self._images = np.arange(len(samples.samples))
         truth.dataset = dict(
             images=[dict(id=int(i) + 1) for i in self._images],

@@ -28,12 +28,15 @@ class Sample:
         path: Of the image; None for a drawn one.
         seed: Of a drawn image.
         annotations: COCO's records of the people, if there are any.
+        ignored: Those of people without keypoints and of crowds, where an evaluation
+            counts nothing as wrong.
     """
 
     boxes: tuple[tuple[float, ...], ...] | None
     path: Path | None = None
     seed: int = 0
     annotations: tuple[Mapping[str, Any], ...] = ()
+    ignored: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def people(self) -> int:
@@ -95,7 +98,10 @@ def _with_keypoints(content: Any, source: Path, folder: Path) -> Samples:
         if people:
             boxes = tuple(person.box for person in people)
             records = tuple(person.record for person in people)
-            samples.append(Sample(boxes, file, annotations=records))
+            others = [person.record for person in image.people if not person.labelled]
+            samples.append(
+                Sample(boxes, file, 0, records, ignored=(*others, *image.crowds))
+            )
     return Samples(tuple(samples), source.name)
 
 

@@ -15,7 +15,8 @@ from mmpose.structures import PoseDataSample
 from torch import nn
 
 from ..deploy.runtime.contract import FORMATS
-from ..loading import load_model, public_weights, read_config
+from ..loading import load_model, read_config
+from ..weights import fetch_weights
 from ..zoo import find_model
 from .boxes import Detector, as_boxes, whole_image
 from .results import as_sample
@@ -201,7 +202,7 @@ def inferencer(
         )
     return PoseInferencer(
         find_model(name).config,
-        public_weights(name) if weights is None else os.fspath(weights),
+        os.fspath(fetch_weights(name) if weights is None else weights),
         device,
         detector,
         None if detector_weights is None else os.fspath(detector_weights),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import glob
 import os
 import platform
 import re
@@ -102,15 +104,7 @@ def remove_parts(folder: str | os.PathLike[str]) -> list[str]:
     """
     removed = []
     for path in sorted(Path(folder).iterdir()):
-        found = _PART.fullmatch(path.name)
-        if found is None:
-            continue
-        host, pid, start = found[1], int(found[2]), found[3]
-        if host == _host():
-            in_use = _runs(pid) and _start(pid) == start
-        else:
-            in_use = time.time() - _last_change(path) < _UNTOUCHED
-        if in_use:
+        if not _is_left(path):
             continue
         if path.is_dir():
             shutil.rmtree(path)
@@ -118,6 +112,35 @@ def remove_parts(folder: str | os.PathLike[str]) -> list[str]:
             path.unlink(missing_ok=True)
         removed.append(path.name)
     return removed
+
+
+def adopt_part(path: str | os.PathLike[str]) -> Path:
+    """Part of a file that this process may go on writing.
+
+    Returns:
+        The path that :func:`part_name` gives. What a killed process left of the same
+        file has been renamed to it, if there was any.
+    """
+    own = Path(part_name(path))
+    if not own.exists():
+        for other in own.parent.glob(f'.{glob.escape(Path(path).name)}.*.part'):
+            if _is_left(other):
+                # Of two processes that want it, one finds it gone.
+                with contextlib.suppress(FileNotFoundError):
+                    other.rename(own)
+                    break
+    return own
+
+
+def _is_left(path: Path) -> bool:
+    """Whether a path is a part that nobody goes on writing."""
+    found = _PART.fullmatch(path.name)
+    if found is None:
+        return False
+    host, pid, start = found[1], int(found[2]), found[3]
+    if host == _host():
+        return not (_runs(pid) and _start(pid) == start)
+    return time.time() - _last_change(path) >= _UNTOUCHED
 
 
 def _host() -> str:

@@ -2,6 +2,7 @@
 
 from .data_guard import DataGuardHook
 from .fit import CheckFitHook
+from .mpii import ZeroBasedMpiiDataset
 from .recalibration import BNRecalibrationHook
 from .reproducible import AtomicCheckpointHook, EpochSeedHook
 from .search import PenaltyHook, ShrinkHook
@@ -14,4 +15,5 @@ __all__ = [
     'EpochSeedHook',
     'PenaltyHook',
     'ShrinkHook',
+    'ZeroBasedMpiiDataset',
 ]

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 
+from ..checkpoints import geometry_conflict, geometry_of
 from ..checks import checked, shown
 from ..registry import register_hook
 from .epoch_end import live_model
@@ -23,7 +24,8 @@ class CheckFitHook(Hook):
       head must take the maps of the backbone, and give heatmaps of the codec's size.
 
     A data set or a head that does not say its keypoints, and a head without a codec,
-    are let through.
+    are let through. Weights that say which geometry they were trained with are let
+    through too, but a warning says what is another here.
 
     Raises:
         ValueError: Before training, validation or testing begins.
@@ -34,6 +36,14 @@ class CheckFitHook(Hook):
     @checked()
     def __init__(self) -> None:
         self._has_run = False
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: Any) -> None:
+        """Warn of weights that were trained with another geometry."""
+        trained = (checkpoint.get('meta') or {}).get('geometry')
+        if conflict := geometry_conflict(trained, geometry_of(runner.cfg)):
+            runner.logger.warning(
+                f'the weights were trained with another geometry: {conflict}'
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Check all that training uses."""

@@ -13,6 +13,7 @@ import gzip
 import io
 import json
 import pickle
+import pickletools
 import random
 import struct
 import tarfile
@@ -44,6 +45,10 @@ def weights() -> OrderedDict:
         state[f'{name}.weight'] = torch.randn(8, 4, 3, 3, generator=generator)
         state[f'{name}.bn.running_var'] = torch.rand(8, generator=generator)
         state[f'{name}.bn.num_batches_tracked'] = torch.tensor(17)
+    # By this key Paddle's layout is known.
+    stem = 'backbone.stem.conv1.bn'
+    state[f'{stem}.running_var'] = torch.rand(4, generator=generator)
+    state[f'{stem}.num_batches_tracked'] = torch.tensor(17)
     state['head.final_layer.weight'] = torch.randn(17, 8, 1, 1, generator=generator)
     state['head.final_layer.bias'] = torch.randn(17, generator=generator).half()
     return state
@@ -88,6 +93,18 @@ def as_safetensors(content: dict[str, torch.Tensor]) -> bytes:
     return struct.pack('<Q', len(text)) + text + data
 
 
+def as_pdparams(content: dict[str, torch.Tensor], protocol: int) -> bytes:
+    """What ``paddle.save`` writes: arrays under Paddle's names and their table."""
+    names = {
+        key.replace('head.final_layer', 'final_conv')
+        .replace('.bn.running_var', '.norm._variance'): value.numpy()
+        for key, value in content.items()
+        if 'num_batches' not in key
+    }  # fmt: skip
+    table = {key: f'conv2d_{index}.w_0' for index, key in enumerate(names)}
+    return pickle.dumps({**names, 'StructuredToParameterName@@': table}, protocol)
+
+
 @functools.cache
 def whole() -> dict[str, bytes]:
     """Name to bytes of the files that the others are damaged from."""
@@ -97,6 +114,8 @@ def whole() -> dict[str, bytes]:
         'module': saved({f'module.{key}': v for key, v in weights().items()}),
         'legacy': saved(training(), legacy=True),
         'safetensors': as_safetensors(weights()),
+        'pdparams': as_pdparams(weights(), 4),
+        'pdparams of protocol 2': as_pdparams(weights(), 2),
     }
 
 
@@ -153,11 +172,26 @@ def pickled(data: bytes, chance: random.Random) -> bytes:
     return zipped(parts)
 
 
+def flip_opcodes(data: bytes, chance: random.Random) -> bytes:
+    """Bytes of a pickle changed, those within its arrays spared."""
+    starts = [place for _, _, place in pickletools.genops(data)]
+    changed = bytearray(data)
+    for _ in range(chance.randint(1, 3)):
+        place = chance.choice(starts) + chance.choice((0, 0, 1, 2, 5))
+        changed[min(place, len(data) - 1)] = chance.choice(
+            (chance.randrange(256), ord(chance.choice('(.}]Rbcst0Kh2NXB\x93\x94jr')))
+        )
+    return bytes(changed)
+
+
+PADDLE = ('pdparams', 'pdparams of protocol 2')
+ALL = ('weights', 'training', 'module', 'legacy', 'safetensors', *PADDLE)
 BY_CHANCE: dict[str, tuple[Callable, int, tuple[str, ...]]] = {
-    'cut': (cut, 90, ('weights', 'training', 'module', 'legacy', 'safetensors')),
-    'flip': (flip, 100, ('weights', 'training', 'module', 'legacy', 'safetensors')),
+    'cut': (cut, 90, ALL),
+    'flip': (flip, 100, ALL),
+    'opcode': (flip_opcodes, 300, PADDLE),
     'directory': (flip_directory, 80, ('weights', 'training')),
-    'piece': (shuffle, 60, ('weights', 'training', 'legacy', 'safetensors')),
+    'piece': (shuffle, 60, ('weights', 'training', 'legacy', 'safetensors', *PADDLE)),
     'pickle': (pickled, 150, ('weights', 'training')),
 }
 
@@ -327,6 +361,19 @@ BOMBS: dict[str, Callable[[], bytes]] = {
         )
         for size in sizes
     },
+}
+
+
+def bare(archive: Callable[[], bytes]) -> bytes:
+    """The pickle of an archive alone, as Paddle's files are."""
+    parts = unzipped(archive())
+    return next(data for name, data in parts.items() if name.endswith('data.pkl'))
+
+
+BOMBS |= {
+    f'bare {name}': functools.partial(bare, archive)
+    for name, archive in BOMBS.items()
+    if name.startswith(('laughs', 'nested', 'claim'))
 }
 
 

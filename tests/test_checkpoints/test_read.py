@@ -7,6 +7,7 @@ import sys
 
 import torch
 from conftest import ROOT
+from web import serving
 
 from mmpose_lite.checkpoints import fetch, read_checkpoint
 
@@ -40,16 +41,11 @@ except MemoryError as error:
 
 def test_address_is_downloaded_once(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    asked = []
-
-    def download(address, path):
-        asked.append(address)
-        torch.save({'a': torch.ones(1)}, path)
-
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
-    address = 'https://weights.example/zoo/net-1234.pth?x=1'
-    paths = {fetch(address) for _ in range(2)}
+    torch.save({'a': torch.ones(1)}, tmp_path / 'x.pth')
+    with serving() as site:
+        site.files['/zoo/net-1234.pth?x=1'] = (tmp_path / 'x.pth').read_bytes()
+        paths = {fetch(f'{site.url}/zoo/net-1234.pth?x=1') for _ in range(2)}
     assert paths == {str(tmp_path / 'hub/checkpoints/net-1234.pth')}
-    assert asked == [address]
+    assert len(site.seen) == 1
     assert read_checkpoint(paths.pop()) == {'a': torch.ones(1)}
     assert fetch('a/b.pth') == 'a/b.pth'

@@ -1,12 +1,14 @@
 """What a lower precision costs, measured on annotated people."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mmpose_lite.deploy import compare
 from mmpose_lite.deploy.evaluation import Evaluated, compare_outputs
 from mmpose_lite.deploy.parity import Outputs
-from mmpose_lite.deploy.samples import coco_samples
+from mmpose_lite.deploy.samples import Samples, coco_samples
 
 
 @pytest.fixture(scope='module')
@@ -47,6 +49,17 @@ def test_repeated_images_count_twice(samples):
     assert evaluated.precision(np.tile(count, 2)) == pytest.approx(once, abs=3)
     single = [evaluated.precision(np.array([i])) for i in count]
     assert min(single) <= once <= max(single)
+
+
+def test_what_is_found_in_ignored_people_is_no_mistake(samples):
+    """As in COCO's own evaluation: crowds, and people without keypoints."""
+    found = truth(samples)
+    found.keypoints[0] += 5000
+    box = [*found.keypoints[0].min(0), 100, 100]
+    other = dict(bbox=box, area=10_000, keypoints=[0] * 51, num_keypoints=0, iscrowd=0)
+    rest = (replace(samples.samples[0], ignored=(other,)), *samples.samples[1:])
+    more = Evaluated(found, Samples(rest, 'toy')).precision()
+    assert Evaluated(found, samples).precision() < more < 100
 
 
 def test_people_without_labels(samples):

@@ -24,6 +24,7 @@ CODECS = {
     'dark, kernel 5': dict(type='MSRAHeatmap', unbiased=True, blur_kernel_size=5),
     'udp': dict(type='UDPHeatmap'),
     'udp, kernel 3': dict(type='UDPHeatmap', blur_kernel_size=3),
+    'udp, one factor': dict(type='CenteredUDPHeatmap'),
 }
 BOXES = np.array(
     [[20, 10, 70, 120], [-30.5, 40, 90, 60.25], [100, 80, 220, 200], [3, 3, 9, 5]]

@@ -14,8 +14,8 @@ from small_pose import BOXES, NAME, SCENE, pose, weights
 
 import mmpose_lite
 from mmpose_lite import loading
-from mmpose_lite.checkpoints import read_checkpoint
 from mmpose_lite.inference import PoseInferencer, coco_results
+from mmpose_lite.weights import read_weights
 from mmpose_lite.zoo import find_model
 
 
@@ -153,9 +153,9 @@ def test_weights_are_read_once_and_the_config_is_left_alone(monkeypatch):
 
     def counted(path):
         read.append(path)
-        return read_checkpoint(path)
+        return read_weights(path)
 
-    monkeypatch.setattr(loading, 'read_checkpoint', counted)
+    monkeypatch.setattr(loading, 'read_weights', counted)
     config = Config.fromfile(find_model(NAME).config)
     before = config.pretty_text
     PoseInferencer(config, str(weights()), device='cpu')

@@ -149,6 +149,16 @@ def decode_udp(
     return (places + step) / outer * np.array(input_size), scores
 
 
+def decode_centered_udp(
+    heatmaps: Array, input_size: tuple[int, int], blur_kernel_size: int = 11
+) -> Decoded:
+    """Keypoints of this package's ``CenteredUDPHeatmap``; as :func:`decode_udp`."""
+    places, scores = decode_udp(heatmaps, input_size, blur_kernel_size)
+    size, cells = np.array(input_size), np.array(heatmaps.shape[:1:-1])
+    factors = (size - 1) / (cells - 1)
+    return (places - size / 2) * (factors[0] / factors) + size / 2, scores
+
+
 def vector_sizes(
     input_size: tuple[int, int], simcc_split_ratio: float = 2.0
 ) -> tuple[int, int]:
@@ -202,6 +212,12 @@ DECODERS = {
     'MSRAHeatmap': Codec(decode_msra, ('unbiased', 'blur_kernel_size'), ('sigma',)),
     'UDPHeatmap': Codec(
         decode_udp,
+        ('blur_kernel_size',),
+        ('sigma', 'radius_factor'),
+        dict(heatmap_type='gaussian'),
+    ),
+    'CenteredUDPHeatmap': Codec(
+        decode_centered_udp,
         ('blur_kernel_size',),
         ('sigma', 'radius_factor'),
         dict(heatmap_type='gaussian'),
