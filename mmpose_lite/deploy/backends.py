@@ -37,8 +37,8 @@ class Backend:
             :func:`mmpose_lite.deploy.optimize`.
         write: From a network of images ``(B, 3, H, W)`` and its contract to the files.
         precisions: What weights may be stored in.
-        any_batch: Whether a model may take batches of any size.
-        as_trained: Whether networks need not be optimized.
+        traced: Whether models may take batches of any size, and networks need not be
+            optimized.
     """
 
     name: str
@@ -46,8 +46,7 @@ class Backend:
     target: str
     write: Callable[[nn.Module, Contract], Files]
     precisions: tuple[str, ...] = ('fp32', 'fp16')
-    any_batch: bool = True
-    as_trained: bool = True
+    traced: bool = True
 
     def check(self, precision: str, batch: int | None, optimized: bool) -> None:
         """Check that the format takes these options.
@@ -58,9 +57,9 @@ class Backend:
         wanted = ''
         if precision not in self.precisions:
             wanted = f'precision must be one of {self.precisions}, got {precision!r}'
-        elif batch is None and not self.any_batch:
+        elif batch is None and not self.traced:
             wanted = "batch must be a number, not 'dynamic'"
-        elif not (optimized or self.as_trained):
+        elif not (optimized or self.traced):
             wanted = f'optimized must be True, got {optimized!r}'
         if wanted:
             raise ValueError(f'{wanted}; the format is {self.name}')
@@ -112,11 +111,7 @@ BACKENDS = {
     for backend in (
         Backend('onnx', ('onnx', 'onnxruntime'), 'onnxruntime', _write_onnx),
         Backend('openvino', ('onnx', 'openvino'), 'openvino', _write_openvino),
-        Backend(
-            *('native', (), 'graph', _write_native, ('fp32',)),
-            any_batch=False,
-            as_trained=False,
-        ),
+        Backend('native', (), 'graph', _write_native, ('fp32',), traced=False),
     )
 }
 """Name to format."""

@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16;
@@ -102,9 +103,7 @@ INLINE Vec<L> activate(Vec<L> x) {
 }
 
 template <int L>
-struct Width {
-  static constexpr int value = L;
-};
+using Width = std::integral_constant<int, L>;
 
 // Calls f(Width<L>, first channel) for C channels, in vectors as wide as fit.
 template <int C, int L = LANES, int N = 0, class F>
@@ -216,9 +215,7 @@ void dense(int batch, int h, int w, int c, int kh, int kw, int sh, int sw,
 }
 
 // ------------------------------------------------------------------ depthwise
-struct Ungated {
-  static constexpr bool any = false;
-};
+using Ungated = Nothing;
 // A gate of every pixel, or of FY by FX pixels.
 template <int FY, int FX>
 struct Gate {

@@ -65,12 +65,9 @@ def merge_steps(
 
 def take(tensor: Tensor, channels: Tensor, dim: int, fill: float = 0.0) -> Tensor:
     """Slices of ``tensor`` along ``dim``, and ``fill`` where a channel passes."""
-    known = channels != PASS
-    shape = list(tensor.shape)
-    shape[dim] = len(channels)
-    taken = tensor.new_full(shape, fill)
-    index = known.nonzero().flatten()
-    return taken.index_copy_(dim, index, tensor.index_select(dim, channels[known]))
+    last = torch.full_like(tensor.narrow(dim, 0, 1), fill)
+    slots = channels % (tensor.shape[dim] + 1)  # -1 is the last
+    return torch.cat((tensor, last), dim).index_select(dim, slots)
 
 
 def filled(order: Tensor) -> Tensor:
