@@ -95,27 +95,6 @@ def size_of(model: Model) -> tuple[str, str, str]:
     return model.size, f'{model.params / 1e6:.3f} M', f'{model.macs / 1e6:.1f} M'
 
 
-def _below(path: str) -> Path:
-    """A path as seen from the root of the project."""
-    return Path(path).relative_to(ROOT)
-
-
-def with_table(text: str, head: Sequence[str], zoo: Sequence[Family]) -> str:
-    """A README with the table of all models between its markers.
-
-    Args:
-        text: The README.
-        head: Names of the columns.
-        zoo: All families.
-    """
-    rows = (
-        (f'[{model.name}]({_below(model.config)})', *size_of(model), model.published)
-        for family in zoo
-        for model in family.models
-    )
-    return fill_marked(text, 'model table', table(head, rows))
-
-
 def family_page(family: Family) -> str:
     """The README of one family."""
     up = '../' * len(family.folder.relative_to(ROOT).parts)
@@ -133,7 +112,7 @@ def family_page(family: Family) -> str:
         files=_files(family.models),
         own=_own(family.collections),
         data=first.data,
-        config=_below(first.config),
+        config=Path(first.config).relative_to(ROOT),
         check=CHECK.format(alias=first.aliases[0]) if published else '',
         alias=first.aliases[0],
         up=up,
@@ -147,11 +126,9 @@ def family_page(family: Family) -> str:
 
 def _about(collection: Collection, up: str) -> str:
     """Paper, idea and figure."""
-    lines = [f'> [{collection.title}]({collection.url})', _wrapped(collection.idea)]
+    figure, more = '', []
     if collection.figure:
-        path, words = collection.figure['Path'], collection.figure['Text']
-        lines.append(f'![{words}]({up}{path})')
-    more = []
+        figure = '![{Text}]({up}{Path})'.format(**collection.figure, up=up)
     if collection.page:
         page = f'[{collection.page}]({up}{collection.page})'
         more.append(f'Equations, departures from the paper, recipe: {page}.')
@@ -160,7 +137,9 @@ def _about(collection: Collection, up: str) -> str:
             'Research code, of which this implementation is independent: '
             f'<{collection.code}>.'
         )
-    return '\n\n'.join((*lines, *([_wrapped(' '.join(more))] if more else ())))
+    paper = f'> [{collection.title}]({collection.url})'
+    parts = (paper, _wrapped(collection.idea), figure, _wrapped(' '.join(more)))
+    return '\n\n'.join(filter(None, parts))
 
 
 def _wrapped(text: str) -> str:
@@ -227,18 +206,20 @@ def _files(models: Sequence[Model]) -> str:
 
 
 def _own(collections: Sequence[Collection]) -> str:
-    """What was measured in this project."""
-    rows = [
-        (
-            _named(result['Model']),
-            result['Data'],
-            result['Training'],
-            result['Test'],
-            _shares(result['Metrics']),
+    """What was measured in this project, of short names or configs of this folder."""
+    rows = []
+    for result in (result for collection in collections for result in collection.own):
+        name = Path(result['Model'])
+        shares = (
+            f'{metric} {value:.3f}' for metric, value in result['Metrics'].items()
         )
-        for collection in collections
-        for result in collection.own
-    ]
+        rows.append(
+            (
+                f'[{name.stem}]({name.name})' if name.suffix == '.py' else f'`{name}`',
+                *(result[column] for column in ('Data', 'Training', 'Test')),
+                ', '.join(shares),
+            )
+        )
     if not rows:
         return ''
     head = ('model', 'data', 'training', 'test', 'measured')
@@ -246,16 +227,6 @@ def _own(collections: Sequence[Collection]) -> str:
         f'\n## Measured here\n\n{table(head, rows)}\n\n'
         'Not comparable with published figures: other data, other budgets.\n'
     )
-
-
-def _named(model: str) -> str:
-    """A short name, or a link to a config of this folder."""
-    path = Path(model)
-    return f'[{path.stem}]({path.name})' if path.suffix == '.py' else f'`{model}`'
-
-
-def _shares(metrics: Mapping[str, float]) -> str:
-    return ', '.join(f'{name} {value:.3f}' for name, value in metrics.items())
 
 
 def bibtex(entry: Mapping[str, Any]) -> str:
@@ -297,12 +268,22 @@ def measured(text: str, models: Sequence[Model]) -> str:
 
 def pages() -> dict[Path, str]:
     """What every generated file should hold."""
-    zoo = families()
+    rows = [
+        (
+            f'[{model.name}]({Path(model.config).relative_to(ROOT)})',
+            *size_of(model),
+            model.published,
+        )
+        for family in families()
+        for model in family.models
+    ]
     texts = {
-        ROOT / name: with_table((ROOT / name).read_text(encoding='utf-8'), head, zoo)
+        ROOT / name: fill_marked(
+            (ROOT / name).read_text(), 'model table', table(head, rows)
+        )
         for name, head in HEADS.items()
     }
-    return texts | {one.folder / 'README.md': family_page(one) for one in zoo}
+    return texts | {one.folder / 'README.md': family_page(one) for one in families()}
 
 
 def metafiles(pattern: str) -> dict[Path, str]:
@@ -317,16 +298,14 @@ def metafiles(pattern: str) -> dict[Path, str]:
 
 def update(texts: Mapping[Path, str], *, write: bool) -> bool:
     """Name the files that are not current, and write them; whether there were any."""
-    stale = {
-        path: text
-        for path, text in texts.items()
-        if not path.is_file() or path.read_text(encoding='utf-8') != text
-    }
-    for path, text in stale.items():
-        print(path.relative_to(ROOT), 'written' if write else 'is not current')
-        if write:
-            write_atomically(path, text.encode())
-    return bool(stale)
+    stale = False
+    for path, text in texts.items():
+        if not path.is_file() or path.read_text(encoding='utf-8') != text:
+            stale = True
+            print(path.relative_to(ROOT), 'written' if write else 'is not current')
+            if write:
+                write_atomically(path, text.encode())
+    return stale
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ take the time. Both counts are exact and the same on every machine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,41 +16,22 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-KINDS = {
+_OPERATORS = {
     'convolution': 'convolution',
-    'add': 'addition',
-    'sub': 'addition',
-    'mul': 'multiplication',
-    'addcmul': 'multiplication',
-    'cat': 'concatenation',
-    'stack': 'concatenation',
-    'clone': 'copy',
-    'copy': 'copy',
-    'index': 'copy',
-    'index_select': 'copy',
-    'upsample_nearest2d': 'up-sampling',
-    'upsample_bilinear2d': 'up-sampling',
-    'relu': 'activation',
-    'sigmoid': 'activation',
-    'silu': 'activation',
-    'gelu': 'activation',
-    'hardswish': 'activation',
-    'hardsigmoid': 'activation',
-    'mean': 'pooling',
-    '_adaptive_avg_pool2d': 'pooling',
-    'avg_pool2d': 'pooling',
-    'max_pool2d_with_indices': 'pooling',
-    'native_batch_norm': 'normalisation',
-    '_native_batch_norm_legit_no_training': 'normalisation',
-    'native_layer_norm': 'normalisation',
-    '_softmax': 'softmax',
-    'mm': 'matrix product',
-    'bmm': 'matrix product',
-    'addmm': 'matrix product',
-    'baddbmm': 'matrix product',
-    'linear': 'matrix product',
-    '_scaled_dot_product_flash_attention_for_cpu': 'attention',
+    'addition': 'add sub',
+    'multiplication': 'mul addcmul',
+    'concatenation': 'cat stack',
+    'copy': 'clone copy index index_select',
+    'up-sampling': 'upsample_nearest2d upsample_bilinear2d',
+    'activation': 'relu sigmoid silu gelu hardswish hardsigmoid',
+    'pooling': 'mean _adaptive_avg_pool2d avg_pool2d max_pool2d_with_indices',
+    'normalisation': 'native_batch_norm _native_batch_norm_legit_no_training '
+    'native_layer_norm',
+    'softmax': '_softmax',
+    'matrix product': 'mm bmm addmm baddbmm linear',
+    'attention': '_scaled_dot_product_flash_attention_for_cpu',
 }
+KINDS = {name: kind for kind, names in _OPERATORS.items() for name in names.split()}
 """Name of an ATen operator, without its in-place underscore, to kind; else 'other'."""
 _ALLOCATIONS = ('empty', 'empty_like', 'empty_strided', 'new_empty')
 
@@ -77,18 +59,15 @@ class Traffic:
 
 def _bytes(values: Any) -> int:
     """Bytes of all tensors in a nest; of an expanded one those that exist."""
-    tensors = [v for v in tree_leaves(values) if isinstance(v, Tensor)]
-    return sum(_existing(t) * t.element_size() for t in tensors)
-
-
-def _existing(tensor: Tensor) -> int:
-    """Elements of a tensor, those that an expansion repeats counted once."""
-    if tensor.layout is not torch.strided:
-        return tensor.numel()
-    count = 1
-    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
-        count *= size if stride or not size else 1
-    return count
+    total = 0
+    for tensor in tree_leaves(values):
+        if isinstance(tensor, Tensor):
+            count = tensor.numel()
+            if count and tensor.layout is torch.strided:
+                sides = zip(tensor.shape, tensor.stride(), strict=True)
+                count = math.prod(size for size, stride in sides if stride)
+            total += count * tensor.element_size()
+    return total
 
 
 class _Counter(TorchDispatchMode):
@@ -99,11 +78,7 @@ class _Counter(TorchDispatchMode):
         self.kinds: dict[str, Traffic] = {}
 
     def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
@@ -111,7 +86,7 @@ class _Counter(TorchDispatchMode):
         if func.is_view or name in (*_ALLOCATIONS, 'detach', '_unsafe_view'):
             return result
         inputs = {k: v for k, v in kwargs.items() if k != 'out'}
-        cost = Traffic(1, _bytes((args, inputs)) + _bytes(result))
+        cost = Traffic(1, _bytes((args, inputs, result)))
         kind = KINDS.get(name if name in KINDS else name.rstrip('_'), 'other')
         self.kinds[kind] = self.kinds.get(kind, Traffic()) + cost
         return result
@@ -132,5 +107,4 @@ def count_traffic(run: Callable[[], object]) -> dict[str, Traffic]:
     """
     with torch.no_grad(), _Counter() as counter:
         run()
-    ordered = sorted(counter.kinds.items(), key=lambda item: -item[1].bytes)
-    return dict(ordered)
+    return dict(sorted(counter.kinds.items(), key=lambda item: -item[1].bytes))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -105,9 +106,7 @@ def schedule(
             'there must be something to time and nothing else in every, got '
             f'{list(names)} and {others}'
         )
-    numbers = dict(rounds=rounds, warmup=warmup, every=min(every.values(), default=1))
-    for name, number in numbers.items():
-        _at_least_one(name, number)
+    _at_least_one(rounds=rounds, warmup=warmup, every=min(every.values(), default=1))
     order = [(-1, name) for _ in range(warmup) for name in names]
     for number in range(rounds):
         passes, first = divmod(number, len(names))
@@ -118,9 +117,10 @@ def schedule(
     return order
 
 
-def _at_least_one(name: str, number: int) -> None:
-    if number < 1:
-        raise ValueError(f'{name} must be at least 1, got {number}')
+def _at_least_one(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f'{name} must be at least 1, got {number}')
 
 
 def interleave(
@@ -178,7 +178,7 @@ def time_interleaved(
     """Time callables of this process in turns, in inference mode.
 
     They share one heap, and how it has grown changes what large tensors cost; where
-    that matters, give each a process with :func:`time_benches`.
+    that matters, give each a process with :class:`Isolated`.
 
     Args:
         calls: Name to callable without arguments.
@@ -192,7 +192,7 @@ def time_interleaved(
     Raises:
         ValueError: As of :func:`interleave`, and if ``threads`` is below 1.
     """
-    _at_least_one('threads', threads)
+    _at_least_one(threads=threads)
     measures = {name: partial(stopwatch, call, clock) for name, call in calls.items()}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -206,11 +206,9 @@ def time_interleaved(
 def cpu_model() -> str:
     """The processor's name."""
     info = Path('/proc/cpuinfo')
-    lines = info.read_text(encoding='utf-8').splitlines() if info.is_file() else []
-    for key, _, value in (line.partition(':') for line in lines):
-        if key.strip() == 'model name':
-            return value.strip()
-    return platform.processor() or 'unknown'
+    text = info.read_text(encoding='utf-8') if info.is_file() else ''
+    found = re.search(r'^model name\s*: (.*)$', text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or 'unknown'
 
 
 def need(engine: str, packages: Iterable[str]) -> None:

@@ -17,8 +17,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
-from operator import methodcaller
-from types import TracebackType
 from typing import Any
 
 from .timing import Timing, schedule, steps, stopwatch
@@ -86,12 +84,7 @@ class Isolated:
     def __enter__(self) -> Isolated:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._process.is_alive():
             self._pipe.send(None)
         self._process.join()
@@ -104,22 +97,19 @@ def _serve(
     """Build, report it, then answer until None comes or the other end is closed."""
     # Else the pipe would not end with the process that asks.
     other_end.close()
-
-    def answer(call: Callable[[], object]) -> bool:
+    with suppress(EOFError):
         try:
-            pipe.send((True, call()))
+            made = build(*args)
+            pipe.send((True, None))
         except Exception:
             pipe.send((False, traceback.format_exc()))
-            return False
-        return True
-
-    made: list[Any] = []
-    if not answer(lambda: made.append(build(*args))):
-        return
-    with suppress(EOFError):
+            return
         while (question := pipe.recv()) is not None:
             name, given = question
-            answer(partial(methodcaller(name, *given), made[0]))
+            try:
+                pipe.send((True, getattr(made, name)(*given)))
+            except Exception:
+                pipe.send((False, traceback.format_exc()))
 
 
 def in_subprocess(function: Callable[..., Any], *args: Any) -> Any:
@@ -218,16 +208,15 @@ def time_benches(
                 seconds[index] = [{} for _ in first]
         order = schedule(list(every), rounds, WARMUP, every) if every else []
         for number, index in steps(order, partial(progress, title)):
-            for taken, value in zip(
-                seconds[index], ask(index, 'turn') or (), strict=False
-            ):
+            found = ask(index, 'turn') or ()
+            for taken, value in zip(seconds[index], found, strict=False):
                 if number >= 0:
                     taken[number] = value
-        for index, found in seconds.items():
+        for index, taken_all in seconds.items():
             facts = ask(index, 'facts')
             if outcomes[index].error is None:
-                outcomes[index].facts = facts
-                outcomes[index].timings = [Timing(taken) for taken in found]
+                timings = [Timing(taken) for taken in taken_all]
+                outcomes[index] = Outcome(timings, facts)
     return outcomes
 
 

@@ -65,11 +65,11 @@ class Contestant:
             return Path(find_model(self.config or self.name).config)
         package = Path(mmpose.__file__).parent
         roots = (package / '.mim' / 'configs', package.parent / 'configs')
-        for root in roots:
-            path = root / 'body_2d_keypoint' / f'{self.mmpose}.py'
-            if path.is_file():
-                return path
-        raise ValueError(f'MMPose has no config {self.mmpose} in {roots[0]}')
+        name = f'body_2d_keypoint/{self.mmpose}.py'
+        found = [root / name for root in roots if (root / name).is_file()]
+        if not found:
+            raise ValueError(f'MMPose has no config {self.mmpose} in {roots[0]}')
+        return found[0]
 
 
 def _heatmaps(name: str, title: str, stem: str, **more: bool) -> Contestant:

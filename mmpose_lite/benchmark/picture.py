@@ -87,12 +87,11 @@ def plot_pareto(results: Results) -> bytes:
     axes.grid(alpha=0.25)
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(loc='lower right', frameon=False, fontsize=9)
-    aligned: dict[str, Any] = dict(x=0.01, ha='left')
-    figure.suptitle('Latency against accuracy', fontweight='bold', **aligned)
+    figure.suptitle('Latency against accuracy', x=0.01, ha='left', fontweight='bold')
     if without:
         text = f'Without published AP, so not shown: {", ".join(without)}.'
-        wrapped = '\n'.join(textwrap.wrap(text, 130))
-        figure.supxlabel(wrapped, fontsize=8, color='#555555', **aligned)
+        text = textwrap.fill(text, 130)
+        figure.supxlabel(text, x=0.01, ha='left', fontsize=8, color='#555555')
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
     return buffer.getvalue()

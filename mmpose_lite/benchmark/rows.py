@@ -177,13 +177,11 @@ class Plan:
         for kind in sorted({row.kind for mine in rows.values() for row in mine}):
             parts = {n: [r for r in mine if r.kind == kind] for n, mine in rows.items()}
             common = parts.pop(self.baseline, [])
-            group = list(common)
+            groups.append([*common])
             for part in parts.values():
-                if len(group) > len(common) and len(group) + len(part) > size:
-                    groups.append(group)
-                    group = list(common)
-                group += part
-            groups.append(group)
+                if len(common) < len(groups[-1]) > size - len(part):
+                    groups.append([*common])
+                groups[-1] += part
         return [
             [Row(*row.key, group=number) for row in group]
             for number, group in enumerate(groups)
@@ -260,25 +258,16 @@ def choose_engines(words: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
         if not precisions or (wanted and wanted not in precisions):
             offered = [f'{n}:{p}' for n, e in ENGINES.items() for p in e.precisions]
             raise ValueError(f'engine must be one of {offered}, got {word!r}')
-        check_available(name)
+        need(name, ('onnx', name) if ENGINES[name].suffix == '.onnx' else ())
+        # Not torch.cuda.is_available, which may begin with CUDA before rows are forked.
+        if name == 'cuda' and not torch.backends.cuda.is_built():
+            raise ValueError(
+                f'engine cuda needs a torch built for CUDA, this is {torch.__version__}'
+            )
+        if name == 'native':
+            try:
+                compiler()
+            except RuntimeError as error:
+                raise ValueError(f'engine {name}: {error}') from None
         columns += [(name, p) for p in precisions if wanted in ('', p)]
     return tuple(dict.fromkeys(columns))
-
-
-def check_available(name: str) -> None:
-    """Make sure that what an engine needs is there.
-
-    Raises:
-        ValueError: If not.
-    """
-    need(name, ('onnx', name) if ENGINES[name].suffix == '.onnx' else ())
-    # Not torch.cuda.is_available, which may begin with CUDA before the rows are forked.
-    if name == 'cuda' and not torch.backends.cuda.is_built():
-        raise ValueError(
-            f'engine cuda needs a torch built for CUDA, this is {torch.__version__}'
-        )
-    if name == 'native':
-        try:
-            compiler()
-        except RuntimeError as error:
-            raise ValueError(f'engine {name}: {error}') from None

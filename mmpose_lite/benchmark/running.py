@@ -9,6 +9,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,10 @@ def run(
     Returns:
         The results. What failed is in them with its reason; the rest went on.
     """
-    results = Results(_describe(plan), plan.baseline)
+    names = ('threads', 'image_size', 'rounds', 'steps')
+    settings = {name: getattr(plan, name) for name in names}
+    header = dict(describe_machine(PACKAGES), warmup=WARMUP, **settings)
+    results = Results(header, plan.baseline)
     prepared: dict[str, Prepared] = {}
     with TemporaryDirectory() as folder:
         for one in steps(plan.contestants, partial(progress, 'preparing')):
@@ -103,13 +107,6 @@ def run(
                     row.difference = outcome.facts['difference']
             save(results)
     return results
-
-
-def _describe(plan: Plan) -> dict[str, Any]:
-    """Header of the results."""
-    names = ('threads', 'image_size', 'rounds', 'steps')
-    settings = {name: getattr(plan, name) for name in names}
-    return dict(describe_machine(PACKAGES), warmup=WARMUP, **settings)
 
 
 @dataclass
@@ -254,11 +251,6 @@ def export_straightforwardly(network: nn.Module, images: Tensor) -> bytes:
 class RowBench(Bench):
     """A row, ready to be timed, after its outputs were compared with PyTorch's.
 
-    Args:
-        row: Which row.
-        plan: How.
-        prepared: Of the row's network.
-
     Raises:
         RuntimeError: If it could not be exported, or computes something else.
     """
@@ -268,7 +260,9 @@ class RowBench(Bench):
         if path in prepared.faults:
             raise RuntimeError(f'not exported: {prepared.faults[path]}')
         torch.set_num_threads(plan.threads)
-        self.memory = Memory()
+        # Else calls could live on what was free already.
+        _trim()
+        self.before = _resident('VmRSS')
         images = random_images(row.batch, plan.image_size)
         call = _call(prepared.contestant, row, plan, path, images)
         outputs = call()
@@ -284,13 +278,19 @@ class RowBench(Bench):
                 )
         del outputs
         super().__init__([call])
-        self.memory.reset()
+        _trim()
         self.on_gpu = row.engine == 'cuda'
 
     def facts(self) -> dict[str, Any]:
         """Peak memory of the calls with engine and network, and the difference."""
-        gpu = torch.cuda.max_memory_allocated() / 1e6 if self.on_gpu else None
-        return dict(megabytes=gpu or self.memory.peak(), difference=self.difference)
+        peak = _resident('VmHWM')
+        if self.on_gpu:
+            megabytes: float | None = torch.cuda.max_memory_allocated() / 1e6
+        elif peak is None or self.before is None:
+            megabytes = None
+        else:
+            megabytes = peak - self.before
+        return dict(megabytes=megabytes, difference=self.difference)
 
 
 def _call(
@@ -320,11 +320,7 @@ def in_eager(network: nn.Module, images: Tensor) -> Callable[[], Any]:
 def on_gpu(network: nn.Module, images: Tensor, precision: str) -> Callable[[], Any]:
     """A call of a pose estimator on a GPU that waits for its result.
 
-    Args:
-        network: In eval mode.
-        images: Its input.
-        precision: ``'f16'`` runs channels last under autocast; ``'f32'`` in full
-            precision, so without TF32.
+    ``'f16'`` runs channels last under autocast, ``'f32'`` without TF32.
     """
     torch.backends.cudnn.allow_tf32 = False
     half = precision == 'f16'
@@ -358,35 +354,20 @@ def training_step(network: nn.Module, images: Tensor) -> Callable[[], None]:
     return step
 
 
-class Memory:
-    """Resident memory above that when this object was made, as Linux counts it."""
+def _resident(key: str) -> float | None:
+    """Resident memory of this process, 10^6 bytes, as Linux counts it; else None.
 
-    def __init__(self) -> None:
-        # Else calls could live on what was free already.
-        _trim()
-        self.base = _status('VmRSS')
-
-    def reset(self) -> None:
-        """Give free memory back and forget the peak so far."""
-        _trim()
-        if self.base is not None:
-            Path('/proc/self/clear_refs').write_text('5')
-
-    def peak(self) -> float | None:
-        """Largest amount since the reset, 10^6 bytes; None if unknown."""
-        peak = _status('VmHWM')
-        return None if peak is None or self.base is None else peak - self.base
+    ``VmRSS`` is what there is now, ``VmHWM`` the most since :func:`_trim`.
+    """
+    status = Path('/proc/self/status')
+    text = status.read_text() if status.is_file() else ''
+    found = re.search(rf'^{key}:\s+(\d+) kB', text, re.MULTILINE)
+    return int(found[1]) * 1024 / 1e6 if found else None
 
 
 def _trim() -> None:
-    """Give free memory back to the system, where the C library can."""
+    """Give free memory back, where the C library can, and forget the peak so far."""
     gc.collect()
     getattr(ctypes.CDLL(None), 'malloc_trim', lambda _: None)(0)
-
-
-def _status(key: str) -> float | None:
-    """A line of /proc/self/status in units of 10^6 bytes; None without the file."""
-    path = Path('/proc/self/status')
-    text = path.read_text() if path.is_file() else ''
-    found = re.search(rf'^{key}:\s+(\d+) kB', text, re.MULTILINE)
-    return int(found[1]) * 1024 / 1e6 if found else None
+    with suppress(OSError):
+        Path('/proc/self/clear_refs').write_text('5')

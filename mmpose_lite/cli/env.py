@@ -12,40 +12,27 @@ import contextlib
 import io
 import os
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from .. import __version__, compat
 from ..paths import PACKAGE, config_root
 
-# Module → the distributions that may bring it.
-_PACKAGES = {
-    'torchvision': ('torchvision',),
-    'mmcv': ('mmcv', 'mmcv-lite'),
-    'mmengine': ('mmengine', 'mmengine-lite'),
-    'mmdet': ('mmdet',),
-    'mmpose': ('mmpose',),
-    'mim': ('openmim',),
-    'numpy': ('numpy',),
-    'cv2': ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python'),
-    'xtcocotools': ('xtcocotools',),
-}
-_ENGINES = {
-    'onnx': ('onnx',),
-    'onnxruntime': ('onnxruntime', 'onnxruntime-gpu', 'onnxruntime-openvino'),
-    'openvino': ('openvino',),
-    'ai_edge_litert': ('ai-edge-litert',),
-    'tensorflow': ('tensorflow', 'tensorflow-cpu'),
-    'ncnn': ('ncnn',),
-    'MNN': ('MNN',),
-    'tensorrt': ('tensorrt',),
-}
+_PACKAGES = (
+    *('torchvision', 'mmcv', 'mmengine', 'mmdet', 'mmpose', 'mim', 'numpy', 'cv2'),
+    'xtcocotools',
+)
+_ENGINES = (
+    *('onnx', 'onnxruntime', 'openvino', 'ai_edge_litert', 'tensorflow', 'ncnn'),
+    *('MNN', 'tensorrt'),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,11 +45,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def report() -> str:
-    """The whole report.
-
-    Returns:
-        One line per fact, in sections.
-    """
+    """The whole report: one line per fact, in sections."""
     sections: dict[str, dict[str, Callable[[], str]]] = {
         'mmpose_lite': {
             'version': lambda: f'{__version__} in {PACKAGE}',
@@ -77,13 +60,11 @@ def report() -> str:
         },
         'packages': {
             'torch': _torch,
-            **{name: _package(name, names) for name, names in _PACKAGES.items()},
+            **{name: partial(_package, name) for name in _PACKAGES},
             'torchvision ops': _torchvision_ops,
             'mmcv ops': _mmcv_ops,
         },
-        'inference engines': {
-            name: _package(name, names) for name, names in _ENGINES.items()
-        },
+        'inference engines': {name: partial(_package, name) for name in _ENGINES},
         'patched': {name: partial(_patched, name) for name in compat.PATCHES},
     }
     lines = []
@@ -109,27 +90,20 @@ def _ask(fact: Callable[[], str]) -> str:
         return f'BROKEN: {type(error).__name__}: {first}'
 
 
-def _package(module: str, distributions: tuple[str, ...]) -> Callable[[], str]:
-    """A fact: version of a package after really importing it."""
-
-    def fact() -> str:
-        if find_spec(module) is None:
-            return 'not installed'
-        imported = import_module(module)
-        for name in distributions:
-            with contextlib.suppress(PackageNotFoundError):
-                return version(name) + ('' if name == module else f' ({name})')
-        return str(getattr(imported, '__version__', 'installed, version unknown'))
-
-    return fact
+def _package(module: str) -> str:
+    """Version of a package after really importing it."""
+    if find_spec(module) is None:
+        return 'not installed'
+    imported = import_module(module)
+    for name in packages_distributions().get(module, ()):
+        return version(name) + ('' if name == module else f' ({name})')
+    return str(getattr(imported, '__version__', 'installed, version unknown'))
 
 
 def _configs() -> str:
     root = config_root()
-    count = sum(
-        1 for path in root.rglob('*.py') if not path.parent.name.startswith('_')
-    )
-    return f'{count} in {root}'
+    configs = [path for path in root.rglob('*.py') if path.parent.name[0] != '_']
+    return f'{len(configs)} in {root}'
 
 
 def _models() -> str:
@@ -147,16 +121,14 @@ def _versions() -> str:
 
 
 def _patched(name: str) -> str:
-    return compat.RECORD.get(name, 'not needed: its package is not there')
+    return compat.RECORD.get(name, 'not needed: its package is missing')
 
 
 def _cpu() -> str:
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        for line in Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines():
-            if line.startswith('model name'):
-                name = line.partition(':')[2].strip()
-                break
+    info = Path('/proc/cpuinfo')
+    text = info.read_text(encoding='utf-8') if info.is_file() else ''
+    found = re.search(r'model name\s*: (.*)', text)
+    name = found[1] if found else platform.processor() or platform.machine()
     threads = os.environ.get('OMP_NUM_THREADS', 'not set')
     return f'{name}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}'
 
