@@ -61,8 +61,7 @@ def networks_table(results: Results) -> str:
     )  # fmt: skip
     rows = []
     for about in results.networks.values():
-        costs = about.get('costs')
-        if costs is None:
+        if (costs := about.get('costs')) is None:
             continue
         figures = (
             (about['ap'], '.1f', 1), (costs['params'], '.3f', 1e6),
@@ -176,8 +175,8 @@ def gain_tables(results: Results) -> str:
     """Operators, bytes, differences and milliseconds after each pass."""
     parts = []
     for name, about in results.networks.items():
+        rows = [r for r in results.rows if r.network == name and r.batch == 1]
         for target, gains in about.get('gains', {}).items():
-            rows = [r for r in results.rows if r.network == name and r.batch == 1]
             title = f'### Gain per pass: {about["title"]}, for {target}'
             parts.append(f'{title}\n\n{_gains(gains, rows)}')
     return '\n\n'.join(parts)
@@ -186,15 +185,13 @@ def gain_tables(results: Results) -> str:
 def _gains(gains: Sequence[dict], rows: Sequence[Row]) -> str:
     """Table of one network for one target, from those rows that have its passes."""
     forms = [AS_IS, *(gain['name'] for gain in gains[1:])]
-    found = {(row.column, row.form): row for row in reversed(rows)}
-    columns = [
-        column
-        for column in dict.fromkeys(row.column for row in rows)
-        if {row.form for row in rows if row.column == column} == set(forms)
-    ]
+    found: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        found.setdefault(row.column, {}).setdefault(row.form, row)
+    timed = {' '.join(c): by for c, by in found.items() if set(by) == set(forms)}
     lines = []
     for gain, form in zip(gains, forms, strict=True):
-        timed = [(found[c, form], found[c, AS_IS]) for c in columns]
+        mine = [by[form] for by in timed.values()]
         lines.append(
             (
                 gain['name'],
@@ -202,33 +199,28 @@ def _gains(gains: Sequence[dict], rows: Sequence[Row]) -> str:
                 f'{gain["megabytes"]:.0f}',
                 f'{gain["difference"]:.1g}',
                 f'{gain["difference_f32"]:.1g}',
-                *(
-                    middle_half(row.milliseconds) if row.seconds else NONE
-                    for row, _ in timed
-                ),
-                *(times_as_fast(row, first) for row, first in timed),
+                *(middle_half(r.milliseconds) if r.seconds else NONE for r in mine),
+                *(times_as_fast(by[form], by[AS_IS]) for by in timed.values()),
             )
         )
     header = (
         'pass', 'operators', 'MB moved', 'difference f64', 'difference f32',
-        *(f'{" ".join(column)}, ms' for column in columns),
-        *(f'{" ".join(column)}, times as fast' for column in columns),
+        *(f'{column}, ms' for column in timed),
+        *(f'{column}, times as fast' for column in timed),
     )  # fmt: skip
     return markdown_table(header, lines)
 
 
 def difference_text(results: Results) -> str:
     """How much outputs differ from PyTorch's, per engine and precision."""
-    largest: dict[tuple[str, str], tuple[float, str]] = {}
+    largest: dict[str, tuple[float, str]] = {}
     for row in results.rows:
         if row.seconds and row.difference is not None:
-            found = (row.difference, row.network)
-            largest[row.column] = max(largest.get(row.column, found), found)
-    if not largest:
+            column, found = ' '.join(row.column), (row.difference, row.network)
+            largest[column] = max(largest.get(column, found), found)
+    parts = [f'{k} {value:.1g} ({name})' for k, (value, name) in largest.items()]
+    if not parts:
         return ''
-    parts = [
-        f'{" ".join(k)} {value:.1g} ({name})' for k, (value, name) in largest.items()
-    ]
     return (
         'Largest difference of an output from that of PyTorch as is, over the largest '
         f'output: {", ".join(parts)}.'
@@ -253,22 +245,23 @@ def sections(results: Results) -> dict[str, str]:
     """What documents may hold, by name; empty where nothing was measured."""
     batches = dict.fromkeys(r.batch for r in results.rows if r.engine != 'training')
     batches = [batch for batch in batches if results.good(batch)]
-    best = {batch: best_table(results, batch) for batch in batches}
+    best = [best_table(results, batch) for batch in batches]
     training, failed = training_table(results), failure_table(results)
     costs = any('costs' in about for about in results.networks.values())
     tables = [networks_table(results)] if costs else []
-    for batch in batches:
-        tables += [best[batch], *grids(results, batch)]
+    for batch, table in zip(batches, best, strict=True):
+        tables += [table, *grids(results, batch)]
     tables += [training, difference_text(results), failed]
-    summary = [*list(best.values())[:1], training]
-    gains = [gain_tables(results), failed]
     # With passes in their place the usual forms are missing.
-    kept = ([], [], gains) if results.header['steps'] else (summary, tables, [])
+    if results.header['steps']:
+        kept: tuple[list[str], ...] = ([], [], [gain_tables(results), failed])
+    else:
+        kept = ([*best[:1], training], tables, [])
+    texts = ['\n\n'.join(filter(None, part)) for part in kept]
+    head = header_text(results)
     return {
-        name: '\n\n'.join(filter(None, (header_text(results), *part)))
-        if any(part)
-        else ''
-        for name, part in zip(SECTIONS, kept, strict=True)
+        name: f'{head}\n\n{text}' if text else ''
+        for name, text in zip(SECTIONS, texts, strict=True)
     }
 
 
