@@ -78,8 +78,7 @@ def _page(section: Section, crop: np.ndarray) -> tuple[Figure, list[Axes]]:
     """A section with its titles, and a place in px of the crop for every panel."""
     rows = -(-len(section.panels) // section.columns)
     lines = max(panel.title.count('\n') + 1 for panel in section.panels)
-    foot = _FOOT * any(p.bars is not None or p.columns is not None
-                       for p in section.panels)  # fmt: skip
+    foot = _FOOT * any(panel.has_foot for panel in section.panels)
     side = _FOOT * any(panel.rows is not None for panel in section.panels)
     ratio = (crop.shape[0] / crop.shape[1] + foot) / (1 + side)
     wide = (_WIDTH - 2 * _EDGE + _GAP) / section.columns - _GAP
@@ -113,7 +112,7 @@ def _draw(
     """One panel, in px of the crop."""
     points = explanation.points
     height, width = explanation.crop.shape[:2]
-    foot = _FOOT * width * (panel.bars is not None or panel.columns is not None)
+    foot = _FOOT * width * panel.has_foot
     side = _FOOT * width * (panel.rows is not None)
     bottom, right, gap = height + foot, width + side, 0.25 * _FOOT * width
     axis.set_axis_off()

@@ -61,6 +61,11 @@ class Panel:
     marks: Sequence[int] | None = ()
     skeleton: bool = False
 
+    @property
+    def has_foot(self) -> bool:
+        """Whether something is drawn below the crop."""
+        return self.columns is not None or self.bars is not None
+
 
 @dataclass(frozen=True)
 class Section:
