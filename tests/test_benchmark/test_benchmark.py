@@ -433,7 +433,7 @@ def test_wrong_command_lines_are_answered(tmp_path, capsys):
     def failing(*words):
         with pytest.raises(SystemExit) as failed:
             main(['benchmark', *words, '--out', str(tmp_path / 'out')])
-        assert failed.value.code == 1
+        assert failed.value.code == 2
         return capsys.readouterr().err
 
     assert failing('litehrnet-19').startswith("error: there is no contestant 'litehr")
