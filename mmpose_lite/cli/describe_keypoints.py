@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import pprint
+import sys
 from pathlib import Path
 
 from ..data import describe_keypoints
 from ..data.coco import read_json
+from ..data.keypoints import pair_problem
 from ..io.files import write_atomically
 
 
@@ -42,4 +44,7 @@ def run(args: argparse.Namespace) -> None:
         twin = f'mirrored {point["swap"]}' if point['swap'] else 'in the middle'
         sigma = info['sigmas'][number]
         print(f'{number:3} {point["name"]}: {point["type"]} body, {twin}, {sigma=}')
+    problem = pair_problem([p['name'] for p in info['keypoint_info'].values()])
+    if problem:
+        print(f'warning: {problem}', file=sys.stderr)
     print(f'{args.target}: {len(info["keypoint_info"])} keypoints')

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     people.add_argument(
         '--whole-image', action='store_true', help='one person per image (the default)'
     )
+    add('--category', help='name or id of the people in --boxes, if it cannot tell')
     add('--detector-weights', help='checkpoint; a name that mmdet knows needs none')
     add(
         '--box-threshold', type=common.score,
@@ -51,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         args.error('--detector-weights needs --detector')
     if args.box_threshold is not None and not (args.detector or args.boxes):
         args.error('--box-threshold needs --detector or --boxes')
+    if args.category and not args.boxes:
+        args.error('--category needs --boxes')
     threshold = 0.3 if args.box_threshold is None else args.box_threshold
     from .. import inference
 
@@ -65,7 +68,11 @@ def run(args: argparse.Namespace) -> int:
             args.boxes,
         )
         common.check_output('--json', args.json, inputs)
-    boxes = inference.read_boxes(args.boxes, threshold) if args.boxes else None
+    boxes = (
+        inference.read_boxes(args.boxes, threshold, args.category)
+        if args.boxes
+        else None
+    )
     painter = inference.Painter(args.keypoint_threshold, args.draw_boxes)
     writers: list[inference.Writer] = []
     if args.out:
@@ -79,7 +86,11 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
     )
     if args.json:
-        writers.append(inference.Results(args.json))
+        numbered = boxes is not None and boxes.image_ids
+        given = {} if boxes is None else dict(category=boxes.category)
+        writers.append(
+            inference.Results(args.json, None if numbered else source, **given)
+        )
     total = min(filter(None, (source.total, args.frames)), default=None)
     with common.progress(source.name, total, 'images') as show:
         done = inference.run(

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .coco import read_json
+from .conventions import Person, convention_faults
+from .keypoints import pair_problem
 
 GRADES = ('fatal', 'error', 'warning')
 Fault = tuple[str, str]
@@ -158,6 +160,7 @@ def _check_persons(found: Annotations, content: Mapping[str, Any], count: int) -
         for entry in content.get('categories') or ()
     }
     seen: dict[Any, Any] = {}
+    used: list[Person] = []
     for place, record in enumerate(content['annotations']):
         if not isinstance(record, Mapping) or not isinstance(record.get('id'), int):
             what = 'it must be an object with a whole number as id'
@@ -179,10 +182,13 @@ def _check_persons(found: Annotations, content: Mapping[str, Any], count: int) -
         if all(grade == 'warning' for grade, _ in faults):
             points = record.get('keypoints') or []
             found.counts['unlabelled'] += not any(flag > 0 for flag in points[2::3])
-            found.counts['used'] += is_used(record, points)
+            if size is not None and record.get('bbox') and is_used(record, points):
+                found.counts['used'] += 1
+                used.append((record, size))
     if not found.counts['used']:
         what = 'nobody in it can be trained on'
         found.add('annotations', found.path, None, [('fatal', what)])
+    found.add('annotations', found.path, None, convention_faults(used))
 
 
 def table_faults(content: Any) -> Iterator[Fault]:
@@ -205,6 +211,13 @@ def table_faults(content: Any) -> Iterator[Fault]:
         yield 'fatal', 'its categories must be a list of objects with an id'
     elif not any(entry.get('keypoints') for entry in categories):
         yield 'warning', 'no category names its keypoints'
+    else:
+        for entry in categories:
+            names = entry.get('keypoints') or ()
+            if all(isinstance(name, str) for name in names):
+                problem = pair_problem(names)
+                if problem:
+                    yield 'warning', problem
 
 
 def image_record_faults(record: Any) -> Iterator[Fault]:

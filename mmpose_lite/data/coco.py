@@ -95,29 +95,34 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f'{os.fspath(path)}: {what}') from None
 
 
-def read_coco(path: str | os.PathLike[str]) -> list[CocoImage]:
+def read_coco(
+    path: str | os.PathLike[str], category: str | None = None
+) -> list[CocoImage]:
     """Images of a COCO file with the people that MMPose would take.
 
-    Crowds, empty boxes, and everything that is not a person are left out: a person is
-    of a category with keypoints or, where no category has any, of category 1.
+    Crowds, empty boxes, and everything that is not a person are left out, see
+    :func:`person_categories`.
 
     Args:
         path: Of annotations; of keypoints or of boxes only.
+        category: Name or id of the people's category, if it is not to be found out.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is no such file, or a person's box or keypoints are none (the
-            message names the file and the annotation).
+        ValueError: If it is no such file, it does not tell which category people are,
+            or a person's box or keypoints are none (the message names the file and the
+            annotation).
     """
-    return images_of(read_json(path), os.fspath(path))
+    return images_of(read_json(path), os.fspath(path), category)
 
 
-def images_of(content: Any, path: str) -> list[CocoImage]:
+def images_of(content: Any, path: str, category: str | None = None) -> list[CocoImage]:
     """As :func:`read_coco`, of a json's content.
 
     Args:
         content: Of the json.
         path: What messages call it.
+        category: See :func:`read_coco`.
     """
     if not isinstance(content, Mapping) or not {'images', 'annotations'} <= set(
         content
@@ -126,7 +131,7 @@ def images_of(content: Any, path: str) -> list[CocoImage]:
     people: dict[Any, list[CocoPerson]] = {}
     try:
         records = {record['id']: record['file_name'] for record in content['images']}
-        for number, person in _people(content):
+        for number, person in _people(content, category):
             people.setdefault(number, []).append(person)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f'{path} lacks {error} in an image or annotation') from None
@@ -145,11 +150,14 @@ def images_of(content: Any, path: str) -> list[CocoImage]:
     ]
 
 
-def _people(content: Mapping[str, Any]) -> Iterator[tuple[Any, CocoPerson]]:
+def _people(
+    content: Mapping[str, Any], category: str | None
+) -> Iterator[tuple[Any, CocoPerson]]:
     """Image id and person of every annotation that is taken."""
-    wanted = person_categories(content.get('categories') or ())
-    for record in content['annotations']:
-        if record.get('iscrowd') or record.get('category_id', PERSON) not in wanted:
+    records = content['annotations']
+    wanted = person_categories(content.get('categories') or (), records, category)
+    for record in records:
+        if record.get('iscrowd') or record.get('category_id') not in wanted:
             continue
         try:
             box = corners(record.get('bbox'))
@@ -161,6 +169,43 @@ def _people(content: Mapping[str, Any]) -> Iterator[tuple[Any, CocoPerson]]:
             yield record['image_id'], CocoPerson(record, box, points)
 
 
-def person_categories(categories: Iterable[Mapping[str, Any]]) -> set[int]:
-    """Ids of the categories of people: those with keypoints, else COCO's own."""
-    return {c['id'] for c in categories if c.get('keypoints')} or {PERSON}
+def person_categories(
+    categories: Iterable[Mapping[str, Any]],
+    records: Iterable[Mapping[str, Any]],
+    wanted: str | None = None,
+) -> set[Any]:
+    """Ids of the categories of people, as they stand in annotations or detections.
+
+    People are of the categories with keypoints, else of the one called *person*, else
+    of the only one. Where records have no category at all they are all people.
+
+    Args:
+        categories: Of the file; detections have none.
+        records: Annotations or detections.
+        wanted: Name or id of the category, if it is not to be found out.
+
+    Raises:
+        ValueError: If none of this decides (the message lists the categories).
+    """
+    names = {c.get('id'): str(c.get('name', '')) for c in categories}
+    used = dict.fromkeys(record.get('category_id') for record in records)
+    known = {**dict.fromkeys(used, ''), **names}
+    if wanted is not None:
+        found = {i for i, name in known.items() if wanted in (name, str(i))}
+    else:
+        found = (
+            {c['id'] for c in categories if c.get('keypoints')}
+            or {i for i, name in names.items() if name.lower() == 'person'}
+            or (set(names) if len(names) == 1 else set())
+            or (set(used) if len(used) == 1 and not names else set())
+        )
+    if not found and known:
+        listed = ', '.join(
+            f'{i} {name!r}' if name else f'{i}' for i, name in known.items()
+        )
+        raise ValueError(
+            'category must be that of the people, one of '
+            f'{listed}; got {wanted or "none"}'
+        )
+    # Without a category of its own a record is of the one that there is.
+    return found | {None} if len(found) == 1 else found

@@ -1,8 +1,9 @@
 """The one description of keypoints: names, sides, links, colours and sigmas.
 
 Names tell which keypoints change places in a mirrored image (``left_knee`` and
-``right_knee``, ``l_knee`` and ``r_knee``, ``kneeLeft`` and ``kneeRight``), which belong
-to the lower body, how they are coloured, and which deviation COCO's metric allows them.
+``right_knee``, ``LKnee`` and ``RKnee``, ``knie_links`` and ``knie_rechts``), which
+belong to the lower body, how they are coloured, and which deviation COCO's metric
+allows them.
 """
 
 from __future__ import annotations
@@ -35,32 +36,89 @@ COLOURS = {'left': (0, 255, 0), 'right': (255, 128, 0), 'middle': (51, 153, 255)
 """RGB of keypoints and links by side, MMPose's own."""
 
 _LOWER = ('hip', 'knee', 'ankle', 'heel', 'toe', 'foot', 'leg')
-_SIDES = dict(left='right', right='left', l='r', r='l')
-_SIDE = re.compile(r'(?<![a-z])(left|right|l|r)(?![a-z])|(left|right)', re.IGNORECASE)
+_SIDES = {
+    word: side
+    for side, words in dict(
+        left='left l lt lft links linker linke linkes gauche izquierda izquierdo izq '
+        'esquerda esquerdo sinistra sinistro lewa lewy lewe vänster venstre '
+        'левый левая левое 左 왼쪽',
+        right='right r rt rgt rechts rechter rechte rechtes droite droit derecha '
+        'derecho der direita direito destra destro prawa prawy prawe höger høyre højre '
+        'правый правая правое 右 오른쪽',
+    ).items()
+    for word in words.split()
+}
+# Words of snake_case, CamelCase and the like; letters of other scripts as one word.
+_WORD = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+')
 
 
-def mirrored(name: str) -> str:
-    """A keypoint's name on the other side; the same name if it tells no side."""
-
-    def other(match: re.Match[str]) -> str:
-        text = match[0]
-        swapped = _SIDES[text.lower()]
-        if text.isupper():
-            return swapped.upper()
-        return swapped.capitalize() if text[0].isupper() else swapped
-
-    return _SIDE.sub(other, name, count=1)
+def _words(name: str) -> list[str]:
+    words = _WORD.findall(name) if name.isascii() else re.findall(r'[^\W_]+', name)
+    return [word.lower() for word in words]
 
 
-def side_of(name: str) -> str:
-    """``'left'``, ``'right'`` or ``'middle'``, as a keypoint's name tells."""
-    found = _SIDE.search(name)
-    return 'middle' if not found else 'left' if found[0][0] in 'lL' else 'right'
+def _sides(name: str) -> list[tuple[str, str]]:
+    """Sides that a name may tell, each with the name without it; likeliest first."""
+    words, text = _words(name), name.lower()
+    found = [
+        (_SIDES[word], ' '.join([*words[:i], '*', *words[i + 1 :]]))
+        for i, word in enumerate(words)
+        if word in _SIDES
+    ]
+    for word, side in _SIDES.items():
+        if text.startswith(word):
+            found.append((side, f'*{text[len(word) :]}'))
+        if text.endswith(word):
+            found.append((side, f'{text[: -len(word)]}*'))
+    return found
+
+
+def find_pairs(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Keypoints that change places in a mirrored image.
+
+    Args:
+        names: Of all keypoints.
+
+    Returns:
+        Name to its side, ``'left'`` or ``'right'``, and the name on the other one; the
+        others are in the middle.
+    """
+    told = {name: _sides(name) for name in names}
+    pairs: dict[str, tuple[str, str]] = {}
+    for name in told:
+        for side, rest in told[name]:
+            twins = [
+                other
+                for other in told
+                if other not in pairs
+                and any(s != side and r == rest for s, r in told[other])
+            ]
+            if name not in pairs and len(twins) == 1:
+                pairs[name] = side, twins[0]
+                pairs[twins[0]] = 'right' if side == 'left' else 'left', name
+    return pairs
+
+
+def pair_problem(names: Sequence[str]) -> str:
+    """What makes a flip of images wrong: names without a twin; ``''`` if nothing."""
+    pairs = find_pairs(names)
+    single = [n for n in names if n not in pairs and {*_words(n)} & {*_SIDES}]
+    if single:
+        which = f'nothing is the other side of {", ".join(single)}'
+    elif len(names) > 2 and not pairs:
+        which = 'no two keypoints are called left and right'
+    else:
+        return ''
+    return (
+        f'{which}: flipped images would be learnt with sides that are not exchanged; '
+        'name pairs by `swap` in the description of the keypoints'
+    )
 
 
 def sigma_of(name: str) -> float:
     """COCO's sigma of the part that a name ends in or contains."""
-    parts = [part for part in SIGMAS if re.search(rf'{part}(?![a-z])', name.lower())]
+    text = f'{name.lower()} {" ".join(_words(name))}'
+    parts = [part for part in SIGMAS if re.search(rf'{part}(?![a-z])', text)]
     return SIGMAS[parts[0]] if parts else OTHER_SIGMA
 
 
@@ -74,11 +132,8 @@ def dataset_info(
         links: Pairs of their indices, from 0.
         name: Of the data set.
     """
-    twins = {n: mirrored(n) for n in names}
-    twins = {
-        n: twin if twin in names and twin != n else '' for n, twin in twins.items()
-    }
-    sides = [side_of(n) if twins[n] else 'middle' for n in names]
+    pairs = find_pairs(names)
+    sides = [pairs[n][0] if n in pairs else 'middle' for n in names]
     return dict(
         dataset_name=name,
         paper_info={},
@@ -88,7 +143,7 @@ def dataset_info(
                 id=i,
                 color=list(COLOURS[sides[i]]),
                 type='lower' if any(part in n.lower() for part in _LOWER) else 'upper',
-                swap=twins[n],
+                swap=pairs[n][1] if n in pairs else '',
             )
             for i, n in enumerate(names)
         },

@@ -23,12 +23,13 @@ from ..checks import check, each, one_of, whole
 from ..io.files import remove_parts, write_atomically
 from . import toy_people as people
 from .coco import Box, read_json
-from .keypoints import COCO_KEYPOINTS, COCO_LINKS, mirrored, side_of
+from .keypoints import COCO_KEYPOINTS, COCO_LINKS, find_pairs
 from .toy_people import PARTS, Body
 
 VERSION = 2  # rises when the same arguments draw other pictures
 SPLITS = ('train', 'val')
 JPEG_QUALITY = 90
+_PAIRS = find_pairs(COCO_KEYPOINTS)
 _CATEGORY = dict(id=1, name='person', supercategory='person', keypoints=COCO_KEYPOINTS,
                  skeleton=[(a + 1, b + 1) for a, b in COCO_LINKS])  # fmt: skip
 OBSTACLE = 255  # id of objects; persons use 1 + person * len(PARTS) + part
@@ -105,10 +106,11 @@ class Canvas:
                 flags.append(0)
                 continue
             top = int(self.ids[y, x]) - 1 - person * len(PARTS)
-            side, joint = side_of(name), name.rpartition('_')[2]
+            side, twin = _PAIRS.get(name, ('middle', name))
+            joint = name.rpartition('_')[2]
             shown = {f'{side}_{part}' for part in _SHOWN_BY.get(joint, ())} or {name}
             torso, depth = _TORSO.get(joint, ((), 0.0))
-            if (at[name] - at[mirrored(name)])[2] / 2 > -depth:
+            if (at[name] - at[twin])[2] / 2 > -depth:
                 shown |= set(torso)
             flags.append(1 + (0 <= top < len(PARTS) and PARTS[top] in shown))
         return flags

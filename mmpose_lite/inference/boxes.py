@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..data.coco import PERSON, corners, images_of, read_json
+from ..data.coco import PERSON, corners, images_of, person_categories, read_json
+from .sources import Frame, Source
 
 
 def as_boxes(values: Any, where: str = 'boxes') -> np.ndarray:
@@ -56,8 +58,9 @@ class BoxFile:
 
     Attributes:
         path: Of the file.
-        boxes: Image name, or number as text, to boxes ``(N, 5)``.
+        boxes: Image name with its folders, or number as text, to boxes ``(N, 5)``.
         image_ids: Image name to its number in COCO annotations.
+        category: Of the people in COCO annotations or detections.
         complete: Whether an image that is not in the file has no people (results of a
             detector leave such images out) or is an error.
     """
@@ -65,23 +68,74 @@ class BoxFile:
     path: str
     boxes: Mapping[str, np.ndarray]
     image_ids: Mapping[str, int]
+    category: Any = PERSON
     complete: bool = False
 
-    def of(self, keys: Iterable[str]) -> np.ndarray:
-        """Boxes of an image, which may stand under any of some keys.
+    def of(self, frame: Frame) -> tuple[np.ndarray, int | None]:
+        """Boxes ``(N, 5)`` of an image, and its number in COCO annotations.
 
         Raises:
-            ValueError: If the image is not in the file.
+            ValueError: If the image is not in the file, or several could be meant.
         """
-        for key in keys:
-            if key in self.boxes:
-                return self.boxes[key]
+        name = self._find(frame)
+        if name is not None:
+            return self.boxes[name], self.image_ids.get(name)
         if not self.complete:
             raise ValueError(f'{self.path} holds no boxes of it')
-        return as_boxes([])
+        return as_boxes([]), None
+
+    def check(self, source: Source) -> None:
+        """Refuse a detector's results that are of other images altogether.
+
+        Raises:
+            ValueError: If no image of a source is in the file.
+        """
+        frames = list(source.frames())
+        if self.complete and self.boxes and not any(map(self._find, frames)) and frames:
+            raise ValueError(
+                f'{self.path}: none of its {len(self.boxes)} image ids '
+                f'({_some(self.boxes)}) belongs to an image of {source.name} '
+                f'({_some(frame.keys[-1] for frame in frames)})'
+            )
+
+    def _find(self, frame: Frame) -> str | None:
+        """The name under which an image stands in the file."""
+        path, *others = frame.keys
+        # Of names that end alike it is the one that agrees furthest with the path.
+        near = {n: _agreement(n, path) for n in self._named.get(_parts(path)[0], ())}
+        best = [name for name in near if near[name] == max(near.values())]
+        if len(best) > 1:
+            raise ValueError(f'{self.path}: {path} may be {" or ".join(best)}')
+        return next((key for key in (*best, *others) if key in self.boxes), None)
+
+    @cached_property
+    def _named(self) -> dict[str, list[str]]:
+        """File name to the names with folders that end in it."""
+        names: dict[str, list[str]] = {}
+        for name in self.boxes:
+            names.setdefault(_parts(name)[0], []).append(name)
+        return names
 
 
-def read_boxes(path: str | os.PathLike[str], threshold: float = 0.3) -> BoxFile:
+def _parts(path: str) -> list[str]:
+    """File name and folders of a path, from the last to the first."""
+    return path.replace('\\', '/').split('/')[::-1]
+
+
+def _agreement(first: str, second: str) -> int:
+    """How many parts two paths share, counted from their ends."""
+    pairs = zip(_parts(first), _parts(second), strict=False)
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = [*itertools.islice(names, 4)]
+    return ', '.join(shown[:3]) + ', …' * (len(shown) > 3)
+
+
+def read_boxes(
+    path: str | os.PathLike[str], threshold: float = 0.3, category: str | None = None
+) -> BoxFile:
     """Boxes from a json file of one of three kinds.
 
     Args:
@@ -89,54 +143,62 @@ def read_boxes(path: str | os.PathLike[str], threshold: float = 0.3) -> BoxFile:
             COCO annotations, or of COCO detections. Only persons are taken of the last
             two, and of annotations none that stand for a crowd.
         threshold: Boxes with a lower score are left out.
+        category: Name or id of the people's category; found out if not given, see
+            :func:`mmpose_lite.data.coco.person_categories`.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is of no such kind.
+        ValueError: If it is of no such kind, an image stands in it twice, or it does
+            not tell which category people are.
     """
     path, data = os.fspath(path), read_json(path)
     rows: Mapping[str, Any]
     ids: dict[str, int] = {}
-    if isinstance(data, dict) and {'images', 'annotations'} <= set(data):
-        images = [(Path(image.name).name, image) for image in images_of(data, path)]
-        rows = {name: [person.box for person in image.people] for name, image in images}
-        ids = {name: image.id for name, image in images}
-    elif isinstance(data, dict):
-        rows = data
-    elif isinstance(data, list):
-        rows = _detected(path, data)
-    else:
+    people: Any = PERSON
+    try:
+        if isinstance(data, dict) and {'images', 'annotations'} <= set(data):
+            images = images_of(data, path, category)
+            rows = {image.name: [p.box for p in image.people] for image in images}
+            for image in images:
+                if image.name in ids:
+                    numbers = f'{ids[image.name]} and {image.id}'
+                    raise ValueError(f'{path}: {numbers} are both {image.name}')
+                ids[image.name] = image.id
+            given = (person.record for image in images for person in image.people)
+            people = next(given, {}).get('category_id', PERSON)
+        elif isinstance(data, dict):
+            rows = data
+        elif isinstance(data, list):
+            people, rows = _detected(data, category)
+        else:
+            raise ValueError(
+                f'{path} must hold image name to [[x1, y1, x2, y2], …], COCO '
+                f'annotations or COCO detections, got a {type(data).__name__}'
+            )
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f'{path} must hold image name to [[x1, y1, x2, y2], …], COCO annotations '
-            f'or COCO detections, got a {type(data).__name__}'
-        )
+            f'{path} is a list of no COCO detections ({type(error).__name__}: {error})'
+        ) from None
     boxes = {
         name: as_boxes(v, f'boxes of {name} in {path}') for name, v in rows.items()
     }
     kept = {name: rows[rows[:, 4] >= threshold] for name, rows in boxes.items()}
-    return BoxFile(path, kept, ids, complete=isinstance(data, list))
+    return BoxFile(path, kept, ids, people, complete=isinstance(data, list))
 
 
-def _detected(path: str, found: Sequence[Any]) -> dict[str, list[Sequence[float]]]:
-    """Boxes and scores of COCO detections, by number of the image.
-
-    Raises:
-        ValueError: If they are none.
-    """
+def _detected(
+    found: Sequence[Mapping[str, Any]], category: str | None
+) -> tuple[Any, dict[str, list[Sequence[float]]]]:
+    """The people's category, and boxes and scores by number of the image."""
+    wanted = person_categories((), found, category)
     rows: dict[str, list[Sequence[float]]] = {}
-    try:
-        for row in found:
-            if row.get('category_id') == PERSON:
-                box = corners(row['bbox'])
-                # A few are empty, which MMPose's data sets leave out, too.
-                if box[0] < box[2] and box[1] < box[3]:
-                    scored = (*box, row.get('score', 1.0))
-                    rows.setdefault(str(row['image_id']), []).append(scored)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f'{path} is a list of no COCO detections ({type(error).__name__}: {error})'
-        ) from None
-    return rows
+    for row in found:
+        box = corners(row['bbox'])
+        # A few are empty, which MMPose's data sets leave out, too.
+        if row.get('category_id') in wanted and box[0] < box[2] and box[1] < box[3]:
+            scored = (*box, row.get('score', 1.0))
+            rows.setdefault(str(row['image_id']), []).append(scored)
+    return next((i for i in wanted if i is not None), PERSON), rows
 
 
 class Detector:

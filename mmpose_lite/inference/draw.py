@@ -16,6 +16,7 @@ from ..io.images import save_image
 from .sources import Frame, Source
 
 _FINE = 180  # px of an image's smaller side for each px of a keypoint's radius
+_GREY = ('.pgm', '.pbm')  # formats without colours
 _FPS = 25.0  # of a video that does not say
 
 
@@ -84,7 +85,7 @@ class ImageWriter:
         """Draw and write one image."""
         assert frame.image is not None
         path = self.folder / frame.name
-        if not cv2.haveImageWriter(path.name):
+        if path.suffix.lower() in _GREY or not cv2.haveImageWriter(path.name):
             path = path.with_suffix('.png')
         save_image(path, self.painter(frame.image, people, visualizer))
 

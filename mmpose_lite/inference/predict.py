@@ -20,7 +20,7 @@ from ..data.keypoints import dataset_info
 from .boxes import BoxFile, Detector, as_boxes, read_boxes, whole_image
 from .inferencer import EXPORTED, inferencer
 from .results import as_sample
-from .sources import Frame, open_source
+from .sources import Frame, Source, open_source
 
 
 class Predictor(Protocol):
@@ -202,19 +202,22 @@ def run(
         source = open_source(source)
     if boxes is not None and not isinstance(boxes, BoxFile):
         boxes = read_boxes(boxes, threshold)
+    if boxes is not None and isinstance(source, Source):
+        boxes.check(source)
     done, begun, complete = Done(), time.monotonic(), False
     try:
         for frame in itertools.islice(source, limit):
             problem = frame.problem
             if frame.image is not None:
+                given: np.ndarray | None = None
                 try:
-                    given = None if boxes is None else boxes.of(frame.keys)
+                    if boxes is not None:
+                        given, number = boxes.of(frame)
+                        frame = replace(frame, known_id=number)
                 except ValueError as error:
                     problem = str(error)
                 else:
                     people = model.people(frame.image, given, threshold)
-                    if boxes is not None:
-                        frame = replace(frame, known_id=boxes.image_ids.get(frame.name))
                     for writer in writers:
                         writer.add(frame, people, model.visualizer)
                     done.images += 1

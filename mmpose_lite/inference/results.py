@@ -13,7 +13,7 @@ from mmpose.structures import PoseDataSample
 
 from ..data.coco import PERSON
 from ..io.files import write_atomically
-from .sources import Frame
+from .sources import Frame, Source
 
 _SURE = 0.2  # keypoints above it count in a person's score, as in MMPose's CocoMetric
 
@@ -41,7 +41,9 @@ def as_sample(
     )
 
 
-def coco_results(sample: PoseDataSample, image: int | str) -> list[dict[str, Any]]:
+def coco_results(
+    sample: PoseDataSample, image: int | str, category: Any = PERSON
+) -> list[dict[str, Any]]:
     """COCO keypoint results of one image.
 
     A person's score is that of MMPose's ``CocoMetric``: the box's score times the mean
@@ -50,6 +52,7 @@ def coco_results(sample: PoseDataSample, image: int | str) -> list[dict[str, Any
     Args:
         sample: People of MMPose's inferencer.
         image: The image's number.
+        category: Of the people.
 
     Returns:
         A dict per person: ``image_id``, ``category_id``, ``keypoints`` (x, y, score of
@@ -68,7 +71,7 @@ def coco_results(sample: PoseDataSample, image: int | str) -> list[dict[str, Any
         results.append(
             dict(
                 image_id=image,
-                category_id=PERSON,
+                category_id=category,
                 keypoints=flat.tolist(),
                 score=round(float(box_score * sure.mean()) if len(sure) else 0.0, 6),
             )
@@ -81,22 +84,41 @@ class Results:
 
     Args:
         path: Of the file, the folder of which is made; none is written if not given.
+        source: Where the images come from.
+        category: Of the people.
 
     Attributes:
         rows: See :func:`coco_results`.
+
+    Raises:
+        ValueError: If two images of the source have one number.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        source: Source | None = None,
+        category: Any = PERSON,
+    ) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.category = category
+        names: dict[Any, str] = {}
+        for frame in source.frames() if source is not None else ():
+            other = names.setdefault(frame.image_id, frame.name)
+            if other != frame.name:
+                raise ValueError(
+                    f'images must have different numbers in results, but {other} and '
+                    f'{frame.name} are both {frame.image_id}'
+                )
         self.path = None if path is None else Path(path)
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def add(self, frame: Frame, people: PoseDataSample, _: Any = None) -> None:
         """Take the people of one image."""
-        self.rows += coco_results(people, frame.image_id)
+        self.rows += coco_results(people, frame.image_id, self.category)
 
     def close(self, complete: bool = True) -> None:
-        """Write the file; without ``complete`` nothing is written."""
-        if complete and self.path is not None:
+        """Write the file; without ``complete`` only if anybody was found."""
+        if self.path is not None and (complete or self.rows):
             write_atomically(self.path, json.dumps(self.rows).encode())

@@ -25,6 +25,7 @@ class Frame:
         problem: Why not.
         number: Of the frame, from 0; None where images have names of their own.
         known_id: The image's number in COCO annotations, if it is in there.
+        path: Of the file, empty for one of a stream.
     """
 
     name: str
@@ -32,13 +33,15 @@ class Frame:
     problem: str = ''
     number: int | None = None
     known_id: int | None = None
+    path: str = ''
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Under what the image may stand in a file, likeliest first."""
         stem = Path(self.name).stem
         number = int(stem) if stem.isascii() and stem.isdigit() else self.number
-        return (self.name, stem, *(() if number is None else (str(number),)))
+        name = self.path or self.name
+        return (name, stem, *(() if number is None else (str(number),)))
 
     @property
     def image_id(self) -> int | str:
@@ -73,6 +76,13 @@ class Source:
             return (read_frame(path) for path in self.paths)
         return _read_stream(self)
 
+    def frames(self) -> Iterator[Frame]:
+        """All frames without their images, as far as they are known beforehand."""
+        for path in self.paths if self.kind == 'images' else ():
+            yield Frame(path.name, None, path=path.absolute().as_posix())
+        for number in range(self.total or 0) if self.kind == 'video' else ():
+            yield Frame(f'{self.name}_{number:06d}', None, number=number)
+
 
 def open_source(given: str | os.PathLike[str]) -> Source:
     """The images that an argument names.
@@ -100,12 +110,13 @@ def open_source(given: str | os.PathLike[str]) -> Source:
 
 def read_frame(path: Path) -> Frame:
     """An image file, upright as its EXIF data say; a cut one counts as unreadable."""
+    frame = Frame(path.name, None, path=path.absolute().as_posix())
     try:
-        return Frame(path.name, read_image(path))
+        return replace(frame, image=read_image(path))
     except ValueError:
-        return Frame(path.name, None, 'it is damaged or no image')
+        return replace(frame, problem='it is damaged or no image')
     except OSError as error:
-        return Frame(path.name, None, str(error))
+        return replace(frame, problem=str(error))
 
 
 def _capture(source: Source) -> cv2.VideoCapture:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +22,7 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from .files import write_atomically
 
@@ -38,6 +40,7 @@ _FORMATS: dict[bytes, tuple[type[Any], bytes]] = {
     b'BM': (BmpImageFile, b''),
     b'II*\0': (TiffImageFile, b''),
     b'MM\0*': (TiffImageFile, b''),
+    b'RIFF': (WebPImageFile, b''),
 }
 _TAIL = 64  # bytes at the end of a file among which its mark is looked for
 
@@ -170,12 +173,28 @@ def _decode(data: bytes) -> tuple[NDArray[np.uint8], ImageFacts]:
     head = _read_head(io.BytesIO(data))
     if head is None:
         return image, ImageFacts(size)
+    if data[:4] == b'RIFF' and head.facts.orientation != 1 and not _turns_webp():
+        raise ValueError(
+            f'its EXIF data turn it (orientation {head.facts.orientation}), which '
+            f'OpenCV {cv2.__version__} does not do with WebP: save it upright'
+        )
     if data.find(head.mark, head.place) < 0:
         raise ValueError('its end is missing: it is cut off or overwritten')
     upright = size == head.facts.size
     return image, head.facts if upright else replace(
         head.facts, stored=size, orientation=1
     )
+
+
+@lru_cache(maxsize=1)
+def _turns_webp() -> bool:
+    """Whether this OpenCV turns WebP images as EXIF says; 4.11 turns only others."""
+    upright, file, exif = Image.new('L', (4, 2)), io.BytesIO(), Image.Exif()
+    upright.putpixel((0, 0), 255)
+    exif[ORIENTATION] = 3  # upside down
+    upright.convert('RGB').save(file, 'WEBP', lossless=True, exif=exif.tobytes())
+    found = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    return found is not None and bool(found[-1, -1, 0] > 127)
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:

@@ -13,7 +13,8 @@ from mmpose_lite.data.keypoints import (
     COCO_LINKS,
     COLOURS,
     dataset_info,
-    mirrored,
+    find_pairs,
+    pair_problem,
     sigma_of,
 )
 
@@ -24,21 +25,43 @@ def coco(names, skeleton=(), people=()):
 
 
 @pytest.mark.parametrize(
-    ('name', 'other'),
+    ('left', 'right'),
     [
         ('left_knee', 'right_knee'),
-        ('RightAnkle', 'LeftAnkle'),
+        ('LeftAnkle', 'RightAnkle'),
         ('kneeLeft', 'kneeRight'),
         ('l_eye', 'r_eye'),
-        ('toe.R', 'toe.L'),
+        ('toe.L', 'toe.R'),
         ('LEFT_EAR', 'RIGHT_EAR'),
-        ('tail', 'tail'),
-        ('skull', 'skull'),
+        ('LShoulder', 'RShoulder'),
+        ('eyeL', 'eyeR'),
+        ('LSHO', 'RSHO'),
+        ('lt_wrist', 'rt_wrist'),
+        ('Left_Eye', 'right_eye'),
+        ('forelegL4', 'forelegR4'),
+        ('左肩', '右肩'),
+        ('knie_links', 'knie_rechts'),
+        ('genou gauche', 'genou droit'),
+        ('rodilla_izquierda', 'rodilla_derecha'),
+        ('левый_глаз', 'правый_глаз'),
+        ('upright_left', 'upright_right'),
+        ('kneeleft', 'kneeright'),
+        ('L1', 'R1'),
     ],
 )
-def test_mirrored_names(name, other):
-    assert mirrored(name) == other
-    assert mirrored(other) == name
+def test_pairs_of_names(left, right):
+    others = ('tail', 'skull', 'upright', 'lip', 'collar')
+    found = find_pairs([*others[:2], right, *others[2:], left])
+    assert found == {left: ('left', right), right: ('right', left)}
+    assert pair_problem([left, right, *others]) == ''
+
+
+def test_names_without_twins_are_reported():
+    assert 'other side of left_toe' in pair_problem(
+        ['left_eye', 'right_eye', 'left_toe']
+    )
+    assert 'called left and right' in pair_problem(['head', 'neck', 'tail'])
+    assert pair_problem(['tip']) == ''
 
 
 def test_agrees_with_mmpose_on_coco():
@@ -70,7 +93,7 @@ def test_sides_have_colours_however_they_are_written(names):
 
 def test_parts_that_coco_lacks():
     assert sigma_of('head_top') == sigma_of('tail') == 0.067
-    assert sigma_of('left_inner_elbow') == 0.072
+    assert sigma_of('left_inner_elbow') == sigma_of('elbowL') == 0.072
     info = describe_keypoints(coco(['left_ear', 'tail', 'left_toe']), 'cat')
     points = info['keypoint_info']
     assert [points[i]['swap'] for i in range(3)] == ['', '', '']
@@ -106,6 +129,9 @@ def test_command_writes_what_mmpose_reads(tmp_path, capsys):
     assert Config.fromfile(target).dataset_info.sigmas == [0.025, 0.025, 0.067]
     source.write_text('{}')
     with pytest.raises(SystemExit) as failed:
-        cli.main(words)
-    assert failed.value.code == 1
+        cli.main([*words, '--overwrite'])
+    assert failed.value.code == 2
     assert 'one category' in capsys.readouterr().err
+    source.write_text(json.dumps(coco(['left_eye', 'right_eye', 'left_toe'])))
+    assert cli.main([*words, '--overwrite']) == 0
+    assert 'warning: nothing is the other side of left_toe' in capsys.readouterr().err

@@ -201,7 +201,7 @@ def test_command_draws_and_says_so(tmp_path, capsys):
     assert 'all there already' in capsys.readouterr().out
     with pytest.raises(SystemExit) as failed:
         cli.main([*words, '--seed', '-1'])
-    assert failed.value.code == 1
+    assert failed.value.code == 2
     assert 'seed must be' in capsys.readouterr().err
 
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mmpose_lite.data import render_toy_image
 from mmpose_lite.io.images import (
@@ -119,6 +119,27 @@ def test_images_are_upright(tmp_path, orientation, decode):
     assert facts == ImageFacts(SIZE, orientation=orientation)
     assert facts.size == (SIZE if orientation < 5 else SIZE[::-1])
     assert read_image(path).shape[1::-1] == facts.size
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('decode', [False, True])
+def test_turned_webp_is_upright_or_refused(tmp_path, orientation, decode):
+    path, tags = tmp_path / 'a.webp', Image.Exif()
+    tags[ORIENTATION] = orientation
+    image = scene()[..., ::-1]
+    Image.fromarray(image).save(path, lossless=True, exif=tags.tobytes())
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(path)))[..., ::-1]
+    # OpenCV 4.11 turns every format but this one.
+    turned = cv2.imread(str(path))
+    if turned.shape == upright.shape and np.array_equal(turned, upright):
+        assert image_facts(path, decode).size == upright.shape[1::-1]
+        assert np.array_equal(read_image(path), upright)
+    else:
+        for read in (read_image, lambda path: image_facts(path, decode)):
+            with pytest.raises(
+                ValueError, match=rf'orientation {orientation}.*upright'
+            ):
+                read(path)
 
 
 def test_bits_are_those_of_the_file(tmp_path):

@@ -43,6 +43,8 @@ def check_boxes(boxes: ArrayLike | None, image: NDArray[np.uint8]) -> Array:
         array = np.asarray(boxes)
         if not np.issubdtype(array.dtype, np.floating):
             array = array.astype(np.float64)
+        elif array.dtype.itemsize < 4:  # half precision is several px in large images
+            array = array.astype(np.float32)
     except (TypeError, ValueError):  # rows of unequal length, or no numbers
         raise ValueError(f'boxes must be (N, 4) numbers, got {boxes!r:.80}') from None
     if array.size == 0:

@@ -1,0 +1,141 @@
+"""Numbers of COCO files that are meant otherwise than COCO means them."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from mmpose_lite.data import check_annotations, render_toy_image
+from mmpose_lite.data.keypoints import COCO_KEYPOINTS
+
+WIDTH, HEIGHT = SIZE = 320, 240
+
+
+def toy_annotations(count=12):
+    """Drawn people in COCO's format."""
+    people = [
+        (image, person)
+        for image in range(count)
+        for person in render_toy_image(0, 'val', image).persons
+    ]
+    return dict(
+        images=[
+            dict(id=i, file_name=f'{i}.jpg', width=WIDTH, height=HEIGHT)
+            for i in range(count)
+        ],
+        categories=[dict(id=1, name='person', keypoints=COCO_KEYPOINTS)],
+        annotations=[
+            dict(
+                id=number,
+                image_id=image,
+                category_id=1,
+                bbox=[float(v) for v in person.bbox],
+                area=person.area,
+                keypoints=np.asarray(person.keypoints, float).ravel().tolist(),
+                num_keypoints=int((person.keypoints[:, 2] > 0).sum()),
+                iscrowd=0,
+            )
+            for number, (image, person) in enumerate(people)
+        ],
+    )
+
+
+TOY = toy_annotations()
+
+
+def in_file(folder, change):
+    """Findings about the whole file once every person is changed."""
+    content = copy.deepcopy(TOY)
+    for person in content['annotations']:
+        change(person)
+    path = folder / 'people.json'
+    path.write_text(json.dumps(content))
+    found = check_annotations(path).findings
+    return [(f.grade, f.what) for f in found if f.kind == 'annotations']
+
+
+def points(convert):
+    """Changes the places of keypoints ``(17, 2)`` by their box."""
+
+    def change(person):
+        rows = np.array(person['keypoints']).reshape(-1, 3)
+        rows[:, :2] = convert(rows[:, :2], np.array(person['bbox']))
+        person['keypoints'] = rows.ravel().tolist()
+
+    return change
+
+
+def boxes(convert):
+    def change(person):
+        person['bbox'] = [float(v) for v in convert(np.array(person['bbox']))]
+
+    return change
+
+
+def both(person):
+    points(lambda xy, box: xy / SIZE)(person)
+    boxes(lambda box: box / (SIZE * 2))(person)
+
+
+def test_people_as_they_should_be(tmp_path):
+    assert in_file(tmp_path, lambda person: None) == []
+
+
+@pytest.mark.parametrize(
+    ('change', 'what'),
+    [
+        (points(lambda xy, box: xy / SIZE), 'keypoints look like parts of the image'),
+        (points(lambda xy, box: 100 * xy / SIZE), 'keypoints look like per cent'),
+        (points(lambda xy, box: xy - box[:2]), 'look relative to their boxes, in px'),
+        (points(lambda xy, box: (xy - box[:2]) / box[2:]), 'look like parts of their'),
+        (boxes(lambda b: [*b[:2], *(b[:2] + b[2:])]), 'left, top, right, bottom'),
+        (boxes(lambda b: [*(b[:2] + b[2:] / 2), *b[2:]]), 'centre, width, height'),
+        (boxes(lambda b: b / (SIZE * 2)), 'boxes look like parts of the image'),
+        (both, 'boxes and keypoints look like parts of the image'),
+    ],
+)
+def test_other_convention_is_named_and_fatal(tmp_path, change, what):
+    found = in_file(tmp_path, change)
+    assert [grade for grade, text in found if what in text] == ['fatal']
+
+
+@pytest.mark.parametrize('area', [0, 1, -5, 1e9])
+def test_areas_of_no_person(tmp_path, area):
+    (found,) = in_file(tmp_path, lambda person: person.update(area=area))
+    count = len(TOY['annotations'])
+    assert found[0] == 'error'
+    assert found[1].startswith(f'the area of {count} of {count} people')
+
+    def one(person):
+        if person['id'] == 2:
+            person['area'] = area
+
+    (found,) = in_file(tmp_path, one)
+    assert found[0] == 'warning'
+    assert f'the area of 1 of {count} people' in found[1]
+    assert 'annotation 2:' in found[1]
+
+
+def test_missing_keypoints_as_visible_ones_in_the_corner(tmp_path):
+    def change(person):
+        person['keypoints'][:3] = [0, 0, 2]
+
+    (found,) = in_file(tmp_path, change)
+    assert found[0] == 'error'
+    assert 'visible keypoints lie at exactly (0, 0)' in found[1]
+
+
+def test_people_who_stand_in_it_twice(tmp_path):
+    content = copy.deepcopy(TOY)
+    double = copy.deepcopy(content['annotations'][0])
+    double.update(
+        id=1000,
+        keypoints=[v + 0.1 * (i % 3 < 2) for i, v in enumerate(double['keypoints'])],
+    )
+    content['annotations'].append(double)
+    path = tmp_path / 'people.json'
+    path.write_text(json.dumps(content))
+    (found,) = check_annotations(path).findings
+    assert found.grade == 'warning'
+    assert found.what.startswith('1 stand in it twice, such as annotations 0 and 1000')
