@@ -202,7 +202,7 @@ def test_command_draws_and_says_so(tmp_path, capsys):
     with pytest.raises(SystemExit) as failed:
         cli.main([*words, '--seed', '-1'])
     assert failed.value.code == 2
-    assert 'seed must be' in capsys.readouterr().err
+    assert '--seed: must be' in capsys.readouterr().err
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -243,6 +243,14 @@ def test_shapes(runtime):
         assert {one.dtype for one in found} == {np.dtype(np.float32)}
 
 
+def test_half_precision_boxes_are_computed_in_single(runtime):
+    boxes = np.array([[20.5, 10.25, 150.75, 140.5]], np.float16)
+    for one, other in zip(
+        runtime(PHOTO, boxes), runtime(PHOTO, boxes.astype(np.float32)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_whole_image(runtime):
     for one, other in zip(
         runtime(PHOTO), runtime(PHOTO, [[0, 0, 200, 160]]), strict=True
