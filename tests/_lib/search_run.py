@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
-from small_run import QuickRunner
+from small_run import QuickRunner, loader
 from torch.utils.data import Dataset
 
 from mmpose_lite.models.layers import searching
@@ -70,6 +70,11 @@ class MeanScore(BaseMetric):
         return {'score': np.mean(results)}
 
 
+def people(train):
+    collate = dict(type='pseudo_collate')
+    return dict(loader(train), dataset=NoisyPeople(), collate_fn=collate)
+
+
 def model(arch=None, **resource):
     """Estimator of a supernet, with weights large enough to be seen."""
     init_default_scope('mmpose')
@@ -105,24 +110,14 @@ def model_cfg(arch=None, **resource):
     )
 
 
-def loader(train):
-    return dict(
-        dataset=NoisyPeople(),
-        batch_size=4,
-        num_workers=0,
-        sampler=dict(type='DefaultSampler', shuffle=train),
-        collate_fn=dict(type='pseudo_collate'),
-    )
-
-
 def runner(work_dir, target=0.5, epochs=4, hooks=(), shrink=None, penalty=None, **more):
     """A search of four epochs of two steps, for a share of the supernet's MACs."""
     goal = None if target is None else dict(macs=target * model().full_cost)
     arguments = dict(
         model=model(target=goal),
         work_dir=str(work_dir),
-        train_dataloader=loader(True),
-        val_dataloader=loader(False),
+        train_dataloader=people(True),
+        val_dataloader=people(False),
         train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
         val_cfg=dict(),
         val_evaluator=Evaluator(MeanScore()),
