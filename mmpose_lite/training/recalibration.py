@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
@@ -77,6 +78,7 @@ def recalibrate(model: BaseModel, loader: Iterable, batches: int) -> None:
     """
     was_training = model.training
     model.train()
+    norms: list[Any]  # those that track statistics, whose counters are tensors
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
     norms = [norm for norm in norms if norm.track_running_stats]
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
