@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from ..io.files import write_atomically
-from .common import pixels, positive, step_bars, threads
+from .common import bars, pixels, positive, threads
 
 BASELINE = 'mmpose-litehrnet-18'
 
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     )
     for document in args.update:
         benchmark.update_document(document, None)
-    with step_bars() as progress:
+    with bars(thread=False) as progress:
         save = partial(benchmark.write_results, args.out)
         results = benchmark.run(plan, progress, save)
     print(f'\n{benchmark.report(results)}\n\n{args.out}')

@@ -43,18 +43,19 @@ def run(args: argparse.Namespace) -> int:
     if not args.images.is_dir():
         raise NotADirectoryError(f'IMAGES must be a folder: {args.images}')
     done = 0
-    with common.progress('images', len(images), 'images') as advance:
+    with common.bars('images') as show:
 
         def count() -> None:
             nonlocal done
             done += 1
-            advance(done)
+            show('images', done, len(images))
 
         for finding in data.check_images(
             images, args.images, decode=args.decode, workers=args.workers, advance=count
         ):
             findings.append(finding)
-            advance(done, line=f'{finding.grade:7} {finding}')
+            line = f'{finding.grade:7} {finding}'
+            show('images', done, len(images), line=line)
     print(found)
     if args.json:
         rows = [dataclasses.asdict(finding) for finding in findings]

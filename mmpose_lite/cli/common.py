@@ -101,77 +101,50 @@ def quiet() -> None:
 
 
 @contextmanager
-def progress(title: str, total: int | None, unit: str) -> Iterator[Callable[..., None]]:
-    """A bar with the number done, how many a second, and the time left.
+def bars(unit: str = '', *, thread: bool = True) -> Iterator[Callable[..., None]]:
+    """Bars of steps: how many are done, how many a second, and the time left.
 
     Args:
-        title: What is worked on.
-        total: How many there are, if that is known.
         unit: Of which there are so many a second, such as ``'images'``.
+        thread: Whether a thread may draw; not where processes are forked meanwhile.
 
     Yields:
-        A function to call after each: with how many are done, how many a second (what
-        the bar has measured, if not given), and a line to print above the bar.
+        A function of a step's title (the first word says which bar), of how many are
+        done and how many there are (None if that is unknown); further of the seconds
+        left and how many are done a second, if that is known better than the bar
+        measures, and of a line to print above the bars.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
-    columns = (
-        TextColumn(title), BarColumn(), MofNCompleteColumn(),
-        TextColumn('{task.fields[rate]:.1f} ' + f'{unit}/s'), TimeLeft(),
-    )  # fmt: skip
-    with Progress(*columns) as bar:
-        task = bar.add_task('', total=total, rate=0.0)
+    columns = [
+        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+        TextColumn('{task.fields[pace]}'), *([TimeLeft()] if unit else []),
+    ]  # fmt: skip
+    tasks: dict = {}
+    with Progress(*columns, auto_refresh=thread) as bar:
 
-        def advance(done: int, rate: float | None = None, line: str = '') -> None:
-            measured = bar.tasks[0].speed or 0.0
-            bar.update(task, completed=done, rate=measured if rate is None else rate)
+        def show(
+            title: str,
+            done: int,
+            total: int | None,
+            left: float | None = None,
+            *,
+            rate: float | None = None,
+            line: str = '',
+        ) -> None:
+            key = (title.partition(' ')[0], total)
+            if key not in tasks:
+                tasks[key] = bar.add_task(title, total=total, pace='')
+            rate = bar.tasks[tasks[key]].speed if rate is None else rate
+            pace = f'{rate or 0:.1f} {unit}/s' if unit else ''
+            if left is not None:
+                pace = f'{left:.0f} s left'
+            bar.update(
+                tasks[key], description=title, completed=done, pace=pace,
+                refresh=not thread,
+            )  # fmt: skip
             if line:
                 bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        yield advance
-
-
-@contextmanager
-def steps() -> Iterator[Callable[[str, int, int], None]]:
-    """Bars of several steps; yields a function of a step's name, done and total."""
-    from rich.progress import Progress, TaskID
-
-    with Progress(transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(name: str, done: int, total: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
-            bar.update(tasks[name], completed=done)
-
         yield show
-
-
-@contextmanager
-def step_bars() -> Iterator[Callable[[str, int, int, float], None]]:
-    """Bars of a measurement, one for each kind of step.
-
-    Yields:
-        A function of what is being done (the first word says which bar), steps done,
-        steps in all and seconds left.
-    """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (
-        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-        TextColumn('{task.fields[left]:.0f} s left'),
-    )  # fmt: skip
-    tasks: dict = {}
-    # What is measured runs in forked processes, which a thread that draws endangers.
-    with Progress(*columns, auto_refresh=False) as bar:
-
-        def report(title: str, done: int, total: int, left: float) -> None:
-            key = (title.split()[0], total)
-            if key not in tasks:
-                tasks[key] = bar.add_task(title, total=total, left=left)
-            bar.update(
-                tasks[key], description=title, completed=done, left=left, refresh=True
-            )
-
-        yield report

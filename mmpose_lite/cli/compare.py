@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Compare, and print the figures."""
-    with common.steps() as show:
+    with common.bars() as show:
         found = deploy.compare(
             args.model, args.reference, args.images, args.rounds, show
         )

@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export, and print what was compared and written."""
-    with common.steps() as show:
+    with common.bars() as show:
         done = deploy.export(
             find_model(args.config).config,
             args.checkpoint,

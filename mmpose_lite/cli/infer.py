@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             inference.Results(args.json, None if numbered else source, **given)
         )
     total = min(filter(None, (source.total, args.frames)), default=None)
-    with common.progress(source.name, total, 'images') as show:
+    with common.bars('images') as show:
         done = inference.run(
             source,
             model,
@@ -101,9 +101,11 @@ def run(args: argparse.Namespace) -> int:
             threshold=threshold,
             limit=args.frames,
             on_frame=lambda done, problem: show(
+                source.name,
                 done.images + len(done.failures),
-                done.rate,
-                problem and f'skipped {problem}',
+                total,
+                rate=done.rate,
+                line=problem and f'skipped {problem}',
             ),
         )
     rate = f' ({done.rate:.1f} images/s)' if done.seconds else ''

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..io.files import write_atomically
-from .common import at_least, pixels, positive, step_bars, threads
+from .common import at_least, bars, pixels, positive, threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     sizes = tuple(map(tuple, args.input_size or [size]))
     settings = latency.LatencySettings(space, sizes, **given)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    with step_bars() as progress:
+    with bars(thread=False) as progress:
         if args.reuse:
             table = json.loads(args.out.read_text(encoding='utf-8'))
             # What the table's networks must share with those that verify it.

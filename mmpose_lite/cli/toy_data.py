@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Draw what is missing."""
     total = args.train + args.val
-    with common.progress('toy images', total, 'images') as advance:
+    with common.bars('images') as show:
         data = generate_toy_coco(
             args.out_dir,
             args.train,
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> None:
             args.size,
             args.seed,
             args.max_persons,
-            lambda done, _: advance(done),
+            lambda done, _: show('toy images', done, total),
         )
-        advance(total)
+        show('toy images', total, total)
     what = f'{data.written} images written' if data.written else 'all there already'
     print(f'{data.root}: {what}')
