@@ -207,8 +207,8 @@ def run(
     done, begun, complete = Done(), time.monotonic(), False
     try:
         for frame in itertools.islice(source, limit):
-            problem = frame.problem
-            if frame.image is not None:
+            problem, image = frame.problem, frame.image
+            if image is not None:
                 given: np.ndarray | None = None
                 try:
                     if boxes is not None:
@@ -217,7 +217,7 @@ def run(
                 except ValueError as error:
                     problem = str(error)
                 else:
-                    people = model.people(frame.image, given, threshold)
+                    people = model.people(image, given, threshold)
                     for writer in writers:
                         writer.add(frame, people, model.visualizer)
                     done.images += 1
