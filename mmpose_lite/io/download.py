@@ -97,24 +97,36 @@ def digest(path: str | os.PathLike[str]) -> str:
 
 def _attempt(url: str, target: Path, limit: int, progress: Progress | None) -> Path:
     """Receive what is missing; returns the complete part."""
-    with _open(url) as answer:
-        size = answer.headers.get('Content-Length')
-        total = None if size is None else int(size)
-        # Only the same version of a file may be continued, so its mark is in the name.
-        mark = answer.headers.get('ETag') or answer.headers.get('Last-Modified') or ''
-        version = zlib.crc32(f'{mark} {total}'.encode())
-        part = adopt_part(target.with_name(f'{target.name}-{version:08x}'))
-        begun = part.stat().st_size if mark and part.exists() else 0
-        if total is None or not 0 < begun <= total:
-            _receive(answer, part, 'wb', total, limit, progress)
-            return part
-    if begun < total:
-        headers = {'Range': f'bytes={begun}-', 'If-Range': mark}
-        with _open(url, headers) as answer:
-            place = answer.headers.get('Content-Range', '')
-            goes_on = answer.status == 206 and place.startswith(f'bytes {begun}-')
-            mode = 'ab' if goes_on else 'wb'
-            _receive(answer, part, mode, total, limit, progress)
+    answer, mode = _open(url), 'wb'
+    size = answer.headers.get('Content-Length')
+    total = None if size is None else int(size)
+    if (total or 0) > limit:
+        answer.close()
+        raise OSError(f'{url} has {total} bytes, expected at most {limit}')
+    # Only the same version of a file may be continued, so its mark is in the name.
+    mark = answer.headers.get('ETag') or answer.headers.get('Last-Modified') or ''
+    version = zlib.crc32(f'{mark} {total}'.encode())
+    part = adopt_part(target.with_name(f'{target.name}-{version:08x}'))
+    begun = part.stat().st_size if mark and total and part.exists() else 0
+    if begun and begun == total:
+        answer.close()
+        return part
+    if begun:
+        answer.close()
+        answer = _open(url, {'Range': f'bytes={begun}-', 'If-Range': mark})
+        place = answer.headers.get('Content-Range', '')
+        if answer.status == 206 and place.startswith(f'bytes {begun}-'):
+            mode = 'ab'
+    with answer, open(part, mode) as file:
+        there = file.tell()
+        for data in _chunks(answer, there):
+            there += file.write(data)
+            if there > limit:
+                raise OSError(f'{url} has more than {limit} bytes')
+            if progress is not None:
+                progress(there, total)
+    if total is not None and there != total:
+        raise _BrokenError(f'{total} were announced', there)
     return part
 
 
@@ -135,29 +147,6 @@ def _open(url: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
         answer.close()
         raise OSError(f'{url} redirects to {answer.url}, which is not encrypted')
     return answer
-
-
-def _receive(
-    answer: HTTPResponse,
-    part: Path,
-    mode: str,
-    total: int | None,
-    limit: int,
-    progress: Progress | None,
-) -> None:
-    """Write an answer's content to the part."""
-    if (total or 0) > limit:
-        raise OSError(f'{answer.url} has {total} bytes, expected at most {limit}')
-    with open(part, mode) as file:
-        for data in _chunks(answer, file.tell()):
-            file.write(data)
-            if file.tell() > limit:
-                raise OSError(f'{answer.url} has more than {limit} bytes')
-            if progress is not None:
-                progress(file.tell(), total)
-        there = file.tell()
-    if total is not None and there != total:
-        raise _BrokenError(f'{total} were announced', there)
 
 
 def _chunks(answer: HTTPResponse, there: int) -> Iterator[bytes]:
