@@ -68,33 +68,44 @@ setup(
     cmdclass={'build_py': BuildWithConfigs},
     entry_points={'console_scripts': ['mmpose-lite=mmpose_lite.cli:main']},
     zip_safe=False,
-    # 3.11 is what everything was run with; nothing newer than 3.10 is used.
-    python_requires='>=3.10',
+    # What tests were run with; see docs/reliability.md.
+    python_requires='>=3.10,<3.14',
     # What the package needs where MMPose is absent (verbs such as `list` and the
     # deployment part can be used then; exported files run without torch, too, after
     # `pip install --no-deps`). MMPose cannot stand here: it declares chumpy, which
     # fails to build in pip's isolation, and mmcv, where mmcv-lite is enough.
     # tools/test_versions.sh runs the tests with the oldest and the newest versions;
     # mmpose_lite.compat refuses others.
-    install_requires=['numpy>=1.22', 'pyyaml', 'rich', 'torch>=2.6'],
+    install_requires=['numpy>=1.23.5', 'pyyaml', 'rich', 'torch>=2.6'],
     extras_require={
         # All that MMPose's 2D path needs and plain pip can install. What remains:
         # mmcv-lite, mmdet, mmpose and openmim (--no-deps).
         'pose': [
+            # Needs of openmim, mmcv-lite and mmpose.
+            'addict',
+            'colorama',
             'json-tricks',
             'matplotlib',
             'mmengine>=0.10.1,<1',
+            'model-index',
             'munkres',
-            # xtcocotools' wheels are compiled against numpy 1.
-            'numpy<2',
-            'opencv-python',
+            'opencv-python>=4.6',
+            'ordered-set',
+            'packaging',
+            'pandas',
             'pillow',
-            'pycocotools',
+            'platformdirs',
+            'pycocotools>=2.0.8',
+            'requests',
             'scipy',
+            # It drops pkg_resources, which mim and mmengine import.
+            'setuptools<82',
             'shapely',
+            'six',
+            'tabulate',
             'terminaltables',
+            'torchvision',
             'tqdm',
-            'xtcocotools>=1.12',
         ],
         # Weights in that format.
         'safetensors': ['safetensors>=0.4'],
@@ -114,8 +125,7 @@ setup(
         'Development Status :: 4 - Beta',
         'Intended Audience :: Science/Research',
         'Operating System :: POSIX :: Linux',
-        'Programming Language :: Python :: 3.10',
-        'Programming Language :: Python :: 3.11',
+        *(f'Programming Language :: Python :: 3.{minor}' for minor in (10, 11, 12, 13)),
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
 )
