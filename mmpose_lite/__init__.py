@@ -12,6 +12,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+if sys.version_info < (3, 10):  # noqa: UP036 (on a path, pip has not asked for it)
+    raise ImportError(
+        f'mmpose_lite needs Python 3.10 or newer, not {sys.version.split()[0]}'
+    )
+
 from . import compat
 from .paths import config_path, register_config_scope
 

@@ -586,7 +586,7 @@ def test_distributions_are_described():
     assert distributions.parse_version('1.10') > distributions.parse_version('1.9')
 
 
-# --- circles -----------------------------------------------------------------------
+# --- numpy -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize('alpha', [1.0, 0.5])
@@ -602,6 +602,18 @@ def test_keypoints_are_drawn_as_circles(alpha):
     painted = drawer.get_image()[..., 0]
     assert (painted > 0).sum() == 13
     assert painted.max() == int(255 * alpha + 0.5)
+
+
+def test_refinement_gives_outputs_by_name():
+    """MMPose's DARK gives one by position, of which numpy 2.4 warns."""
+    from mmpose.codecs.utils import refinement
+
+    heatmaps = np.zeros((1, 9, 9), np.float32)
+    heatmaps[0, 4, 4:6] = 1, 0.8
+    keypoints = np.array([[[4.0, 4.0]]])
+    refined = refinement.refine_keypoints_dark(keypoints, heatmaps, 3)
+    assert 4.05 < refined[0, 0, 0] < 4.5
+    assert abs(refined[0, 0, 1] - 4) < 1e-6
 
 
 # --- all of them --------------------------------------------------------------------

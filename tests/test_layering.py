@@ -82,7 +82,7 @@ ALLOWED = {
     'compat.mmcv_ops': ((), ('torch', 'torchvision')),
     'compat.cocotools': ((), ('numpy', 'pycocotools')),
     'compat.distributions': ((), ('packaging',)),
-    'compat': ((), ('torch', 'numpy', 'mmengine', 'mmpose.visualization')),
+    'compat': ((), ('torch', 'numpy', 'mmengine', 'mmpose')),
     'paths': (('io',), ('mmengine.config',)),
     'zoo': (('paths',), ('yaml',)),
     'weights': (('checkpoints', 'io', 'zoo'), ('mmengine',)),

@@ -1,6 +1,7 @@
 """Report versions and builds of everything that matters here, for a bug report.
 
-Every line is found out on its own, so that what is missing or broken shows as such.
+Every line is found out on its own, so that what is missing or broken shows as such; the
+last lines install it.
 
   mmpose-lite env
 """
@@ -34,6 +35,18 @@ _ENGINES = (
     *('MNN', 'tensorrt'),
 )
 
+# What pip installs for models of MMPose, in this order → modules that show its absence.
+_INSTALLS = {
+    'torch torchvision': ('torch', 'torchvision'),
+    "'mmpose_lite[pose]'": (
+        *('yaml', 'numpy', 'cv2', 'mmengine', 'pycocotools', 'matplotlib', 'scipy'),
+        *('shapely', 'munkres', 'json_tricks', 'addict', 'modelindex', 'pandas'),
+    ),
+    '--no-deps mmcv-lite==2.1.0 mmdet==3.3.0 mmpose==1.3.2 openmim==0.3.9': (
+        *('mmcv', 'mmdet', 'mmpose', 'mim'),
+    ),
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """None: everything is reported."""
@@ -54,7 +67,7 @@ def report() -> str:
             'versions': _versions,
         },
         'machine': {
-            'python': lambda: f'{platform.python_version()}, {sys.executable}',
+            'python': _python,
             'system': platform.platform,
             'cpu': _cpu,
         },
@@ -71,6 +84,8 @@ def report() -> str:
     for title, facts in sections.items():
         lines.append(f'{title}:')
         lines += [f'  {name:<16} {_ask(fact)}' for name, fact in facts.items()]
+    if mends := _mends():
+        lines += ['to install:', *(f'  pip install {mend}' for mend in mends)]
     return '\n'.join(lines)
 
 
@@ -95,9 +110,36 @@ def _package(module: str) -> str:
     if find_spec(module) is None:
         return 'not installed'
     imported = import_module(module)
+    if compat.RECORD.get(module, '').startswith('patched'):
+        return 'not installed, or does not load; see below'
     for name in packages_distributions().get(module, ()):
         return version(name) + ('' if name == module else f' ({name})')
     return str(getattr(imported, '__version__', 'installed, version unknown'))
+
+
+def _mends() -> list[str]:
+    """What pip installs in place of what is missing, broken or of another version."""
+    absent = {
+        what: [module for module in modules if find_spec(module) is None]
+        for what, modules in _INSTALLS.items()
+    }
+    mends = [f'{what}  # {", ".join(m)} missing' for what, m in absent.items() if m]
+    if not any(find_spec(engine) for engine in _ENGINES):
+        mends.append('numpy opencv-python onnxruntime  # runs exported files, alone')
+    for name in _PACKAGES[:-1]:  # xtcocotools may be missing
+        if (told := _ask(partial(_package, name))).startswith('BROKEN'):
+            (package, *_) = packages_distributions().get(name, (name,))
+            mends.append(f'--force-reinstall --no-deps {package}  # {told[8:]}')
+    for wanted, found in compat.wrong_versions():
+        mends.append(f"--no-deps '{wanted}'  # in place of {found}")
+    if compat.RECORD.get('pkg_resources', '').startswith('patched'):
+        mends.append("'setuptools<82'  # mim and mmpose:: bases want pkg_resources")
+    return mends
+
+
+def _python() -> str:
+    run = '' if (3, 10) <= sys.version_info < (3, 14) else ', but 3.10 to 3.13 were run'
+    return f'{platform.python_version()}, {sys.executable}{run}'
 
 
 def _configs() -> str:

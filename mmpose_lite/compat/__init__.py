@@ -12,8 +12,8 @@ be repeated, and leaves a sentence in :data:`RECORD` for the environment report:
   loader stays on and learns exactly these.
 - ``process group``: mmengine calls ``torch.cuda.set_device`` also where there is no
   CUDA, so that distributed training on CPU does not start.
-- ``circles``: MMPose draws keypoints with a radius that is an array, which numpy no
-  longer takes for a number.
+- ``numpy calls``: MMPose draws keypoints with a radius that is an array of one number
+  and hands ``np.maximum`` its output by position; numpy 1.25 and 2.4 warn of the end.
 
 Three modules get a stand-in where they are absent or cannot be imported; one that works
 is left alone:
@@ -39,7 +39,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 # Module → name of its patch, its stand-in, the part whose import shows that it works.
@@ -49,12 +49,13 @@ _STAND_INS = {
     'pkg_resources': ('pkg_resources', 'distributions.py', None),
 }
 PATCHES = (
-    *('torchvision ops', 'checkpoints', 'process group', 'circles'),
+    *('torchvision ops', 'checkpoints', 'process group', 'numpy calls'),
     *(name for name, _, _ in _STAND_INS.values()),
 )
 RECORD: dict[str, str] = {}
 """Name of a patch to a sentence: 'patched: …' or why not; absent until it is due."""
 
+_NUMPY = 'patched: MMPose gives radii and outputs to numpy as newer ones take them'
 # qnms came with torchvision 0.27; declaring it for an older one harms nothing.
 _SCHEMAS = tuple(
     f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
@@ -78,13 +79,10 @@ RANGES = {
 """Package → the oldest version that works, and the first that does not, if known."""
 
 
-def check_versions() -> None:
-    """Refuse packages of versions outside of :data:`RANGES`.
+def wrong_versions() -> list[tuple[str, str]]:
+    """Packages outside of :data:`RANGES`: what is allowed, and what is installed.
 
     A package that is absent, or says no version, is let through.
-
-    Raises:
-        ImportError: If a version is out of range (the message names all of them).
     """
     wrong = []
     for package, (oldest, beyond) in RANGES.items():
@@ -95,9 +93,19 @@ def check_versions() -> None:
         too_new = beyond and _numbers(found) >= _numbers(beyond)
         if _numbers(found) < _numbers(oldest) or too_new:
             allowed = f'{package}>={oldest}' + (f',<{beyond}' if beyond else '')
-            wrong.append(f'{allowed}, but {found} is installed')
-    if wrong:
-        raise ImportError(f'mmpose_lite needs {"; ".join(wrong)}')
+            wrong.append((allowed, found))
+    return wrong
+
+
+def check_versions() -> None:
+    """Refuse packages of :func:`wrong_versions`.
+
+    Raises:
+        ImportError: If there are any (the message names all of them).
+    """
+    if wrong := wrong_versions():
+        told = (f'{allowed}, but {found} is installed' for allowed, found in wrong)
+        raise ImportError(f'mmpose_lite needs {"; ".join(told)}')
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -187,6 +195,7 @@ def patch() -> None:
     when_imported('torchvision', _patch_torchvision)
     when_imported('mmengine', _patch_mmengine)
     when_imported('mmpose.visualization.opencv_backend_visualizer', _patch_circles)
+    when_imported('mmpose.codecs.utils.refinement', _patch_refinement)
     if not any(isinstance(finder, _StandInFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _StandInFinder())
 
@@ -455,4 +464,17 @@ def _patch_circles(execute: Callable[[], None]) -> None:
 
     draw_circles._mmpose_lite = True  # type: ignore[attr-defined]
     Drawer.draw_circles = draw_circles
-    RECORD['circles'] = "patched: OpenCV gets a keypoint's radius as a number"
+    RECORD['numpy calls'] = _NUMPY
+
+
+def _patch_refinement(execute: Callable[[], None]) -> None:
+    """Let the module's ``np.maximum`` take its output by position."""
+    execute()
+    import numpy as np
+    from mmpose.codecs.utils import refinement
+
+    def maximum(first: Any, second: Any, out: Any = None) -> Any:
+        return np.maximum(first, second, out=out)
+
+    refinement.np = SimpleNamespace(**{**vars(np), 'maximum': maximum})
+    RECORD['numpy calls'] = _NUMPY
