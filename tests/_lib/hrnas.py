@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from mmpose_lite.models.backbones import HRNASNet
@@ -39,20 +37,6 @@ class NASPose(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head.final_layer(self.backbone(image)[0])
-
-
-def upstream_weights(
-    shapes: Mapping[str, Iterable[int]], fill, scale: Iterable = ()
-) -> dict[str, Tensor]:
-    """Deterministic weights under upstream's keys, ``[suffix, factor]`` applied."""
-    weights = {}
-    for key, shape in shapes.items():
-        counter = key.endswith('num_batches_tracked')
-        value = fill(key, shape, 'int64' if counter else 'float32')
-        for suffix, factor in scale:
-            value = value * np.float32(factor if key.endswith(suffix) else 1)
-        weights[key] = torch.as_tensor(value)
-    return weights
 
 
 def upstream_shrink(

@@ -67,6 +67,18 @@ def own_fill(name: str, shape, dtype) -> np.ndarray:
     return noise * np.sqrt(3 / np.prod(shape[1:]))
 
 
+def original_weights(shapes, fill, scale=()) -> dict[str, Tensor]:
+    """Deterministic weights under the original keys, ``[suffix, factor]`` applied."""
+    weights = {}
+    for key, shape in shapes.items():
+        counter = key.endswith('num_batches_tracked')
+        value = fill.fill(key, shape, 'int64' if counter else 'float32')
+        for suffix, factor in scale:
+            value = value * np.float32(factor if key.endswith(suffix) else 1)
+        weights[key] = torch.as_tensor(value)
+    return weights
+
+
 def untaught(net: nn.Module) -> list[str]:
     """Parameters whose gradient is missing, zero or not finite."""
     return [

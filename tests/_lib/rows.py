@@ -17,14 +17,14 @@ from mmpose_lite.models.backbones.hrnas_arch import SPACES, TRANSFORMERS
 TABLES = {LiteHRNet: litehrnet.ARCHS, XHRNet: xhrnet.ARCHS}
 ROWS = [(cls, name) for cls, table in TABLES.items() for name in table]
 IDS = [f'{cls.__name__}-{name}' for cls, name in ROWS]
+SPACE_ROWS = [(base, mode) for base in SPACES for mode in TRANSFORMERS]
 NETS = {
     **{name: partial(cls, arch) for name, (cls, arch) in zip(IDS, ROWS, strict=True)},
     **{
         f'HRNASNet-{base}-{mode}': partial(
             HRNASNet, space=dict(base=base, transformer=mode)
         )
-        for base in SPACES
-        for mode in TRANSFORMERS
+        for base, mode in SPACE_ROWS
     },
 }
 """Name to constructor of every backbone of the package's own tables."""

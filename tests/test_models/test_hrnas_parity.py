@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from command_line import run_tool
 from conftest import ROOT, SHARED
-from hrnas import (
-    NASPose,
-    living,
-    upstream_shrink,
-    upstream_slice_tokens,
-    upstream_weights,
-)
+from hrnas import NASPose, living, upstream_shrink, upstream_slice_tokens
 from mmengine.runner import load_checkpoint
-from parity import check_golden, fill_from, own_fill, relative_error
+from parity import check_golden, fill_from, original_weights, own_fill, relative_error
+from rows import SPACE_ROWS
 
 from mmpose_lite.analysis import complexity
 from mmpose_lite.checkpoints import convert, translate
@@ -31,17 +27,20 @@ from mmpose_lite.checkpoints.convert import apply
 from mmpose_lite.checkpoints.hrnas import LAYOUTS
 from mmpose_lite.models.backbones import HRNASNet
 from mmpose_lite.models.backbones.hrnas_arch import (
-    SPACES,
     TRANSFORMERS,
     BlockArch,
     full_arch,
     parse_arch,
+    resolve_space,
 )
 from mmpose_lite.models.layers import SearchingBlock
 from mmpose_lite.search import MacsCost, PublishedMacsCost, ResourcePenalty
 
 MODE_OF = {'': None, '-transformer': 'residual', '-transformer-ds': 'all'}
 PREFIX = 'hrnas-supernet-keypoint'
+SIZE = (256, 192)
+HEAD = 90 * 17 * 64 * 48
+"""MACs of the final layer."""
 NAMES = sorted(
     path.stem for path in (SHARED / 'reference/layouts').glob('hrnas-*.json')
 )
@@ -53,9 +52,6 @@ OUTPUTS = [
 ]
 # Where the reference is absent one skipped case says so.
 every_layout = pytest.mark.parametrize('name', NAMES or ['absent'])
-every_row = pytest.mark.parametrize(
-    ('base', 'transformer'), [(base, mode) for base in SPACES for mode in TRANSFORMERS]
-)
 # Golden blocks, and a block of the supernet that has their widths and stride.
 BLOCKS = {
     'block-res-18-18-s1': ((18, 18, 1), 'features.3.branches.0.0.'),
@@ -82,28 +78,27 @@ def prune(shared):
 def net_weights(shared, prune, reference_fill):
     """Scaled weights of the supernet, with the golden's importances."""
     layout, _ = load(shared, PREFIX)
-    golden, arrays = prune
-    shapes = without_unused(layout['state_dict'])
-    weights = upstream_weights(shapes, reference_fill.fill, golden['net']['scale'])
-    return with_gammas(weights, arrays, 'net.gamma.', 183)
+    scale = prune[0]['net']['scale']
+    weights = weights_of(layout['state_dict'], reference_fill, scale)
+    return with_gammas(weights, prune[1], 'net.gamma.', 183)
 
 
 @pytest.fixture(scope='module')
 def token_weights(shared, prune, reference_fill):
     """Scaled weights of the supernet with transformers, with the golden's tokens."""
     layout, _ = load(shared, f'{PREFIX}-transformer')
-    shapes = without_unused(layout['state_dict'])
-    weights = upstream_weights(shapes, reference_fill.fill, layout['scale'])
+    weights = weights_of(layout['state_dict'], reference_fill, layout['scale'])
     return with_gammas(weights, prune[1], 'transformer.gamma.', 44)
 
 
 def with_gammas(weights, arrays, prefix, count):
     """Weights with importances replaced by those stored under ``prefix``."""
-    names = [name for name in arrays.files if name.startswith(prefix)]
-    assert len(names) == count
     stored = {
-        name.removeprefix(prefix): torch.from_numpy(arrays[name]) for name in names
+        name.removeprefix(prefix): torch.from_numpy(arrays[name])
+        for name in arrays.files
+        if name.startswith(prefix)
     }
+    assert len(stored) == count
     assert set(stored) <= set(weights)
     return {**weights, **stored}
 
@@ -111,6 +106,11 @@ def with_gammas(weights, arrays, prefix, count):
 def without_unused(shapes):
     """Shapes of a state dict without the leftovers of a distillation."""
     return {key: shape for key, shape in shapes.items() if '.bns.' not in f'.{key}'}
+
+
+def weights_of(shapes, fill, scale=()):
+    """Deterministic weights under the original keys that are used."""
+    return original_weights(without_unused(shapes), fill, scale)
 
 
 def shapes_of(weights):
@@ -126,7 +126,7 @@ def loaded(weights, arch=None, space='keypoint', dtype=torch.float32):
 
 def heatmaps(net, fill):
     """Heatmaps of the image that every golden was made with."""
-    image = torch.from_numpy(fill.image(256, 192))
+    image = torch.from_numpy(fill.image(*SIZE))
     with torch.no_grad():
         return net(image.to(net.head.final_layer.weight.dtype)).numpy()
 
@@ -134,9 +134,8 @@ def heatmaps(net, fill):
 def silence(net, threshold=1e-3):
     """Set every channel's importance that is dead to exactly 0."""
     for block in net.modules():
-        if isinstance(block, SearchingBlock):
-            for op in block.ops:
-                op.importance.data[op.importance.abs() <= threshold] = 0
+        for op in block.ops if isinstance(block, SearchingBlock) else ():
+            op.importance.data[op.importance.abs() <= threshold] = 0
     return net
 
 
@@ -145,6 +144,15 @@ def shrink(net):
     for (_, block), masks in zip(net.backbone.named_blocks(), living(net), strict=True):
         block.cut(*masks)
     return net
+
+
+def placed(net):
+    """Place and form of every block."""
+    return list(zip(net.backbone.places, net.backbone.arch, strict=True))
+
+
+def macs_of(net, cost=MacsCost, size=SIZE):
+    return cost(size).network(net.space, net.arch)
 
 
 # --- supernets ---
@@ -171,7 +179,7 @@ def test_block_order_is_upstreams(shared, name):
     layout, net = load(shared, name)
     ours = [
         [p.in_channels, p.out_channels, p.stride, list(b.kernels), list(b.channels)]
-        for p, b in zip(net.backbone.places, net.backbone.arch, strict=True)
+        for p, b in placed(net)
     ]
     assert ours == [entry[:5] for entry in layout['blocks'].values()]
     # Where a key of the first block goes shows which of ours it is.
@@ -184,12 +192,10 @@ def test_block_order_is_upstreams(shared, name):
 @every_layout
 def test_supernet_macs(shared, name):
     layout, net = load(shared, name)
-    assert layout['input_size'] == [256, 192]
-    found = complexity(net, (256, 192)).macs
-    assert round(found / 1e9, 4) == layout['gmacs']
-    backbone = net.backbone
-    published = PublishedMacsCost((256, 192)).network(backbone.space, backbone.arch)
-    assert published + 90 * 17 * 64 * 48 == layout['upstream_profiler_macs']['256x192']
+    assert tuple(layout['input_size']) == SIZE
+    assert round(complexity(net, SIZE).macs / 1e9, 4) == layout['gmacs']
+    published = macs_of(net.backbone, PublishedMacsCost) + HEAD
+    assert published == layout['upstream_profiler_macs']['256x192']
 
 
 @pytest.mark.slow
@@ -198,9 +204,7 @@ def test_supernet_heatmaps(shared, reference_fill, name, key):
     """Plain weights give values up to 1e11: those are compared relatively."""
     layout, net = load(shared, name)
     scale = layout['scale'] if key == 'heatmaps_scaled' else ()
-    weights = upstream_weights(
-        without_unused(layout['state_dict']), reference_fill.fill, scale
-    )
+    weights = weights_of(layout['state_dict'], reference_fill, scale)
     net.load_state_dict(convert(weights, net), strict=True)
     expected = np.load(shared / f'reference/outputs/{name}.npz')[key]
     found = heatmaps(net.eval(), reference_fill)
@@ -213,92 +217,77 @@ def test_supernet_heatmaps(shared, reference_fill, name, key):
 # --- shrinking one block ---
 
 
-def golden_block(shared, prune, fill, name, case):
-    """Weights of a golden block under bare upstream keys, importances included."""
-    _, prefix = BLOCKS[name]
+@pytest.fixture(
+    params=[(name, case) for name in BLOCKS for case in CASES], ids='-'.join
+)
+def golden(shared, prune, reference_fill, request):
+    """A golden block: figures, arrays, weights with its importances, and builder."""
+    name, case = request.param
+    ends, prefix = BLOCKS[name]
     layout, _ = load(shared, PREFIX)
     shapes = {
         key.removeprefix(prefix): shape
         for key, shape in layout['state_dict'].items()
         if key.startswith(prefix)
     }
-    weights = upstream_weights(without_unused(shapes), fill)
+    weights = weights_of(shapes, reference_fill)
     for index in range(3):
         stored = prune[1][f'{name}.{case}.gamma.ops.{index}.1.1']
         weights[f'ops.{index}.1.1.weight'] = torch.from_numpy(stored)
-    # A block needs a name to be cut under; the table knows this one.
-    return {f'transform.{key}': value for key, value in weights.items()}
 
+    def build(weights, kernels=(3, 5, 7), channels=(4 * ends[0],) * 3, dtype=None):
+        """A block that loaded upstream's weights by the converter's table."""
+        form = dict(kernels=kernels, channels=channels, norm_cfg=dict(type='BN'))
+        block = SearchingBlock(*ends, **form)
+        converted, _ = apply(LAYOUTS[0], weights)
+        prefix = 'backbone.transform.'
+        block.load_state_dict({k.removeprefix(prefix): v for k, v in converted.items()})
+        return block.to(dtype).eval()
 
-def block_with(name, kernels, channels, weights, dtype=torch.float32):
-    """A block that loaded upstream's weights by the converter's table."""
-    block = SearchingBlock(
-        *BLOCKS[name][0], kernels=kernels, channels=channels, norm_cfg=dict(type='BN')
+    return SimpleNamespace(
+        **prune[0][name][case],
+        # A block needs a name to be cut under; the table knows this one.
+        weights={f'transform.{key}': value for key, value in weights.items()},
+        image=torch.from_numpy(prune[1][f'{name}.x']),
+        outputs=[prune[1][f'{name}.{case}.out_{when}'] for when in ('before', 'after')],
+        build=build,
     )
-    converted, _ = apply(LAYOUTS[0], weights)
-    prefix = 'backbone.transform.'
-    block.load_state_dict({k.removeprefix(prefix): v for k, v in converted.items()})
-    return block.to(dtype).eval()
 
 
-every_block = pytest.mark.parametrize('name', BLOCKS)
-every_case = pytest.mark.parametrize('case', CASES)
-
-
-@every_block
-@every_case
-def test_block_before_and_after_the_official_shrinking(
-    shared, prune, reference_fill, name, case
-):
-    golden, arrays = prune[0][name][case], prune[1]
-    weights = golden_block(shared, prune, reference_fill.fill, name, case)
-    image = torch.from_numpy(arrays[f'{name}.x'])
-    full = block_with(name, (3, 5, 7), (4 * image.shape[1],) * 3, weights)
-    shrunk = upstream_shrink(weights)
-    stored = {
+@torch.no_grad()
+def test_block_before_and_after_the_official_shrinking(golden):
+    shrunk = upstream_shrink(golden.weights)
+    assert shapes_of(shrunk) == {
         f'transform.{key}': shape
-        for key, shape in without_unused(golden['state_dict_after']).items()
+        for key, shape in without_unused(golden.state_dict_after).items()
     }
-    assert shapes_of(shrunk) == stored
-    sizes = golden['kernel_sizes'], golden['channels']
-    official = block_with(name, *sizes, shrunk)
-    with torch.no_grad():
-        before, after = full(image).numpy(), official(image).numpy()
-    assert relative_error(before, arrays[f'{name}.{case}.out_before']) < 1e-6
-    assert relative_error(after, arrays[f'{name}.{case}.out_after']) < 1e-6
+    official = golden.build(shrunk, golden.kernel_sizes, golden.channels)
+    blocks = (golden.build(golden.weights), official)
+    before, after = (block(golden.image).numpy() for block in blocks)
+    for found, expected in zip((before, after), golden.outputs, strict=True):
+        assert relative_error(found, expected) < 1e-6
     distance = float(np.abs(before - after).max())
-    assert distance == pytest.approx(golden['before_vs_after']['max_abs'], rel=1e-4)
+    assert distance == pytest.approx(golden.before_vs_after['max_abs'], rel=1e-4)
 
 
-@every_block
-@every_case
+@torch.no_grad()
 @pytest.mark.parametrize(
     ('dtype', 'allowed'), [(torch.float32, 1e-6), (torch.float64, 1e-12)]
 )
-def test_cutting_a_block_is_exact(
-    shared, prune, reference_fill, name, case, dtype, allowed
-):
+def test_cutting_a_block_is_exact(golden, dtype, allowed):
     """Where importances are 0, eval keeps its result, whatever dies."""
-    golden, arrays = prune[0][name][case], prune[1]
-    weights = golden_block(shared, prune, reference_fill.fill, name, case)
-    image = torch.from_numpy(arrays[f'{name}.x']).to(dtype)
-    widths = (4 * image.shape[1],) * 3
-    block = silence(block_with(name, (3, 5, 7), widths, weights, dtype))
-    with torch.no_grad():
-        before = block(image)
-        masks = [op.importance.abs() > 1e-3 for op in block.ops]
-        block.cut(masks)
-        after = block(image)
-    assert list(block.kernels) == golden['kernel_sizes']
-    assert list(block.channels) == golden['channels']
+    image = golden.image.to(dtype)
+    block = silence(golden.build(golden.weights, dtype=dtype))
+    before = block(image)
+    block.cut([op.importance.abs() > 1e-3 for op in block.ops])
+    after = block(image)
+    form = block.kernels, block.channels
+    assert form == (tuple(golden.kernel_sizes), tuple(golden.channels))
     assert relative_error(after.numpy(), before.numpy()) < allowed
     # Without the compensation the same cut differs by what the golden says.
-    lost = golden['before_gamma0_vs_after']['max_abs']
-    uncompensated = block_with(
-        name, block.kernels, block.channels, upstream_shrink(weights), dtype
-    )
-    with torch.no_grad():
-        distance = float((before - uncompensated(image)).abs().max())
+    uncompensated = golden.build(upstream_shrink(golden.weights), *form, dtype)
+    distance = float((before - uncompensated(image)).abs().max())
+    lost = golden.before_gamma0_vs_after['max_abs']
     assert distance == pytest.approx(lost, rel=1e-4)
 
 
@@ -316,31 +305,24 @@ def test_official_shrunk_state_dict(prune, net_weights):
         converted = convert({f'module.{k}': v for k, v in weights.items()}, net)
         assert net.load_state_dict(converted, strict=True)
     assert list(supernet.state_dict()) == list(searched.state_dict())
-    assert [name for name, _ in supernet.named_parameters()] == [
-        name for name, _ in searched.named_parameters()
+    assert [*dict(supernet.named_parameters())] == [*dict(searched.named_parameters())]
+    backbone = searched.backbone
+    assert supernet.backbone.arch == backbone.arch
+    assert backbone.arch == parse_arch(backbone.space, setting)
+    assert [[list(block.kernels), list(block.channels)] for block in backbone.arch] == [
+        [block['kernel_sizes'], block['channels']]
+        for block in golden['blocks'].values()
     ]
-    assert supernet.backbone.arch == searched.backbone.arch
-    assert searched.backbone.arch == parse_arch(searched.backbone.space, setting)
-    sizes = golden['blocks'].values()
-    assert [
-        [list(block.kernels), list(block.channels)] for block in searched.backbone.arch
-    ] == [[block['kernel_sizes'], block['channels']] for block in sizes]
-    assert list(golden['blocks']) == list(dict.fromkeys(golden['blocks']))
     params = sum(p.numel() for p in searched.parameters())
     # Upstream keeps the norms of dead blocks, though it skips them.
-    unused = sum(
-        block.out_channels * 2
-        for _, block in searched.backbone.named_blocks()
-        if not block.ops
-    )
+    dead = [block for _, block in backbone.named_blocks() if not block.ops]
+    unused = sum(block.out_channels * 2 for block in dead)
     assert params + unused == golden['params_after_without_bns']
     for size, macs in golden['macs_after'].items():
         height, width = map(int, size.split('x'))
-        found = MacsCost((height, width)).network(
-            searched.backbone.space, searched.backbone.arch
-        )
+        found = macs_of(backbone, size=(height, width))
         assert found + 90 * 17 * height * width // 16 == macs
-    assert complexity(searched, (256, 192)).macs == (golden['macs_after']['256x192'])
+    assert complexity(searched, SIZE).macs == golden['macs_after']['256x192']
 
 
 def test_unused_norms_of_dead_blocks_are_accounted_for(net_weights):
@@ -354,16 +336,14 @@ def test_unused_norms_of_dead_blocks_are_accounted_for(net_weights):
 
 def test_a_contradicting_architecture_names_both(prune, net_weights):
     setting = json.loads(json.dumps(prune[0]['net']['inverted_residual_setting']))
-    kernels, widths = setting[4][3:5]
-    setting[4][3:5] = [kernels[:2], [widths[0], widths[1] - 1]]
+    kernels, (first, second, third) = setting[4][3:5]
+    setting[4][3:5] = [kernels[:2], [first, second - 1]]
     net = NASPose(setting)
-    one = f'kernels=\\(3, 5\\), channels=\\({widths[0]}, {widths[1] - 1}\\)'
-    other = (
-        f'kernels=\\(3, 5, 7\\), channels=\\({widths[0]}, {widths[1]}, {widths[2]}\\)'
-    )
+    one = f'kernels=(3, 5), channels=({first}, {second - 1})'
+    other = f'kernels=(3, 5, 7), channels=({first}, {second}, {third})'
     both = (
-        r'in 1 blocks:\n.*features\.3\.branches\.0\.0: '
-        rf'config BlockArch\({one}.*weights BlockArch\({other}'
+        r'in 1 blocks:\n.*features\.3\.branches\.0\.0: config BlockArch\('
+        rf'{re.escape(one)}.*weights BlockArch\({re.escape(other)}'
     )
     weights = upstream_shrink(net_weights)
     with pytest.raises(ValueError, match=both):
@@ -375,25 +355,28 @@ def test_a_contradicting_architecture_names_both(prune, net_weights):
 def test_a_key_that_lacks_or_is_too_many(net_weights):
     """Also in files that were cut short somewhere."""
     net, last = NASPose(), 'transform.pw_bn.bias'
-    lacking = {k: v for k, v in net_weights.items() if k != last}
-    with pytest.raises(ValueError, match=r'1 missing.*\n.*transform\.pw_bn\.bias'):
-        convert(lacking, net)
-    lacking = {k: v for k, v in net_weights.items() if not k.endswith('.pw_bn.bias')}
-    with pytest.raises(ValueError, match=r'\d+ missing'):
-        convert(upstream_shrink(lacking), net)
-    for key, shape, message in (
-        ('transform.ops.0.3.weight', 1, r'leaves 1 keys over.*\n.*ops\.0\.3\.weight'),
-        (last, 9, r'another shape.*expected \(\d+,\).*\(9,\)'),
+    without_last = {k: v for k, v in net_weights.items() if k != last}
+    cut = {k: v for k, v in net_weights.items() if not k.endswith('.pw_bn.bias')}
+    for weights, message in (
+        (without_last, r'1 missing.*\n.*transform\.pw_bn\.bias'),
+        (upstream_shrink(cut), r'\d+ missing'),
+        (
+            {**net_weights, 'transform.ops.0.3.weight': torch.ones(1)},
+            r'leaves 1 keys over.*\n.*ops\.0\.3\.weight',
+        ),
+        (
+            {**net_weights, last: torch.ones(9)},
+            r'another shape.*expected \(\d+,\).*\(9,\)',
+        ),
     ):
         with pytest.raises(ValueError, match=message):
-            convert({**net_weights, key: torch.ones(shape)}, net)
+            convert(weights, net)
 
 
 def test_command_line_converts_a_shrunk_network(net_weights, tmp_path):
     source, target = tmp_path / 'a.pth', tmp_path / 'b.pth'
-    torch.save(
-        {f'module.{k}': v for k, v in upstream_shrink(net_weights).items()}, source
-    )
+    weights = upstream_shrink(net_weights)
+    torch.save({f'module.{key}': value for key, value in weights.items()}, source)
     (config,) = (ROOT / 'configs/hrnas').glob('td-hm_hrnas-supernet_*coco-256x192.py')
     said = run_tool('convert_checkpoint', source, target, '--config', config)
     assert 'layout: HR-NAS' in said
@@ -435,10 +418,8 @@ def test_cut_network(prune, net_weights, reference_fill):
     upstream = heatmaps(net, reference_fill)
     assert relative_error(upstream, stored) < 1e-5
     key = 'gamma=1e-4: before vs shrink + BN-mean compensation (disabled upstream)'
-    distance = float(np.abs(upstream - before).max())
-    assert distance == pytest.approx(
-        golden['net']['differences'][key]['max_abs'], rel=1e-3
-    )
+    expected = golden['net']['differences'][key]['max_abs']
+    assert float(np.abs(upstream - before).max()) == pytest.approx(expected, rel=1e-3)
     setting = golden['net']['inverted_residual_setting']
     assert net.backbone.arch == parse_arch(net.backbone.space, setting)
 
@@ -473,25 +454,17 @@ def test_cutting_silent_channels_is_exact(net_weights, reference_fill):
 @pytest.mark.slow
 def test_rebuilt_transformers(prune, reference_fill):
     """A new network with the tokens that upstream's search would have left."""
-    golden, arrays = prune
-    shapes = without_unused(golden['transformer']['rebuilt_state_dict'])
-    weights = upstream_weights(shapes, reference_fill.fill, golden['net']['scale'])
+    golden, arrays = prune[0]['transformer'], prune[1]
+    scale = prune[0]['net']['scale']
+    weights = weights_of(golden['rebuilt_state_dict'], reference_fill, scale)
     net = loaded(weights, space=dict(base='keypoint', transformer='residual'))
-    queries = list(golden['transformer']['queries'].values())
-    assert [
-        block.tokens
-        for place, block in zip(net.backbone.places, net.backbone.arch, strict=True)
-        if place.is_residual
-    ] == queries
-    assert not any(
-        block.tokens
-        for place, block in zip(net.backbone.places, net.backbone.arch, strict=True)
-        if not place.is_residual
-    )
-    found = heatmaps(net, reference_fill)
-    assert relative_error(found, arrays['transformer.heatmaps_rebuilt']) < 1e-5
-    found = heatmaps(loaded(weights), reference_fill)  # no word of transformers
-    assert relative_error(found, arrays['transformer.heatmaps_rebuilt']) < 1e-5
+    queries = iter(golden['queries'].values())
+    for place, block in placed(net):
+        assert block.tokens == (next(queries) if place.is_residual else 0)
+    assert not [*queries]
+    for built in (net, loaded(weights)):  # the second without a word of transformers
+        found = heatmaps(built, reference_fill)
+        assert relative_error(found, arrays['transformer.heatmaps_rebuilt']) < 1e-5
 
 
 @pytest.mark.slow
@@ -502,50 +475,39 @@ def test_sliced_tokens(prune, token_weights, reference_fill):
     before = heatmaps(net, reference_fill)
     assert relative_error(before, arrays['transformer.heatmaps_before']) < 1e-5
     shrink(net)
-    queries = list(golden['transformer']['queries'].values())
-    assert [b.tokens for b in net.backbone.arch if b.tokens] == [
-        n for n in queries if n
-    ]
-    expected = arrays['transformer.heatmaps_sliced']
-    assert relative_error(heatmaps(net, reference_fill), expected) < 1e-5
+    queries = [n for n in golden['transformer']['queries'].values() if n]
+    assert [block.tokens for block in net.backbone.arch if block.tokens] == queries
     sliced = loaded(upstream_slice_tokens(token_weights))
     assert sliced.backbone.arch == net.backbone.arch
-    assert relative_error(heatmaps(sliced, reference_fill), expected) < 1e-5
-    left = complexity(net, (256, 192)).macs
-    cost = MacsCost((256, 192)).network(net.backbone.space, net.backbone.arch)
-    assert cost + 90 * 17 * 64 * 48 == left
+    for cut in (net, sliced):
+        found = heatmaps(cut, reference_fill)
+        assert relative_error(found, arrays['transformer.heatmaps_sliced']) < 1e-5
+    assert macs_of(net.backbone) + HEAD == complexity(net, SIZE).macs
 
 
 # --- what a channel costs ---
 
 
-def penalty_of(net):
-    """Upstream's: profiled at 224x224 whatever the input."""
-    return ResourcePenalty(net.backbone, PublishedMacsCost((224, 224)))
+COST = PublishedMacsCost((224, 224))  # upstream profiles so whatever the input
 
 
 def split_weights(net):
     """Penalty weights of convolutions and of transformers, in block order."""
-    found = penalty_of(net).weights(net.backbone)
-    tokens = {
-        id(block.transformer.importance)
-        for _, block in net.backbone.named_blocks()
-        if block.transformer is not None
-    }
-    return (
-        [w for gamma, w in found if id(gamma) not in tokens],
-        [w for gamma, w in found if id(gamma) in tokens],
-    )
+    transformers = (block.transformer for _, block in net.backbone.named_blocks())
+    tokens = {id(part.importance) for part in transformers if part is not None}
+    found = ([], [])
+    for gamma, weight in ResourcePenalty(net.backbone, COST).weights(net.backbone):
+        found[id(gamma) in tokens].append(weight)
+    return found
 
 
 def by_block(golden, prune):
     """Values of a dict over upstream's keys, in the order of blocks and kernels."""
     order = list(prune[0]['net']['blocks'])
-    position = {name: index for index, name in enumerate(order)}
 
     def rank(key):
         name = re.sub(r'\.(?:ops\.\d\.1\.1|transformer\.input_norm)\.weight$', '', key)
-        return position[name], key
+        return order.index(name), key
 
     return [golden[key] for key in sorted(golden, key=rank)]
 
@@ -554,18 +516,17 @@ def test_penalties_of_convolutions(prune, net_weights):
     golden = prune[0]['net']
     net = NASPose()
     weights, _ = split_weights(net)
+    assert len(weights) == 183
     expected = by_block(golden['penalty'], prune)
-    assert len(weights) == len(expected) == 183
     np.testing.assert_allclose(weights, expected, rtol=1e-12)
-    cost = PublishedMacsCost((224, 224))
     per_channel = [
-        cost.channel(place, kernel, width)
-        for place, block in zip(net.backbone.places, net.backbone.arch, strict=True)
+        COST.channel(place, kernel, width)
+        for place, block in placed(net)
         for kernel, width in zip(block.kernels, block.channels, strict=True)
     ]
     assert per_channel == by_block(golden['per_channel_macs_224'], prune)
     net.load_state_dict(convert(net_weights))
-    value = float(penalty_of(net)(net.backbone).detach())
+    value = float(ResourcePenalty(net.backbone, COST)(net.backbone).detach())
     assert value * 1e-6 == pytest.approx(golden['l1_rho_1e6'], rel=1e-5)
 
 
@@ -576,39 +537,27 @@ def test_penalties_stay_when_channels_leave(prune, net_weights):
     net.load_state_dict(convert(upstream_shrink(net_weights), net))
     found, _ = split_weights(net)
     assert len(found) == golden['surgery']['prune_info_entries'][1]
-    places = zip(golden['blocks'].items(), net.backbone.arch, strict=True)
     expected = [
         golden['penalty'][f'{name}.ops.{(3, 5, 7).index(kernel)}.1.1.weight']
-        for (name, _), block in places
+        for name, block in zip(golden['blocks'], net.backbone.arch, strict=True)
         for kernel in block.kernels
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ('key', 'transformer', 'count'),
-    [('transformer', 'residual', 44), ('transformer-ds', 'all', 61)],
+    ('key', 'count'), [('transformer', 44), ('transformer-ds', 61)]
 )
-def test_penalties_of_tokens(shared, prune, reference_fill, key, transformer, count):
+def test_penalties_of_tokens(shared, prune, reference_fill, key, count):
     golden, arrays = prune[0][key], prune[1]
     layout, net = load(shared, f'{PREFIX}-{key}')
-    penalty = penalty_of(net)
-    assert penalty.mean == pytest.approx(golden['norm_factor'], rel=1e-12)
-    cost = PublishedMacsCost((224, 224))
-    macs = [
-        cost.transformer(place, block.tokens)
-        for place, block in zip(net.backbone.places, net.backbone.arch, strict=True)
-        if block.tokens
-    ]
+    mean = ResourcePenalty(net.backbone, COST).mean
+    assert mean == pytest.approx(golden['norm_factor'], rel=1e-12)
+    forms = [(place, block.tokens) for place, block in placed(net) if block.tokens]
+    macs = [COST.transformer(*form) for form in forms]
     assert macs == by_block(golden['macs_224'], prune)
-    shapes = without_unused(layout['state_dict'])
-    weights = upstream_weights(shapes, reference_fill.fill, layout['scale'])
-    net.load_state_dict(convert(weights))
-    _, found = split_weights(net)
-    assert len(found) == count
-    np.testing.assert_allclose(
-        found, by_block(golden['penalty_initial'], prune), rtol=1e-12
-    )
+    weights = weights_of(layout['state_dict'], reference_fill, layout['scale'])
+    after = dict(weights)
     for name, alive in golden['queries'].items():
         stored = f'transformer.gamma.{name}'
         if stored in arrays.files:
@@ -616,35 +565,36 @@ def test_penalties_of_tokens(shared, prune, reference_fill, key, transformer, co
         else:  # only the counts of the other blocks were kept
             gamma = torch.cat((torch.ones(alive), torch.zeros(64 - alive)))
         assert int((gamma > 1e-3).sum()) == alive
-        weights[name] = gamma
-    net.load_state_dict(convert(weights))
-    _, found = split_weights(net)
-    np.testing.assert_allclose(
-        found, by_block(golden['penalty_after'], prune), rtol=1e-12
-    )
+        after[name] = gamma
+    for given, name in ((weights, 'initial'), (after, 'after')):
+        net.load_state_dict(convert(given))
+        _, found = split_weights(net)
+        assert len(found) == count
+        expected = by_block(golden[f'penalty_{name}'], prune)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 # --- a stranger's clone ---
 
 
-@pytest.mark.parametrize('size', [(64, 48), (100, 76), (33, 65), (1, 1)])
-@pytest.mark.parametrize('transformer', TRANSFORMERS)
-def test_macs_are_counted_exactly(transformer, size):
-    net = HRNASNet(space=dict(base='mini', transformer=transformer))
-    counted = complexity(net, size).macs
-    assert MacsCost(size).network(net.space, net.arch) == counted
+SIZES = [(64, 48), (100, 76), (33, 65), (1, 1)]
+FULL = [SIZE, (384, 288), (100, 76), (127, 93)]
 
 
-@pytest.mark.slow
-@every_row
-def test_macs_of_full_size_are_counted_exactly(base, transformer):
+@pytest.mark.parametrize(
+    ('base', 'transformer', 'sizes'),
+    [
+        *(('mini', mode, [size]) for mode in TRANSFORMERS for size in SIZES),
+        *(pytest.param(*row, FULL, marks=pytest.mark.slow) for row in SPACE_ROWS),
+    ],
+)
+def test_macs_are_counted_exactly(base, transformer, sizes):
     net = HRNASNet(space=dict(base=base, transformer=transformer))
-    for size in ((256, 192), (384, 288), (100, 76), (127, 93)):
-        counted = complexity(net, size).macs
-        assert MacsCost(size).network(net.space, net.arch) == counted, size
+    for size in sizes:
+        assert macs_of(net, size=size) == complexity(net, size).macs, size
 
 
-@every_row
+@pytest.mark.parametrize(('base', 'transformer'), SPACE_ROWS)
 def test_own_golden(request, base, transformer):
     """Outputs at a size that resizes everywhere, and a norm's statistics."""
     net = NASPose(space=dict(base=base, transformer=transformer)).double()
@@ -663,8 +613,9 @@ def test_own_golden(request, base, transformer):
 def test_full_arch_is_the_published_supernet():
     """Four hidden channels per channel and kernel, 61 blocks, 64 tokens or none."""
     for transformer, count in ((None, 0), ('residual', 44), ('all', 61)):
-        net = NASPose(space=dict(base='keypoint', transformer=transformer)).backbone
-        blocks = full_arch(net.space)
+        blocks = full_arch(
+            resolve_space(dict(base='keypoint', transformer=transformer))
+        )
         assert len(blocks) == 61
         assert sum(block.tokens == 64 for block in blocks) == count
         assert sum(block.tokens > 0 for block in blocks) == count

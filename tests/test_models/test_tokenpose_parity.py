@@ -15,6 +15,7 @@ from conftest import ROOT, SHARED
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
+from parity import original_weights
 
 from mmpose_lite.analysis import complexity
 from mmpose_lite.checkpoints import convert
@@ -71,18 +72,10 @@ def build(name, **head):
     return MODELS.build(cfg).eval()
 
 
-def original_weights(layout, fill, scaled):
+def weights_of(layout, fill, scaled):
     """Deterministic weights under the original names, without computed tables."""
-    factors = layout['scale'] if scaled else []
-    weights = {}
-    for key, shape in layout['state_dict'].items():
-        counter = key.endswith('num_batches_tracked')
-        value = fill.fill(key, shape, 'int64' if counter else 'float32')
-        for suffix, factor in factors:
-            value = value * np.float32(factor if key.endswith(suffix) else 1)
-        if key not in layout['keep']:
-            weights[key] = torch.as_tensor(value)
-    return weights
+    kept = {k: v for k, v in layout['state_dict'].items() if k not in layout['keep']}
+    return original_weights(kept, fill, layout['scale'] if scaled else ())
 
 
 def heatmaps(model, fill, layout):
@@ -98,7 +91,7 @@ def test_size_cost_and_strict_loading(shared, reference_fill, name):
     if 'gmacs' in layout:
         found = complexity(model, tuple(layout['input_size'])).macs
         assert round(found / 1e9, 4) == layout['gmacs']
-    weights = original_weights(layout, reference_fill, scaled=False)
+    weights = weights_of(layout, reference_fill, scaled=False)
     converted = convert(weights, model)
     assert len(converted) == len(weights) == len(model.state_dict())
     assert model.load_state_dict(converted, strict=True)
@@ -109,7 +102,7 @@ def test_heatmaps(shared, reference_fill, name, key):
     """Between two correct single-precision implementations lie about 6e-6."""
     layout, model = load(shared, name), build(name)
     scaled = key == 'heatmaps_scaled'
-    weights = original_weights(layout, reference_fill, scaled)
+    weights = weights_of(layout, reference_fill, scaled)
     model.load_state_dict(convert(weights, model))
     expected = np.load(shared / f'reference/outputs/tokenpose-{name}.npz')[key]
     found = heatmaps(model, reference_fill, layout)
@@ -122,7 +115,7 @@ def test_sparse_heatmaps(shared, reference_fill, key):
     """Against a second implementation of the sparse forms, masks included."""
     name = 'sparse-ref-coco-256x192'
     layout, model = load(shared, name), build(name, **SPARSE[key])
-    weights = original_weights(layout, reference_fill, scaled=True)
+    weights = weights_of(layout, reference_fill, scaled=True)
     model.load_state_dict(convert(weights, model))
     golden = np.load(shared / f'reference/outputs/tokenpose-{name}.npz')
     choices = []
@@ -140,7 +133,7 @@ def test_a_checkpoint_of_the_sparse_author_loads_dense(shared, reference_fill):
     """It was trained with attention that no mask reached; the table was added once."""
     layout = load(shared, 'sparse-upstream-mpii-256x256')
     model = build('S-v1-mpii-256x256', embed_dims=256, position='sine', graph_depth=3)
-    converted = convert(original_weights(layout, reference_fill, False), model)
+    converted = convert(weights_of(layout, reference_fill, False), model)
     assert model.load_state_dict(converted, strict=True)
     with torch.no_grad():
         found = model(torch.zeros(1, 3, 256, 256), None)
