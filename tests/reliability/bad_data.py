@@ -6,10 +6,11 @@ import copy
 import io
 import json
 import math
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -77,18 +78,11 @@ class Site:
         self.annotations.write_bytes(text)
 
 
-@cache
-def _drawn(root: Path) -> None:
-    generate_toy_coco(root, num_train=8, num_val=3, image_size=SIZE, seed=5)
-
-
 def make_site(root: Path, origin: Path, split: str = 'train') -> Site:
     """A copy of the data set under ``root``; ``origin`` keeps the original."""
-    _drawn(origin)
-    for name in ('train', 'val', 'annotations'):
-        (root / name).mkdir(parents=True)
-        for file in (origin / name).iterdir():
-            (root / name / file.name).write_bytes(file.read_bytes())
+    if not origin.exists():
+        generate_toy_coco(origin, num_train=8, num_val=3, image_size=SIZE, seed=5)
+    shutil.copytree(origin, root)
     site = Site(root, split)
     site.content = json.loads(site.annotations.read_text())
     return site
@@ -102,15 +96,21 @@ def rewrite(change: Callable[[bytes], bytes]) -> Callable[[Site], None]:
     return lambda site: site.path.write_bytes(change(site.path.read_bytes()))
 
 
+def taken(site: Site, name: str) -> np.ndarray:
+    """The image, whose file goes; another takes its place in the record."""
+    image = cv2.imread(str(site.path))
+    site.path.unlink()
+    site.record['file_name'] = name
+    return image
+
+
 def encode(
     suffix: str, change: Callable[[np.ndarray], np.ndarray] = lambda image: image
 ) -> Callable[[Site], None]:
     """Store the image, changed, in another format."""
 
     def damage(site: Site) -> None:
-        image = change(cv2.imread(str(site.path)))
-        site.path.unlink()
-        site.record['file_name'] = f'again{suffix}'
+        image = change(taken(site, f'again{suffix}'))
         assert cv2.imwrite(str(site.path), image)
 
     return damage
@@ -155,10 +155,8 @@ def stored_turned(orientation: int, suffix: str = '.jpg') -> Callable[[Site], No
     """Store the image as a camera does that was held otherwise; boxes are upright."""
 
     def damage(site: Site) -> None:
-        image = cv2.imread(str(site.path))
-        site.path.unlink()
-        site.record['file_name'] = f'turned{suffix}'
-        data = np.ascontiguousarray(STORED[orientation](image)[..., ::-1])
+        image = STORED[orientation](taken(site, f'turned{suffix}'))
+        data = np.ascontiguousarray(image[..., ::-1])
         Image.fromarray(data).save(site.path, exif=tags(orientation))
 
     return damage
@@ -174,24 +172,19 @@ def resize(
     """Another size; ``follow`` lets the record and the boxes know."""
 
     def damage(site: Site) -> None:
-        image = cv2.imread(str(site.path))
-        site.path.unlink()
-        site.record['file_name'] = f'resized{suffix}'
+        image = taken(site, f'resized{suffix}')
         cv2.imwrite(str(site.path), cv2.resize(image, (width, height)))
-        if follow:
-            scale = np.array([width / SIZE[0], height / SIZE[1]])
-            site.record.update(width=width, height=height)
-            for person in site.content['annotations']:
-                if person['image_id'] == site.record['id']:
-                    person['bbox'] = [*(np.array(person['bbox']) * [*scale, *scale])]
-                    person['keypoints'] = _scaled(person['keypoints'], scale)
+        if not follow:
+            return
+        scale = np.array([width / SIZE[0], height / SIZE[1]])
+        site.record.update(width=width, height=height)
+        for person in site.content['annotations']:
+            if person['image_id'] == site.record['id']:
+                person['bbox'] = [*(np.array(person['bbox']) * [*scale, *scale])]
+                points = np.reshape(person['keypoints'], (-1, 3)) * [*scale, 1]
+                person['keypoints'] = points.ravel().tolist()
 
     return damage
-
-
-def _scaled(points: list[float], scale: np.ndarray) -> list[float]:
-    rows = np.array(points, float).reshape(-1, 3) * [*scale, 1]
-    return rows.ravel().tolist()
 
 
 def gone(site: Site) -> None:
@@ -267,7 +260,7 @@ FINE_IMAGES = {
 # --- People -------------------------------------------------------------------------
 
 
-GONE = object()
+GONE = ...
 """In the place of a value: the entry is taken out."""
 
 
@@ -278,11 +271,9 @@ def changed(
 
     def damage(site: Site) -> None:
         for place in places(site):
-            place.update(
-                copy.deepcopy({k: v for k, v in values.items() if v is not GONE})
-            )
-            for name in values:
-                if values[name] is GONE:
+            for name, value in values.items():
+                place[name] = copy.deepcopy(value)
+                if value is GONE:
                     del place[name]
 
     return damage
@@ -395,12 +386,10 @@ def same_person(near: bool) -> Callable[[Site], None]:
     """A second person of the same id, in the same image or another."""
 
     def damage(site: Site) -> None:
-        people = site.content['annotations']
-        own = site.person['image_id']
-        others = [p for p in people if (p['image_id'] == own) == near]
-        other = copy.deepcopy(next((p for p in others if p is not site.person), None))
-        other = other or copy.deepcopy(site.person)
-        people.append({**other, 'id': site.person['id']})
+        people, own = site.content['annotations'], site.person
+        others = [p for p in people if (p['image_id'] == own['image_id']) == near]
+        other = next((p for p in others if p is not own), own)
+        people.append({**copy.deepcopy(other), 'id': own['id']})
 
     return damage
 
@@ -506,12 +495,6 @@ class Watch(Hook):
         self.changed = not all(torch.equal(one, other) for one, other in pairs)
 
 
-@cache
-def _demo() -> Config:
-    (path,) = (ROOT / 'configs' / 'demo').glob('*.py')
-    return Config.fromfile(path)
-
-
 def build(
     root: Path,
     work_dir: Path,
@@ -535,11 +518,9 @@ def build(
         **dataset: Additions to the data set of training.
     """
     init_default_scope('mmpose')
-    config = copy.deepcopy(_demo())
+    config = Config.fromfile(*(ROOT / 'configs' / 'demo').glob('*.py'))
     sizes = dict(input_size=(48, 64), heatmap_size=(12, 16))
-    model, train, val = (
-        config[name] for name in ('model', 'train_dataloader', 'val_dataloader')
-    )
+    model, train, val = config.model, config.train_dataloader, config.val_dataloader
     narrow = ((8, 16), (8, 16, 32))
     model.backbone.arch.update(channels=narrow, stem_channels=16, unit='parallel')
     model.head.in_channels = 8

@@ -43,6 +43,7 @@ from mmpose_lite.io.markdown import fill_marked, marked
 T = TypeVar('T')
 SHARE = 10
 """One case in so many runs by default."""
+_FACTS: list[dict[str, Any]] = []
 _HEAD = '| § | section | cases | tried | survived |\n|---|---|---|---|---|\n'
 
 
@@ -70,19 +71,12 @@ def chosen(items: Sequence[T], key: str, share: int = SHARE) -> list[T]:
     return [items[place] for place in sorted(places)]
 
 
-@pytest.fixture
-def campaign(request):
-    """Chooses and counts the cases of a test that loops over them."""
-    return Campaign(request.node, 1 if request.config.getoption('--full') else SHARE)
-
-
 class Campaign:
-    """The cases of one test; see :func:`campaign`."""
+    """Chooses and counts the cases of a test that loops over them."""
 
     def __init__(self, item, share: int) -> None:
         self._key, self._share = item.nodeid, share
-        self.counts = dict(cases=0, tried=0, survived=0)
-        _note(item, item.nodeid, self.counts)
+        self.counts = _note(item, item.nodeid, cases=0, tried=0, survived=0)
 
     def choose(self, items: Sequence[T], name: str = '') -> list[T]:
         """The cases to run; ``name`` tells several calls of one test apart."""
@@ -96,10 +90,17 @@ class Campaign:
         self.counts['survived'] += count
 
 
-def _note(item, group: str, counts: dict[str, int]) -> None:
+@pytest.fixture
+def campaign(request):
+    """See :class:`Campaign`."""
+    return Campaign(request.node, 1 if request.config.getoption('--full') else SHARE)
+
+
+def _note(item, group: str, **counts: int) -> dict[str, Any]:
     """Let a test's report carry what it counts, also out of a worker."""
-    fact = dict(section=item.module.SECTION, group=group, counts=counts)
+    fact = dict(section=item.module.SECTION, group=group, **counts)
     item.user_properties.append(('campaign', fact))
+    return fact
 
 
 def pytest_addoption(parser):
@@ -114,8 +115,6 @@ def pytest_configure(config):
     config.addinivalue_line('markers', 'campaign: a case of the reliability campaign')
     if config.getoption('--campaign-table') and not config.getoption('--full'):
         raise pytest.UsageError('--campaign-table needs --full')
-    if not hasattr(config, 'workerinput'):
-        config.pluginmanager.register(_Table(config))
 
 
 def pytest_collection_modifyitems(config, items):
@@ -130,46 +129,39 @@ def pytest_collection_modifyitems(config, items):
         (share,) = members[0].get_closest_marker('campaign').args
         kept = chosen(members, key, 1 if full else share)
         for item in kept:
-            _note(item, key, dict(cases=len(members), tried=1))
+            _note(item, key, cases=len(members), tried=1)
         dropped |= set(members) - set(kept)
     if dropped:
         config.hook.pytest_deselected(items=[i for i in items if i in dropped])
         items[:] = [item for item in items if item not in dropped]
 
 
-class _Table:
-    """Counts what reports tell, and prints it at the end."""
+def pytest_runtest_logreport(report):
+    """Keep what a report tells, here or of a worker."""
+    ended = report.when == 'call' or (report.when == 'setup' and report.failed)
+    for name, fact in report.user_properties:
+        if name == 'campaign' and ended and not report.skipped:
+            _FACTS.append({'survived': int(report.passed), **fact})
 
-    def __init__(self, config) -> None:
-        self.config = config
-        self.groups: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
-        self.counts: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
 
-    def pytest_runtest_logreport(self, report):
-        facts = [fact for name, fact in report.user_properties if name == 'campaign']
-        ended = report.when == 'call' or (report.when == 'setup' and report.failed)
-        if facts and ended and not report.skipped:
-            section, counts = tuple(facts[-1]['section']), facts[-1]['counts']
-            self.groups[section][facts[-1]['group']] = counts['cases']
-            self.counts[section][0] += counts['tried']
-            self.counts[section][1] += counts.get('survived', int(report.passed))
+def _rows() -> dict[int, str]:
+    """Section number to its row."""
+    rows = {}
+    for number, name in sorted({tuple(fact['section']) for fact in _FACTS}):
+        own = [fact for fact in _FACTS if fact['section'][0] == number]
+        # Every case of a group says how many there are.
+        total = sum({fact['group']: fact['cases'] for fact in own}.values())
+        tried, survived = (sum(f[key] for f in own) for key in ('tried', 'survived'))
+        rows[number] = f'| {number} | {name} | {total:,} | {tried:,} | {survived:,} |\n'
+    return rows
 
-    def rows(self) -> dict[int, str]:
-        """Section number to its row."""
-        return {
-            number: f'| {number} | {name} | {sum(self.groups[number, name].values()):,}'
-            f' | {tried:,} | {survived:,} |\n'
-            for (number, name), (tried, survived) in sorted(self.counts.items())
-        }
 
-    def pytest_terminal_summary(self, terminalreporter):
-        if not self.counts:
-            return
+def pytest_terminal_summary(terminalreporter, config):
+    if _FACTS:
         terminalreporter.section('reliability campaign')
-        terminalreporter.write(_HEAD + ''.join(self.rows().values()))
-        path = self.config.getoption('--campaign-table')
-        if path:
-            put_table(Path(path), self.rows())
+        terminalreporter.write(_HEAD + ''.join(_rows().values()))
+        if path := config.getoption('--campaign-table'):
+            put_table(Path(path), _rows())
 
 
 def put_table(path: Path, rows: Mapping[int, str]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import search_run
@@ -53,8 +54,7 @@ GLOO = dict(
 )
 
 
-@dataclass(frozen=True)
-class Rank:
+class Rank(NamedTuple):
     """How a process ended.
 
     Attributes:
@@ -82,51 +82,40 @@ def ranks(
     with socket.socket() as server:
         server.bind(('127.0.0.1', 0))
         port = server.getsockname()[1]
-    began, pids = time.monotonic(), []
-    for rank in range(count):
-        pid = os.fork()
-        if pid == 0:
-            _be(rank, count, port, work, folder)
-        pids.append(pid)
-    ended: dict[int, tuple[int, float]] = {}
-    while len(ended) < count:
-        for pid in set(pids) - set(ended):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            passed = time.monotonic() - began
-            if found:
-                ended[pid] = os.waitstatus_to_exitcode(status), passed
-            elif passed > limit:
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
-    told = [(folder / f'rank{rank}.err').read_text() for rank in range(count)]
-    return [Rank(ended[pid][0], text, ended[pid][1]) for pid, text in zip(
-        pids, told, strict=True)]  # fmt: skip
+    context, began = multiprocessing.get_context('fork'), time.monotonic()
+    processes = [
+        context.Process(target=_be, args=(rank, count, port, work, folder))
+        for rank in range(count)
+    ]
+    for process in processes:
+        process.start()
+
+    def end_of(rank: int) -> Rank:
+        processes[rank].join(limit)
+        processes[rank].kill()
+        processes[rank].join()
+        seconds = time.monotonic() - began
+        told = (folder / f'rank{rank}.err').read_text()
+        return Rank(processes[rank].exitcode, told, seconds)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(end_of, range(count)))
 
 
 def _be(rank: int, count: int, port: int, work: Callable[[], None], folder: Path):
-    """Be one of the processes, and end."""
-    code = 1
-    try:
-        os.chdir(folder)  # where mmengine collects results
-        error = os.open(folder / f'rank{rank}.err', os.O_WRONLY | os.O_CREAT)
-        os.dup2(error, 2)
-        sys.stderr = os.fdopen(2, 'w', buffering=1)
-        os.environ.update(
-            RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count),
-            MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
-            OMP_NUM_THREADS='1', MKL_NUM_THREADS='1',
-        )  # fmt: skip
-        journal = os.open(folder / f'rank{rank}.files', os.O_WRONLY | os.O_CREAT)
-        sys.addaudithook(lambda event, args: _note(journal, event, args))
-        torch.manual_seed(0)
-        work()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        # Not through what the test's own process has registered for its end.
-        os._exit(code)
+    """Be one of the processes."""
+    os.chdir(folder)  # where mmengine collects results
+    sys.stderr = open(folder / f'rank{rank}.err', 'w', buffering=1)  # noqa: SIM115
+    os.dup2(sys.stderr.fileno(), 2)
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count),
+        MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port),
+        OMP_NUM_THREADS='1', MKL_NUM_THREADS='1',
+    )  # fmt: skip
+    journal = os.open(folder / f'rank{rank}.files', os.O_WRONLY | os.O_CREAT)
+    sys.addaudithook(lambda event, args: _note(journal, event, args))
+    torch.manual_seed(0)
+    work()
 
 
 def _note(journal: int, event: str, args: tuple) -> None:

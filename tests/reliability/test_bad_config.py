@@ -27,7 +27,7 @@ import mmpose_lite.registry as package_registries
 from mmpose_lite.models.backbones.borrowed import HRNET, RESNET
 from mmpose_lite.training import CheckFitHook
 
-from .config_cases import BAD, GOOD
+from .config_cases import BAD, GOOD, by_rule
 from .frame import cases
 
 SECTION = (1, 'Bad configuration')
@@ -88,10 +88,14 @@ ARGUMENTS = {
     for argument in rules(cls)
 }
 LISTED = {
-    f'{name}-{place}-{word}': (name, *case)
-    for name, found in BAD.items()
-    for place, case in enumerate(found)
-    for word in [case[1]]
+    f'{name}-{place}-{case[1]}': (name, *case)
+    for name, (_, cls) in CLASSES.items()
+    for place, case in enumerate(
+        [
+            *BAD[name],
+            *(c for a, rule in rules(cls).items() for c in by_rule(a, rule.wanted)),
+        ]
+    )
 }
 
 

@@ -7,28 +7,51 @@ the file that every hostile pickle tries to make.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import multiprocessing
 import os
 import re
+import resource
 import signal
-import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from command_line import run_verb
+from mmengine.logging import HistoryBuffer
+from torch import nn
 
-from mmpose_lite.checkpoints import read_checkpoint
+from mmpose_lite.checkpoints import read_checkpoint, translate
 
-from .checkpoint_files import BY_CHANCE, MUTATIONS, REFUSED_BY_READER, saved, weights
+from .checkpoint_files import (
+    BY_CHANCE,
+    MUTATIONS,
+    REFUSED_BY_READER,
+    make,
+    saved,
+    weights,
+    whole,
+)
 from .frame import cases
 from .hostile_pickles import CANARY
 
 SECTION = (3, 'Hostile and broken checkpoints')
 GROWTH = 150_000
 """KiB by which reading one file may raise the peak of memory; bombs unpack to more."""
-COMMAND = ('-m', 'reliability.checkpoint_worker')
+SPARE = 3 << 30
+"""Bytes of address space beyond what the process has when it begins."""
+EVENTS = []
+FORBIDDEN = {
+    *('os.system', 'subprocess.Popen', 'os.posix_spawn', 'os.exec', 'os.fork'),
+    *('pty.spawn', 'os.mkdir', 'os.remove', 'os.rmdir', 'os.rename'),
+    *('shutil.rmtree', 'socket.connect', 'webbrowser.open', 'ctypes.dlopen'),
+}
 OWN = re.compile(r'checkpoint\.pth is (refused: |damaged or no checkpoint \()')
 CHECKED = ('weights', 'training', 'module')
 KINDS: dict[str, list[str]] = {}
@@ -36,36 +59,144 @@ for _name in MUTATIONS:
     KINDS.setdefault(_name.partition('|')[0], []).append(_name)
 
 
+def watch(event, arguments):
+    """Note what reading a file must never do."""
+    writes = (
+        event == 'open'
+        and isinstance(arguments[1], str)
+        and (set(arguments[1]) & set('wax+'))
+    )
+    own = event in ('compile', 'import') and (
+        CANARY in repr(arguments[0]) or arguments[0] == 'antigravity'
+    )
+    if event in FORBIDDEN or writes or own:
+        EVENTS.append(f'{event} {arguments!r:.200}')
+
+
+def digest(value):
+    """One text for all contents that are the same, bit by bit."""
+    found = hashlib.sha256()
+    left = 100_000
+
+    def add(part):
+        nonlocal left
+        left -= 1
+        if left < 0:  # one list may be in another many times
+            return
+        if isinstance(part, torch.Tensor):
+            data = part.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            found.update(f'tensor {part.dtype} {tuple(part.shape)} '.encode() + data)
+        elif isinstance(part, np.ndarray | np.generic):
+            found.update(f'array {part.dtype} {part.shape} '.encode() + part.tobytes())
+        elif isinstance(part, HistoryBuffer):
+            add(list(part.data))
+        elif isinstance(part, Mapping):
+            found.update(b'map')
+            for key in sorted(part, key=str):
+                add(str(key))
+                add(part[key])
+        elif isinstance(part, list | tuple):
+            found.update(f'list {len(part)} '.encode())
+            for item in part:
+                add(item)
+        else:
+            found.update(f'{type(part).__name__} {part!r} '.encode())
+
+    add(value)
+    return found.hexdigest()
+
+
+def network():
+    """A network that takes the whole weights."""
+    net = nn.Module()
+    for key, value in weights().items():
+        *path, leaf = key.split('.')
+        place = net
+        for name in path:
+            if name not in dict(place.named_children()):
+                place.add_module(name, nn.Module())
+            place = place.get_submodule(name)
+        place.register_buffer(leaf, value.clone())
+    return net
+
+
+def attempt(path, net):
+    """Read a file, then convert what it holds."""
+    EVENTS.clear()
+    begun, content = time.perf_counter(), None
+    try:
+        content = read_checkpoint(path)
+    except BaseException as error:
+        fact = dict(outcome='refused', by=type(error).__name__, message=str(error))
+    else:
+        fact = dict(outcome='loaded')
+    fact |= dict(seconds=time.perf_counter() - begun, events=list(EVENTS))
+    if content is not None:
+        try:
+            translate(content, net)
+        except BaseException as error:
+            fact |= dict(convert=type(error).__name__, message=str(error)[:10_000])
+        else:
+            fact['convert'] = 'done'
+        try:
+            fact['digest'] = digest(content)
+        except RecursionError:
+            fact['digest'] = 'too deep'
+    return fact
+
+
+def by_command(path):
+    """What the command says, and whether it wrote a file."""
+    target = path.with_name('converted.pth')
+    target.unlink(missing_ok=True)
+    try:
+        ended = run_verb('convert', path, target)
+        said = ended.err if ended.code else None
+    except BaseException as error:
+        said = f'TRACEBACK {error!r}'
+    return dict(said=said, written=target.exists())
+
+
+def read(names, folder):
+    """Read files under a limit of memory, and write what became of each."""
+    os.chdir(folder)  # where a hostile file makes its own
+    net, path = network(), folder / 'checkpoint.pth'
+    with Path('results.jsonl').open('a', buffering=1) as out:
+        sys.addaudithook(watch)
+        for name, data in whole().items():
+            path.write_bytes(data)
+            fact = dict(name=f'whole|{name}', **attempt(path, net), **by_command(path))
+            print(json.dumps(fact), file=out)
+        pages = int(Path('/proc/self/statm').read_text().split()[0])
+        limit = pages * os.sysconf('SC_PAGE_SIZE') + SPARE
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        for place, name in enumerate(names):
+            path.write_bytes(make(name))
+            print(json.dumps(dict(begun=name)), file=out)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            fact = dict(name=name, **attempt(path, net))
+            fact['grown'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+            if place % 5 == 0:
+                fact |= by_command(path)
+            print(json.dumps(fact), file=out)
+
+
 def read_all(names, folder):
     """What became of every file; a new process goes on where one has ended."""
     results = folder / 'results.jsonl'
-    results.touch()
     left, found, ended = list(names), {}, {}
     while left:
-        (folder / 'names.json').write_text(json.dumps(left))
-        process = subprocess.run(
-            [sys.executable, *COMMAND],
-            cwd=folder,
-            env={
-                **os.environ,
-                'PYTHONPATH': os.pathsep.join(
-                    map(str, (ROOT, ROOT / 'tests', ROOT / 'tests/_lib'))
-                ),
-                'PYTHONWARNINGS': 'ignore',
-                'OMP_NUM_THREADS': '1',
-            },
-            capture_output=True,
-            text=True,
-            check=False,
+        process = multiprocessing.get_context('fork').Process(
+            target=read, args=(left, folder)
         )
+        process.start()
+        process.join()
         lines = [json.loads(line) for line in results.read_text().splitlines()]
         found = {line['name']: line for line in lines if 'name' in line}
-        begun = [line['begun'] for line in lines if 'begun' in line]
-        if process.returncode:
-            assert begun, process.stderr[-3000:]
-            where = begun[-1]
-            how = process.returncode
-            ended[where] = signal.Signals(-how).name if how < 0 else process.stderr
+        if process.exitcode:
+            (*_, where) = (line['begun'] for line in lines if 'begun' in line)
+            code = process.exitcode
+            ended[where] = signal.Signals(-code).name if code < 0 else f'code {code}'
         left = [name for name in left if name not in found and name not in ended]
     assert not (folder / CANARY).exists(), 'a hostile file ran its code'
     return found, ended
