@@ -8,7 +8,6 @@ import os
 import pickle
 import socket
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,13 +16,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from command_line import python
+from conftest import ROOT
 from mmengine.logging import HistoryBuffer
 
-import mmpose_lite
 from mmpose_lite import compat
 from mmpose_lite.compat import distributions, mmcv_ops
 
-ROOT = Path(mmpose_lite.__file__).resolve().parents[1]
 # compat alone: importing the package makes every patch.
 FILE = ROOT / 'mmpose_lite' / 'compat' / '__init__.py'
 COMPAT = f"""
@@ -40,29 +39,16 @@ TORCHVISION = (
 )
 
 
-def run(words, cwd, variables):
-    """Python in a fresh process that finds the package, not this one's state."""
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=cwd,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), **variables},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
 def works(code, cwd, **variables):
     """What code prints that must run to its end."""
-    done = run(('-c', code), cwd, variables)
+    done = python('-c', code, cwd=cwd, **variables)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def error_of(code, cwd, **variables):
     """What code that must fail writes to stderr."""
-    done = run(('-c', code), cwd, variables)
+    done = python('-c', code, cwd=cwd, **variables)
     assert done.returncode != 0
     return done.stderr
 
@@ -73,7 +59,7 @@ def error_of(code, cwd, **variables):
 @pytest.fixture(scope='module')
 def broken_torchvision(tmp_path_factory):
     """Skip where torchvision loads: there is nothing to patch then."""
-    done = run(('-c', 'import torchvision'), tmp_path_factory.mktemp('plain'), {})
+    done = python('-c', 'import torchvision', cwd=tmp_path_factory.mktemp('plain'))
     if done.returncode == 0:
         pytest.skip(
             "this torchvision's compiled part fits this torch, so the failure that "
@@ -342,7 +328,7 @@ def test_set_device_still_fails_elsewhere(one_rank, tmp_path):
 
 
 def test_mmpose_needs_operators(tmp_path):
-    if run(('-c', 'import torch, mmcv._ext'), tmp_path, {}).returncode == 0:
+    if python('-c', 'import torch, mmcv._ext', cwd=tmp_path).returncode == 0:
         pytest.skip('this mmcv has compiled operators, so nothing stands in for them')
     assert '_ext' in error_of('import mmpose.apis', tmp_path)
     code = """
@@ -442,14 +428,9 @@ def test_convolutions_and_regions_pass_their_arguments_on(monkeypatch):
     x, weight, bias = torch.rand(2, 4, 9, 9), torch.rand(6, 2, 3, 3), torch.rand(6)
     offset, mask = torch.rand(2, 18, 5, 4), torch.rand(2, 9, 5, 4)
     how = dict(stride=(2, 3), padding=(1, 2), dilation=(1, 2))
-    letters = {'stride': 'd', 'padding': 'pad', 'dilation': 'dilation'}
-    first, second = {}, dict(with_bias=True)
-    for (name, short), word in zip(
-        letters.items(), ('stride', 'pad', 'dilation'), strict=True
-    ):
-        for side, value in zip('HW', how[name], strict=True):
-            first[f'{short}{side}'] = value
-            second[f'{word}_{side.lower()}'] = value
+    first = dict(dW=3, dH=2, padW=2, padH=1, dilationW=2, dilationH=1)
+    second = dict(stride_h=2, stride_w=3, pad_h=1, pad_w=2, dilation_h=1, dilation_w=2)
+    second['with_bias'] = True
 
     leaves = [t.requires_grad_() for t in (x, offset, weight, mask, bias)]
     none = torch.empty(0)
@@ -538,10 +519,10 @@ def test_cocotools_stand_in(source, record, tmp_path):
         (tmp_path / 'xtcocotools').mkdir()
         (tmp_path / 'xtcocotools' / '__init__.py').touch()
         (tmp_path / 'xtcocotools' / 'mask.py').write_text(source)
-    without = run(('-S', '-c', USE), tmp_path, variables)
+    without = python('-S', '-c', USE, cwd=tmp_path, **variables)
     assert 'xtcocotools' in without.stderr
     code = f'import mmpose_lite\n{USE}\nprint(mmpose_lite.compat.RECORD["xtcocotools"])'
-    done = run(('-S', '-c', code), tmp_path, variables)
+    done = python('-S', '-c', code, cwd=tmp_path, **variables)
     assert done.stdout.strip() == record, done.stderr
 
 
@@ -694,11 +675,11 @@ def test_other_versions_are_refused(tmp_path):
         info.mkdir()
         (info / 'METADATA').write_text(f'Name: {package}\nVersion: {version}\n')
     path = dict(PYTHONPATH=os.pathsep.join((str(tmp_path), str(ROOT))))
-    words = ('-W', 'ignore', '-m', 'mmpose_lite', 'env')
+    report = python('-m', 'mmpose_lite', 'env', cwd=tmp_path, **path).stdout
     for told in (
         error_of('import mmengine, mmpose_lite', tmp_path, **path),
         error_of('import mmpose_lite.models', tmp_path, **path),
-        run(words, tmp_path, path).stdout.partition('BROKEN: ')[2],
+        report.partition('BROKEN: ')[2],
     ):
         assert 'ImportError: mmpose_lite needs ' in told
         for said in (

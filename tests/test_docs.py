@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import documents
 import pytest
-from command_line import run_tool
+from command_line import python, run_tool
 from conftest import ROOT, SHARED
 from documents import NAMES, PAGES
 
@@ -71,13 +71,7 @@ def test_blocks_run(page, scratch, request):
     script = scratch / 'steps.json'
     script.write_text(json.dumps(steps))
     log = scratch / 'log.txt'
-    command = [
-        sys.executable,
-        '-W',
-        'ignore',
-        ROOT / 'tests/_lib/run_document.py',
-        script,
-    ]
+    runner = ROOT / 'tests/_lib/run_document.py'
     variables = {
         'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
         'PYTHONPATH': str(ROOT),
@@ -86,7 +80,7 @@ def test_blocks_run(page, scratch, request):
     }
     with log.open('w') as file:
         running = subprocess.Popen(
-            command,
+            [sys.executable, '-W', 'ignore', runner, script],
             cwd=scratch,
             env={**os.environ, **variables},
             stdout=file,
@@ -267,13 +261,7 @@ def test_collector_sees_blocks_comments_and_figures(tmp_path, monkeypatch):
 )
 def test_a_failing_block_is_noticed(tmp_path, code, message):
     (tmp_path / 'steps.json').write_text(json.dumps([dict(where='page:7', **code)]))
-    done = subprocess.run(
-        [sys.executable, ROOT / 'tests/_lib/run_document.py', 'steps.json'],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python(ROOT / 'tests/_lib/run_document.py', 'steps.json', cwd=tmp_path)
     assert done.returncode != 0
     assert message in done.stderr + done.stdout
 

@@ -1,9 +1,7 @@
 """Names resolve everywhere, and MMPose's own stay its own."""
 
-import subprocess
-import sys
-
 import pytest
+from command_line import python
 from conftest import ROOT
 
 COMPAT = str(ROOT / 'mmpose_lite' / 'compat' / '__init__.py')
@@ -38,69 +36,45 @@ print('resolved')
 """
 
 
-@pytest.mark.parametrize(
-    'imports',
-    [
-        'import mmpose_lite',
-        'import mmpose_lite; import mmpose.models',
-        'import mmpose_lite; from mmengine.runner import Runner',
-        'import mmengine.runner; import mmpose_lite',
-        # What a working torchvision brings by itself is patched by the file alone.
-        f'import runpy; runpy.run_path({COMPAT!r})["patch"]()\n'
-        'import sys, mmpose.models; assert "mmpose_lite" not in sys.modules\n'
-        'import mmpose_lite',
-        'import mmpose_lite, importlib; importlib.reload(mmpose_lite)',
-        'import sys, mmpose_lite\n'
-        'for name in [n for n in sys.modules if n.startswith("mmpose_lite")]:\n'
-        '    del sys.modules[name]\n'
-        'import mmpose_lite',
-        'from mmengine.utils import import_modules_from_strings as load\n'
-        "load(['mmpose_lite'], allow_failed_imports=False)\n"
-        "load(['mmpose_lite'], allow_failed_imports=False)",
-    ],
-    ids=[
-        'alone',
-        'before',
-        'runner after',
-        'runner before',
-        'after',
-        'reload',
-        'again',
-        'custom_imports',
-    ],
-)
+IMPORTS = {
+    'alone': 'import mmpose_lite',
+    'before': 'import mmpose_lite; import mmpose.models',
+    'runner after': 'import mmpose_lite; from mmengine.runner import Runner',
+    'runner before': 'import mmengine.runner; import mmpose_lite',
+    # What a working torchvision brings by itself is patched by the file alone.
+    'after': f"""import runpy; runpy.run_path({COMPAT!r})["patch"]()
+import sys, mmpose.models; assert "mmpose_lite" not in sys.modules
+import mmpose_lite""",
+    'reload': 'import mmpose_lite, importlib; importlib.reload(mmpose_lite)',
+    'again': """import sys, mmpose_lite
+for name in [n for n in sys.modules if n.startswith("mmpose_lite")]:
+    del sys.modules[name]
+import mmpose_lite""",
+    'custom_imports': """from mmengine.utils import import_modules_from_strings as load
+load(['mmpose_lite'], allow_failed_imports=False)
+load(['mmpose_lite'], allow_failed_imports=False)""",
+}
+
+
+@pytest.mark.parametrize('imports', IMPORTS.values(), ids=IMPORTS)
 def test_names_resolve(imports):
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', f'{imports}\n{CHECK}'],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = python('-c', f'{imports}\n{CHECK}')
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == 'resolved'
 
 
-def test_import_brings_nothing_along():
-    code = (
-        'import sys, mmpose_lite.deploy\n'
-        "print({'torch', 'mmpose', 'mmengine', 'cv2', 'numpy'} & {*sys.modules})"
-    )
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', code],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stdout == 'set()\n'
-    assert result.stderr == ''
-
-
-def test_import_prints_nothing():
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', 'import mmpose_lite.models'],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stdout == ''
-    assert result.stderr == ''
+@pytest.mark.parametrize(
+    ('code', 'said'),
+    [
+        ('import mmpose_lite.models', ''),
+        (
+            'import sys, mmpose_lite.deploy\n'
+            "print({'torch', 'mmpose', 'mmengine', 'cv2', 'numpy'} & {*sys.modules})",
+            'set()\n',
+        ),
+    ],
+    ids=['prints nothing', 'brings nothing along'],
+)
+def test_import(code, said):
+    result = python('-c', code)
+    assert (result.returncode, result.stdout, result.stderr) == (0, said, '')

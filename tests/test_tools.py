@@ -1,11 +1,9 @@
 """The command lines under tools/, as users type them."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from command_line import python
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -13,15 +11,7 @@ pytestmark = pytest.mark.slow
 
 def call(tool, *arguments):
     """Run a tool; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', f'tools/{tool}.py', *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    done = python(f'tools/{tool}.py', *arguments)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

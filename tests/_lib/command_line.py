@@ -55,6 +55,24 @@ def _run(path: Path, *words: object) -> Ended:
     return Ended(code or 0, out.getvalue(), err.getvalue())
 
 
+def python(*words: object, cwd: Path = ROOT, **variables: str):
+    """Run Python in a fresh process that finds the package, not this one's state."""
+    return subprocess.run(
+        [sys.executable, '-W', 'ignore', *map(str, words)],
+        cwd=cwd,
+        env={
+            **os.environ,
+            'PYTHONPATH': str(ROOT),
+            'OMP_NUM_THREADS': '1',
+            **variables,
+        },
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
 def program(name: str, *words: object) -> Ended:
     """Run a program of ``tools/``, named without its suffix, in this process."""
     return _run(ROOT / 'tools' / f'{name}.py', *words)

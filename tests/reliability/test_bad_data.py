@@ -131,17 +131,16 @@ def assert_left_out(site, persons, name, number, check, trained):
 @cases(bad_data.LOST_IMAGES)
 def test_image_is_left_out(case, damaged, check, trained):
     site = damaged(case)
-    name = site.record['file_name']
-    victim = site.victim
+    name, victim = site.record['file_name'], site.victim
     assert_left_out(site, victim['people'], name, victim['image'], check, trained)
 
 
 @cases(bad_data.LOST_PEOPLE)
 def test_person_is_left_out(case, damaged, check, trained):
     site = damaged(case)
-    known = site.person['image_id'] if people_of(site) >= {site.victim['person']} else 0
-    name = site.record['file_name'] if known else str(site.annotations)
     number = site.victim['person']
+    known = number in people_of(site)
+    name = site.record['file_name'] if known else str(site.annotations)
     assert_left_out(site, {number}, name, number, check, trained)
 
 
@@ -404,6 +403,8 @@ BOXES = {
     'a number': 3,
     'one row': [1, 2, 3, 4],
     'nulls': [[None] * 4],
+    'a text': 'abcd',
+    'rows of two lengths': [[1, 2], [3]],
 }
 
 
@@ -439,35 +440,21 @@ def test_box_outside_of_the_image_gives_finite_poses(case, posers):
         assert np.isfinite(result.keypoint_scores).all()
 
 
-ABSURD = {
-    'no images': dict(num_train=0),
-    'images below zero': dict(num_val=-1),
-    'images a fraction': dict(num_train=1.5),
-    'images a text': dict(num_train='10'),
-    'images NaN': dict(num_train=bad_data.NAN),
-    'images True': dict(num_train=True),
-    'images None': dict(num_val=None),
-    'too many images': dict(num_train=10**12),
-    'size 0': dict(image_size=(0, 0)),
-    'size 1x1': dict(image_size=(1, 1)),
-    'size below zero': dict(image_size=(-320, 240)),
-    'size of a wall': dict(image_size=(12_000, 9_000)),
-    'size one number': dict(image_size=320),
-    'size three numbers': dict(image_size=(320, 240, 3)),
-    'size a text': dict(image_size='ab'),
-    'size fractions': dict(image_size=(320.5, 240.5)),
-    'size NaN': dict(image_size=(bad_data.NAN, 240)),
-    'size None': dict(image_size=None),
-    'seed below zero': dict(seed=-1),
-    'seed huge': dict(seed=2**40),
-    'seed a text': dict(seed='seed'),
-    'nobody': dict(max_persons=0),
-    'a crowd': dict(max_persons=1000),
-    'half a person': dict(max_persons=0.5),
-}
+NAN = bad_data.NAN
+ABSURD = dict(
+    num_train=(0, 1.5, 2.5, '10', NAN, True, 10**12),
+    num_val=(-1, None, 10**9),
+    seed=(-1, 2**32, 2**40, 'seed', '3'),
+    max_persons=(0, 9, 1000, 0.5),
+    image_size=(
+        *(320, 'ab', None, (320,), (320, 240, 3), (0, 0), (1, 1), (320, 10)),
+        *((-320, 240), (12_000, 9_000), (99_999, 240), (320.0, 240)),
+        *((320.5, 240.5), (NAN, 240)),
+    ),
+)
 
 
-@cases(ABSURD)
+@cases([dict([(name, value)]) for name in ABSURD for value in ABSURD[name]], share=1)
 def test_toy_generator_refuses(case, tmp_path):
     (name,) = case
     with pytest.raises(ValueError, match=name):

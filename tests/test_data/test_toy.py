@@ -56,11 +56,9 @@ def test_the_same_arguments_write_the_same_bytes(toy, tmp_path):
     again = generate_toy_coco(tmp_path, **ARGUMENTS)
     assert contents(again.root) == contents(toy.root)
     other = generate_toy_coco(tmp_path / 'other', **{**ARGUMENTS, 'seed': 8})
-    assert (other.root / 'train/00000000.jpg').read_bytes() != (
-        toy.root / 'train/00000000.jpg'
-    ).read_bytes()
-    splits = [(toy.root / s / '00000000.jpg').read_bytes() for s in ('train', 'val')]
-    assert splits[0] != splits[1]
+    firsts = [root / 'train' for root in (toy.root, other.root)]
+    firsts = [(f / '00000000.jpg').read_bytes() for f in (*firsts, toy.root / 'val')]
+    assert len(set(firsts)) == 3
 
 
 def test_any_image_can_be_made_again_alone(toy):
@@ -166,34 +164,8 @@ def test_progress_counts_both_splits(tmp_path):
     assert calls == [(i, 5) for i in range(1, 6)]
 
 
-@pytest.mark.parametrize(
-    ('name', 'value'),
-    [
-        ('num_train', 0), ('num_train', 2.5), ('num_train', True),
-        ('num_val', -1), ('num_val', 10**9), ('seed', -1), ('seed', 2**32),
-        ('seed', '3'), ('max_persons', 0), ('max_persons', 9),
-        ('image_size', 320), ('image_size', (320,)), ('image_size', (320, 10)),
-        ('image_size', (99999, 240)), ('image_size', (320.0, 240)),
-    ],
-)  # fmt: skip
-def test_absurd_arguments_are_refused_by_name(tmp_path, name, value):
-    with pytest.raises(ValueError, match=name):
-        generate_toy_coco(tmp_path / 'out', **{**ARGUMENTS, name: value})
-    assert not (tmp_path / 'out').exists()
-
-
 def test_command_draws_and_says_so(tmp_path, capsys):
-    words = [
-        'toy-data',
-        str(tmp_path),
-        '--train',
-        '2',
-        '--val',
-        '1',
-        '--size',
-        '96',
-        '64',
-    ]
+    words = f'toy-data {tmp_path} --train 2 --val 1 --size 96 64'.split()
     assert cli.main(words) == 0
     assert '3 images written' in capsys.readouterr().out
     assert generate_toy_coco(tmp_path, 2, 1, (96, 64)).written == 0
@@ -225,11 +197,8 @@ def bodies():
     rng = np.random.default_rng(0)
     for _ in range(BODIES):
         angles, bones = sample_angles(rng), sample_bones(rng)
-        yield (
-            angles,
-            bones,
-            pose_body(angles, (5.0, 3.0, rng.uniform(-180, 180)), bones),
-        )
+        placed = (5.0, 3.0, rng.uniform(-180, 180))
+        yield angles, bones, pose_body(angles, placed, bones)
 
 
 def angle_between(a, b):
@@ -261,10 +230,8 @@ def test_hinges_bend_by_the_sampled_angle_and_bones_keep_their_length():
                 start, middle, end = (body.points[f'{side}_{j}'] for j in joints)
                 bend = angle_between(middle - start, end - middle)
                 assert bend == pytest.approx(angles[joints[1]][column], abs=1e-4)
-            upper_arm = np.linalg.norm(
-                body.points[f'{side}_elbow'] - body.points[f'{side}_shoulder']
-            )
-            assert upper_arm == pytest.approx(0.182 * bones['elbow'])
+            arm = body.points[f'{side}_elbow'] - body.points[f'{side}_shoulder']
+            assert np.linalg.norm(arm) == pytest.approx(0.182 * bones['elbow'])
             assert 0.88 <= bones['elbow'] <= 1.12
 
 

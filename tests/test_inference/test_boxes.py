@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mmpose_lite.inference import Frame, Results, as_boxes, open_source, read_boxes
+from mmpose_lite.inference import Frame, Results, open_source, read_boxes
 
 OWN = {'a.jpg': [[0, 1, 20, 31], [5, 5, 9, 9, 0.1]], 'b.jpg': []}
 ANNOTATIONS = dict(
@@ -187,9 +187,3 @@ def test_images_of_one_number_are_refused_in_results(tmp_path):
 def test_other_content_is_refused(written, content, message):
     with pytest.raises(ValueError, match=message):
         read_boxes(written(content))
-
-
-@pytest.mark.parametrize('values', [[[0, 0, np.nan, 5]], 'abcd', [[1, 2], [3]]])
-def test_no_rows_of_numbers(values):
-    with pytest.raises(ValueError, match='must be rows of'):
-        as_boxes(values)
