@@ -5,6 +5,7 @@ from functools import cache
 import torch
 from mmengine.config import Config
 from mmpose.apis import init_model
+from rows import hrnet_extra
 
 from mmpose_lite.data import render_toy_image
 from mmpose_lite.models.backbones import HRNASNet
@@ -15,19 +16,7 @@ ARCH = dict(num_modules=(1, 2), channels=((8, 16), (8, 16, 32)), num_blocks=2)
 
 
 def _psa(**options):
-    def stage(block, *channels):
-        return dict(
-            num_modules=1, num_branches=len(channels), block=block,
-            num_blocks=(1,) * len(channels), num_channels=channels,
-        )  # fmt: skip
-
-    extra = dict(
-        stage1=stage('BOTTLENECK', 16),
-        stage2=stage('BASIC', 16, 32),
-        stage3=stage('BASIC', 16, 32, 64),
-        stage4=stage('BASIC', 16, 32, 64, 128),
-    )
-    return dict(type='mmpose_lite.PSAHRNet', in_channels=3, extra=extra, **options)
+    return dict(type='mmpose_lite.PSAHRNet', extra=hrnet_extra(), **options)
 
 
 def _lite(kind, unit, **options):
@@ -38,9 +27,9 @@ BACKBONES = {
     'X-HRNet sequential': (_lite('XHRNet', 'sequential', max_size=(40, 40)), 8),
     'X-HRNet parallel': (_lite('XHRNet', 'parallel', max_size=(40, 40)), 8),
     'Lite-HRNet': (_lite('LiteHRNet', 'ccw'), 8),
-    'PSA parallel': (_psa(), 16),
-    'PSA sequential': (_psa(layout='sequential'), 16),
-    'PSA paper': (_psa(layout='sequential', variant='paper'), 16),
+    'PSA parallel': (_psa(), 8),
+    'PSA sequential': (_psa(layout='sequential'), 8),
+    'PSA paper': (_psa(layout='sequential', variant='paper'), 8),
 }
 SPARSE = {
     'dense': {},

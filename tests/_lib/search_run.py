@@ -87,30 +87,33 @@ def model(arch=None, **resource):
     return built
 
 
-def model_cfg(arch=None, **resource):
+def estimator_cfg(backbone, in_channels, **more):
+    """An estimator for the people above; ``more`` are further options of it."""
+    head = dict(
+        type='HeatmapHead',
+        in_channels=in_channels,
+        out_channels=3,
+        deconv_out_channels=None,
+        loss=dict(type='KeypointMSELoss', use_target_weight=True),
+        decoder=CODEC,
+    )
     return dict(
-        type='SearchablePoseEstimator',
-        resource=dict(dict(input_size=(48, 64)), **resource),
+        dict(type='TopdownPoseEstimator', backbone=backbone, head=head),
         data_preprocessor=dict(type='PoseDataPreprocessor', mean=[127.0], std=[60.0]),
-        backbone=dict(
-            type='HRNASNet',
-            arch=arch,
-            space=SPACE,
-            init_cfg=dict(type='Kaiming', layer='Conv2d'),
-        ),
-        head=dict(
-            type='HeatmapHead',
-            in_channels=6,
-            out_channels=3,
-            deconv_out_channels=None,
-            loss=dict(type='KeypointMSELoss', use_target_weight=True),
-            decoder=CODEC,
-        ),
         test_cfg=dict(flip_test=False),
+        **more,
     )
 
 
-def runner(work_dir, target=0.5, epochs=4, hooks=(), shrink=None, penalty=None, **more):
+def model_cfg(arch=None, **resource):
+    init = dict(type='Kaiming', layer='Conv2d')
+    backbone = dict(type='HRNASNet', arch=arch, space=SPACE, init_cfg=init)
+    resource = {'input_size': (48, 64), **resource}
+    estimator = estimator_cfg(backbone, 6, resource=resource)
+    return dict(estimator, type='SearchablePoseEstimator')
+
+
+def runner(work_dir, target=0.5, epochs=4, hooks=(), shrink=(), penalty=(), **more):
     """A search of four epochs of two steps, for a share of the supernet's MACs."""
     goal = None if target is None else dict(macs=target * model().full_cost)
     arguments = dict(
@@ -132,13 +135,8 @@ def runner(work_dir, target=0.5, epochs=4, hooks=(), shrink=None, penalty=None, 
         ),
         custom_hooks=[
             dict(type='mmpose_lite.EpochSeedHook'),
-            dict(
-                dict(type='mmpose_lite.PenaltyHook', weight=1e-3, end=1),
-                **(penalty or {}),
-            ),
-            dict(
-                dict(type='mmpose_lite.ShrinkHook', interval=1, end=3), **(shrink or {})
-            ),
+            dict(type='mmpose_lite.PenaltyHook', weight=1e-3, end=1) | dict(penalty),
+            dict(type='mmpose_lite.ShrinkHook', interval=1, end=3) | dict(shrink),
             dict(
                 type='EMAHook',
                 ema_type='mmpose_lite.RampedAverage',

@@ -21,30 +21,12 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpose.registry import MODELS
+from rows import TINY
 
 from mmpose_lite.models.layers import SelfAttention
 
-NETWORK = dict(
-    type='TopdownPoseEstimator',
-    data_preprocessor=dict(type='PoseDataPreprocessor', mean=[127.0], std=[60.0]),
-    backbone=dict(
-        type='mmpose_lite.LiteHRNet',
-        arch=dict(
-            num_modules=(1, 1),
-            channels=((8, 16), (8, 16, 24)),
-            stem_channels=8,
-            unit='ccw',
-        ),
-    ),
-    head=dict(
-        type='HeatmapHead',
-        in_channels=8,
-        out_channels=3,
-        deconv_out_channels=None,
-        loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        decoder=search_run.CODEC,
-    ),
-    test_cfg=dict(flip_test=False),
+NETWORK = search_run.estimator_cfg(
+    dict(type='mmpose_lite.LiteHRNet', arch=dict(TINY, unit='ccw')), 8
 )
 """A Lite-HRNet for the same people as the small search."""
 GLOO = dict(
@@ -210,7 +192,7 @@ def run(
     people = SteadyPeople() if frozen else search_run.NoisyPeople()
     loaders = {
         f'{name}_dataloader': dict(
-            search_run.loader(name == 'train'),
+            search_run.people(name == 'train'),
             dataset=people,
             batch_size=batch // count,
         )
