@@ -40,12 +40,9 @@ def test_the_table_holds_what_was_measured(demo):
     assert float(rows['MACs at 128x96'].split()[0]) > 1
     assert float(rows['seconds per step']) > 0
     for when in ('before', 'after'):
-        logged = re.search(
-            r'coco/AP: (\d\.\d+)', (folder / 'runs' / f'{when}.test.log').read_text()
-        )
-        assert float(rows[f'AP {when} training']) == pytest.approx(
-            float(logged[1]), abs=5e-4
-        )
+        log = (folder / 'runs' / f'{when}.test.log').read_text()
+        logged = float(re.search(r'coco/AP: (\d\.\d+)', log)[1])
+        assert float(rows[f'AP {when} training']) == pytest.approx(logged, abs=5e-4)
 
 
 def test_the_picture_shows_pairs_of_images(demo):

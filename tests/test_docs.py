@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections import Counter
 from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
@@ -185,37 +184,25 @@ def test_tables_of_models_agree_with_the_zoo():
     assert seen > len(zoo)
 
 
-def test_chinese_readme_has_the_same_code():
-    english, chinese = (list(documents.blocks(p)) for p in (ENGLISH, CHINESE))
-    assert len(english) > 5
-    assert [(b.code, b.comment) for b in chinese] == [
-        (b.code, b.comment) for b in english
-    ]
+SAME = {
+    'code': lambda page: [(b.code, b.comment) for b in documents.blocks(page)],
+    'tables': lambda page: [
+        re.findall(r'\d[\d.]*', ' '.join(row)) for row in documents.rows(page)
+    ],
+    'figures': documents.figures,
+    'pictures': lambda page: sorted(t for t in documents.links(page) if 'images/' in t),
+}
 
 
-def test_chinese_readme_has_the_same_tables():
-    def numbers(page):
-        return [re.findall(r'\d[\d.]*', ' '.join(row)) for row in documents.rows(page)]
-
-    assert numbers(CHINESE) == numbers(ENGLISH)
-
-
-def test_chinese_readme_has_the_same_figures_and_pictures():
-    english, chinese = (Counter(documents.figures(p)) for p in (ENGLISH, CHINESE))
-    assert chinese == english
-    pictures = [
-        sorted(t for t in documents.links(p) if 'images/' in t)
-        for p in (ENGLISH, CHINESE)
-    ]
-    assert pictures[0] == pictures[1]
+@pytest.mark.parametrize('read', SAME.values(), ids=SAME)
+def test_chinese_readme_has_the_same(read):
+    assert len(read(ENGLISH)) > 5
+    assert read(CHINESE) == read(ENGLISH)
 
 
 def test_pictures_are_small_and_used():
-    used = {
-        (page.parent / target).resolve()
-        for page in PAGES
-        for target in documents.links(page)
-    }
+    links = [(page, link) for page in PAGES for link in documents.links(page)]
+    used = {(page.parent / target).resolve() for page, target in links}
     for picture in FIGURES:
         if picture.is_file():
             assert picture.stat().st_size < 200_000, f'{picture.name} is large'

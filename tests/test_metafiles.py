@@ -24,6 +24,7 @@ INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
 METAFILES = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX]
 PAGES = [(ROOT / path).parent / 'README.md' for path in INDEX]
 ENTRIES = [model for meta in METAFILES for model in meta['Models']]
+FILES = [(m, f) for family in families() for m in family.models for f in m.files]
 
 
 def test_every_published_recipe_is_listed_once():
@@ -48,11 +49,8 @@ def test_collections_are_known():
 
 
 def test_generated_pages_are_current():
-    stale = [
-        str(path)
-        for path, text in model_zoo.pages().items()
-        if path.read_text() != text
-    ]
+    pages = model_zoo.pages().items()
+    stale = [str(path) for path, text in pages if path.read_text() != text]
     assert stale == [], 'run python tools/model_zoo.py'
 
 
@@ -137,19 +135,15 @@ def test_mmposes_weights_and_figures_are_those_of_its_metafiles():
             theirs[model['Weights']] = model['Name'], result['Metrics']
     names = {'Mean': 'PCKh@0.5', 'Mean@0.1': 'PCKh@0.1'}
     seen = set()
-    for family in families():
-        for model in family.models:
-            for file in model.files:
-                if not file.alias.endswith('-mmpose'):
-                    continue
-                assert f'-{file.sha256}_' in file.url
-                assert len(file.sha256) == 8
-                seen.add(file.url)
-                name, metrics = theirs[file.url]
-                assert model.name == name
-                metrics = {names.get(key, key): value for key, value in metrics.items()}
-                assert set(file.metrics) <= set(metrics)
-                assert file.metrics == {key: metrics[key] for key in file.metrics}
+    for model, file in FILES:
+        if file.alias.endswith('-mmpose'):
+            assert f'-{file.sha256}_' in file.url
+            assert len(file.sha256) == 8
+            seen.add(file.url)
+            name, metrics = theirs[file.url]
+            assert model.name == name
+            metrics = {names.get(key, key): value for key, value in metrics.items()}
+            assert file.metrics.items() <= metrics.items()
     assert seen == set(theirs)
 
 
@@ -158,19 +152,14 @@ def test_paddles_weights_are_all_there(shared):
     path = shared / 'reference' / 'paddle' / 'models.json'
     theirs = {one['url']: one for one in json.loads(path.read_text())['models']}
     seen = {}
-    for family in families():
-        for model in family.models:
-            for file in model.files:
-                if file.url in theirs:
-                    seen[file.url] = file
-                    published = theirs[file.url]
-                    assert 100 * file.metrics['AP'] == pytest.approx(
-                        published['published_ap']
-                    )
-                    assert file.boxes == NARROW
-                    assert Path(file.url).stem in file.names
-                    height, width = published['input_hw']
-                    assert model.size == f'{height}x{width}'
+    for model, file in FILES:
+        if file.url in theirs:
+            seen[file.url] = file
+            published = theirs[file.url]
+            assert 100 * file.metrics['AP'] == pytest.approx(published['published_ap'])
+            assert file.boxes == NARROW
+            assert Path(file.url).stem in file.names
+            assert model.size == '{}x{}'.format(*published['input_hw'])
     assert seen.keys() == theirs.keys()
     assert len({file.alias for file in seen.values()}) == 9
 
@@ -190,11 +179,9 @@ def test_public_weights_have_names_and_addresses():
 
 
 def test_figures_of_files_name_their_source():
-    for family in families():
-        for model in family.models:
-            for file in model.files:
-                assert bool(file.metrics) == bool(file.source), file.names
-                assert file.boxes in (DETECTOR, GROUND_TRUTH, NARROW)
+    for _, file in FILES:
+        assert bool(file.metrics) == bool(file.source), file.names
+        assert file.boxes in (DETECTOR, GROUND_TRUTH, NARROW)
 
 
 def test_mim_reads_the_index_without_a_complaint(monkeypatch):
@@ -208,17 +195,10 @@ def test_mim_reads_the_index_without_a_complaint(monkeypatch):
 
 
 def test_bibtex_of_a_paper():
-    entry = {
-        'type': 'article',
-        'title': "A-B: on C's",
-        'authors': [
-            {'family-names': 'Öz', 'given-names': 'D. E.'},
-            {'family-names': 'F', 'given-names': 'G'},
-        ],
-        'journal': 'J',
-        'year': 2020,
-        'url': 'https://x.org',
-    }
+    names = (('Öz', 'D. E.'), ('F', 'G'))
+    authors = [{'family-names': last, 'given-names': first} for last, first in names]
+    entry = dict(type='article', title="A-B: on C's", authors=authors, journal='J')
+    entry |= dict(year=2020, url='https://x.org')
     assert bibtex(entry) == (
         '@article{öz2020ab,\n'
         "  title = {{A-B: on C's}},\n"

@@ -18,24 +18,21 @@ def test_names_are_unique_and_lead_to_configs():
         assert row.aliases, f'{row.name} has no short name'
 
 
+S18 = 'td-hm_xhrnet-s18_8xb64-210e_{}'
+TOY = 'td-hm_xhrnet-toy_1xb16-2e_toy-128x96'  # not in the zoo, but packaged
+
+
 @pytest.mark.parametrize(
     ('name', 'config'),
     [
-        ('xhrnet-s18', 'xhrnet/td-hm_xhrnet-s18_8xb64-210e_coco-256x192.py'),
-        ('XHRNet-S18', 'xhrnet/td-hm_xhrnet-s18_8xb64-210e_coco-256x192.py'),
-        (
-            'td-hm_xhrnet-s18_8xb64-210e_mpii-256x256',
-            'xhrnet/td-hm_xhrnet-s18_8xb64-210e_mpii-256x256.py',
-        ),
-        # Not in the zoo, but packaged.
-        (
-            'td-hm_xhrnet-toy_1xb16-2e_toy-128x96',
-            'demo/td-hm_xhrnet-toy_1xb16-2e_toy-128x96.py',
-        ),
+        ('xhrnet-s18', f'xhrnet/{S18}'.format('coco-256x192')),
+        ('XHRNet-S18', f'xhrnet/{S18}'.format('coco-256x192')),
+        (S18.format('mpii-256x256'), f'xhrnet/{S18}'.format('mpii-256x256')),
+        (TOY, f'demo/{TOY}'),
     ],
 )
 def test_what_a_name_stands_for(name, config):
-    assert Path(find_model(name).config) == ROOT / 'configs' / config
+    assert Path(find_model(name).config) == ROOT / 'configs' / f'{config}.py'
 
 
 def test_path_of_a_config_of_ones_own(tmp_path):

@@ -105,13 +105,9 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def links(page: Path) -> list[str]:
     """Targets of the links and pictures of a page that lie in the project."""
-    targets = [
-        token.attrs[name]
-        for token in parse(page)
-        for kind, name in (('link_open', 'href'), ('image', 'src'))
-        if token.type == kind
-    ]
-    return [target for target in targets if not re.match(r'[a-z]+:', str(target))]
+    places = {'link_open': 'href', 'image': 'src'}
+    found = [t.attrs[places[t.type]] for t in parse(page) if t.type in places]
+    return [target for target in found if not re.match(r'[a-z]+:', str(target))]
 
 
 def anchors(page: Path) -> set[str]:
@@ -150,12 +146,8 @@ def figures(page: Path) -> list[str]:
     lines = page.read_text(encoding='utf-8').splitlines()
     without_tables = '\n'.join(line for line in lines if line[:1] != '|')
     tokens = MarkdownIt('commonmark').parse(without_tables)
-    text = ' '.join(
-        child.content or ' '
-        for token in tokens
-        for child in token.children or []
-        if child.type in inside
-    )
+    children = (child for token in tokens for child in token.children or [])
+    text = ' '.join(child.content or ' ' for child in children if child.type in inside)
     # Chinese characters count as letters, and no spaces stand around numbers there.
     text = re.sub(r'[^\x00-\x7f]', ' ', text)
     found = [number.lstrip('.') for number in FIGURE.findall(text)]

@@ -27,6 +27,11 @@ def near(box, by=1.0):
     return [side + by for side in box]
 
 
+def with_detector(config, checkpoint):
+    files = dict(detector=str(config), detector_weights=checkpoint)
+    return mmpose_lite.inferencer(NAME, weights(), device='cpu', **files)
+
+
 @pytest.fixture
 def detector(tmp_path):
     rows = [
@@ -54,20 +59,12 @@ def test_other_categories(detector):
 
 
 def test_inferencer_poses_what_the_detector_finds(detector):
-    config, checkpoint = detector
-    both = mmpose_lite.inferencer(
-        NAME,
-        weights(),
-        detector=str(config),
-        detector_weights=checkpoint,
-        device='cpu',
-    )
+    both = with_detector(*detector)
     sample = both.people(SCENE.image)
     expected = pose().people(SCENE.image, np.array(BOXES[:2]))
     for key in ('keypoints', 'keypoint_scores'):
-        assert np.allclose(
-            sample.pred_instances[key], expected.pred_instances[key], atol=1e-2
-        ), key
+        found, wanted = sample.pred_instances[key], expected.pred_instances[key]
+        assert np.allclose(found, wanted, atol=1e-2), key
     assert np.allclose(sample.pred_instances.bbox_scores, [0.9, 0.5])
     # Boxes that are given spare the detector.
     given = both.people(SCENE.image, np.array(BOXES[1:2]))
@@ -75,20 +72,13 @@ def test_inferencer_poses_what_the_detector_finds(detector):
 
 
 def test_nobody_found_is_nobody(tmp_path):
-    config, checkpoint = fixed_detector.write(tmp_path, [])
-    both = mmpose_lite.inferencer(
-        NAME, weights(), detector=str(config), detector_weights=checkpoint, device='cpu'
-    )
-    (result,) = both(SCENE.image)
+    (result,) = with_detector(*fixed_detector.write(tmp_path, []))(SCENE.image)
     assert result['predictions'] == [[]]
 
 
-def test_config_without_weights_is_refused(detector):
+def test_no_weights_or_an_unknown_name_are_refused(detector):
     with pytest.raises(ValueError, match=r'detector\.py needs weights'):
         Detector(str(detector[0]))
-
-
-def test_unknown_name_is_refused():
     with pytest.raises(ValueError, match='Cannot find model: no-such-detector'):
         Detector('no-such-detector', 'weights.pth')
 

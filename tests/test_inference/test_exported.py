@@ -42,10 +42,8 @@ def poser(monkeypatch):
 def test_people_in_boxes(poser):
     assert poser.runtime.threads == 3
     found = poser.people(SCENE.image, np.array([[0, 0, 10, 20], [4, 4, 8, 8]]))
-    assert found.pred_instances.keypoints.tolist() == [
-        [[5, 10], [0, 0]],
-        [[6, 6], [4, 4]],
-    ]
+    points = found.pred_instances.keypoints.tolist()
+    assert points == [[[5, 10], [0, 0]], [[6, 6], [4, 4]]]
     assert found.pred_instances.bbox_scores.tolist() == [1, 1]
 
 
@@ -73,24 +71,13 @@ def test_exported_file_does_what_the_checkpoint_does(tmp_path, shared):
     deploy.export(config, weights, model, images=(images,), people=2)
     out = tmp_path / 'out'
     boxes = ('--boxes', tmp_path / 'boxes.json')
-    done = run_verb(
-        'infer',
-        images,
-        '--model',
-        model,
-        *boxes,
-        '--json',
-        out / 'r.json',
-        '--out',
-        out,
-    )
+    outputs = ('--json', out / 'r.json', '--out', out)
+    done = run_verb('infer', images, '--model', model, *boxes, *outputs)
     assert done.code == 0, done.err
     rows = json.loads((out / 'r.json').read_text())
     found = np.array([row['keypoints'] for row in rows]).reshape(-1, 17, 3)
-    people = inferencer(NAME, weights, device='cpu').people(
-        SCENE.image, np.array(BOXES)
-    )
-    expected = people.pred_instances
+    poser = inferencer(NAME, weights, device='cpu')
+    expected = poser.people(SCENE.image, np.array(BOXES)).pred_instances
     assert np.abs(found[..., :2] - expected.keypoints).max() < 0.1
     assert np.abs(found[..., 2] - expected.keypoint_scores).max() < 1e-3
     assert (cv2.imread(str(out / 'scene.png')) != SCENE.image).any()

@@ -1,6 +1,7 @@
 """What differs from MMPose's inferencer, and that nothing else does."""
 
 import json
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -65,20 +66,16 @@ def test_called_as_in_mmpose(expected, tmp_path):
 
 
 def test_several_images_with_boxes_of_their_own():
-    results = list(
-        pose()(
-            [SCENE.image] * 3, bboxes=[BOXES[:1], [], BOXES], return_datasamples=True
-        )
-    )
+    options = dict(bboxes=[BOXES[:1], [], BOXES], return_datasamples=True)
+    results = pose()([SCENE.image] * 3, **options)
     counts = [len(result['predictions'][0].pred_instances) for result in results]
     assert counts == [1, 0, len(BOXES)]
 
 
 @pytest.mark.parametrize('bboxes', [[[[0, 0, 5, 5]]] * 2, []])
 def test_as_many_entries_of_boxes_as_images(bboxes):
-    with pytest.raises(
-        ValueError, match=f'one entry for each of 1 images, got {len(bboxes)}'
-    ):
+    message = f'one entry for each of 1 images, got {len(bboxes)}'
+    with pytest.raises(ValueError, match=message):
         list(pose()(SCENE.image, bboxes=bboxes))
 
 
@@ -89,30 +86,21 @@ def test_results_are_those_of_mmpose_metric(tmp_path):
     # Some keypoints above the threshold of a person's score, some below.
     scores = np.random.default_rng(0).uniform(0, 0.6, (len(BOXES), 17))
     sample.pred_instances.keypoint_scores = scores.astype(np.float32)
-    metric = CocoMetric(
-        format_only=True, outfile_prefix=str(tmp_path / 'mmpose'), nms_mode='none'
-    )
+    options = dict(format_only=True, nms_mode='none')
+    metric = CocoMetric(outfile_prefix=str(tmp_path / 'mmpose'), **options)
     metric.dataset_meta = dict(pose().model.dataset_meta, CLASSES=[])
-    metric.process(
-        [],
-        [
-            dict(
-                id=i,
-                img_id=7,
-                ori_shape=SCENE.image.shape,
-                raw_ann_info=dict(
-                    id=i, image_id=7, category_id=1, bbox=[0, 0, 1, 1],
-                    keypoints=[0] * 51, iscrowd=0, area=1,
-                ),
-                pred_instances=dict(person),
-                gt_instances=dict(),
-            )
-            for i, person in enumerate(
-                {key: value[i : i + 1] for key, value in sample.pred_instances.items()}
-                for i in range(len(BOXES))
-            )
-        ],
-    )  # fmt: skip
+    truth = dict(image_id=7, category_id=1, bbox=[0, 0, 1, 1], keypoints=[0] * 51)
+    truth |= dict(iscrowd=0, area=1)
+    for i in range(len(BOXES)):
+        person = dict(
+            id=i,
+            img_id=7,
+            ori_shape=SCENE.image.shape,
+            raw_ann_info=dict(truth, id=i),
+            pred_instances={k: v[i : i + 1] for k, v in sample.pred_instances.items()},
+            gt_instances={},
+        )
+        metric.process([], [person])
     metric.evaluate(size=len(BOXES))
     theirs = json.loads((tmp_path / 'mmpose.keypoints.json').read_text())
     ours = coco_results(sample, 7)
@@ -124,20 +112,20 @@ def test_results_are_those_of_mmpose_metric(tmp_path):
         assert found['score'] == pytest.approx(expected['score'], abs=1e-5)
 
 
-def test_weights_of_another_model_are_refused():
-    with pytest.raises(
-        ValueError, match=r'do not fit the model: \d+ missing .*convert'
-    ):
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    message = r'do not fit the model: \d+ missing .*convert'
+    with pytest.raises(ValueError, match=message):
         mmpose_lite.inferencer('xhrnet-s18', weights(), device='cpu')
-
-
-def test_weights_of_another_shape_are_refused(tmp_path):
+    path = tmp_path / 'other.pth'
     state = torch.load(weights(), weights_only=True)['state_dict']
     key = next(key for key, value in state.items() if value.dim() == 4)
     state[key] = state[key][:1]
-    torch.save(state, tmp_path / 'other.pth')
+    torch.save(state, path)
     with pytest.raises(ValueError, match=f'size mismatch for {key}'):
-        mmpose_lite.inferencer(NAME, tmp_path / 'other.pth', device='cpu')
+        mmpose_lite.inferencer(NAME, path, device='cpu')
+    path.write_bytes(b'nothing of the kind')
+    with pytest.raises(ValueError, match=r'other\.pth is damaged or no checkpoint'):
+        mmpose_lite.inferencer(NAME, path)
 
 
 def test_config_that_names_no_data_mode():
@@ -149,17 +137,12 @@ def test_config_that_names_no_data_mode():
 
 
 def test_weights_are_read_once_and_the_config_is_left_alone(monkeypatch):
-    read = []
-
-    def counted(path):
-        read.append(path)
-        return read_weights(path)
-
-    monkeypatch.setattr(loading, 'read_weights', counted)
+    reader = mock.Mock(side_effect=read_weights)
+    monkeypatch.setattr(loading, 'read_weights', reader)
     config = Config.fromfile(find_model(NAME).config)
     before = config.pretty_text
     PoseInferencer(config, str(weights()), device='cpu')
-    assert read == [str(weights())]
+    reader.assert_called_once_with(str(weights()))
     assert config.pretty_text == before
 
 
@@ -169,13 +152,6 @@ def test_plain_state_dict_with_prefix_loads(tmp_path):
     again = mmpose_lite.inferencer(NAME, tmp_path / 'plain.pth', device='cpu')
     for key, value in pose().model.state_dict().items():
         assert torch.equal(again.model.state_dict()[key], value), key
-
-
-def test_damaged_weights(tmp_path):
-    path = tmp_path / 'damaged.pth'
-    path.write_bytes(b'nothing of the kind')
-    with pytest.raises(ValueError, match=r'damaged\.pth is damaged or no checkpoint'):
-        mmpose_lite.inferencer(NAME, path)
 
 
 @pytest.mark.parametrize(

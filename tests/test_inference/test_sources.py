@@ -16,12 +16,10 @@ def scene():
 @pytest.fixture
 def folder(tmp_path, scene):
     """Two good images, four bad ones, something else."""
-    for name in ('b.jpg', 'a.PNG'):
+    for name, half in (('b.jpg', 'cut.jpg'), ('a.PNG', 'cut.png')):
         cv2.imwrite(str(tmp_path / name), scene)
-    whole = (tmp_path / 'b.jpg').read_bytes()
-    (tmp_path / 'cut.jpg').write_bytes(whole[: len(whole) * 2 // 3])
-    whole = (tmp_path / 'a.PNG').read_bytes()
-    (tmp_path / 'cut.png').write_bytes(whole[: len(whole) * 2 // 3])
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / half).write_bytes(whole[: len(whole) * 2 // 3])
     (tmp_path / 'empty.jpg').touch()
     (tmp_path / 'text.jpg').write_text('no image')
     (tmp_path / 'notes.txt').write_text('no image')

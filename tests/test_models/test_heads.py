@@ -39,7 +39,7 @@ def codec_of(name='udp', size=(48, 64)):
     return dict(CODECS[name], input_size=size, heatmap_size=heatmap_size)
 
 
-def small_head(size=(48, 64), codec='udp', **options):
+def head_options(size=(48, 64), codec='udp', **options):
     """A head on maps of six channels at a quarter of ``size``."""
     codec = codec_of(codec, size)
     defaults = dict(
@@ -54,7 +54,11 @@ def small_head(size=(48, 64), codec='udp', **options):
         loss=dict(type='KeypointMSELoss', use_target_weight=True, loss_weight=0.5),
         decoder=codec,
     )
-    return TokenPoseHead(**{**defaults, **options})
+    return {**defaults, **options}
+
+
+def small_head(*args, **options):
+    return TokenPoseHead(**head_options(*args, **options))
 
 
 def mirrored(num_keypoints):
@@ -209,25 +213,9 @@ def test_behind_any_backbone(name):
     """A whole estimator of MMPose trains and predicts with flip test."""
     backbone, sizes = BACKBONES[name]
     codec = codec_of(size=(96, 128))
-    head = dict(
-        type='TokenPoseHead',
-        out_channels=5,
-        heatmap_size=codec['heatmap_size'],
-        embed_dims=16,
-        depths=(2,),
-        num_heads=2,
-        loss=dict(type='KeypointMSELoss', use_target_weight=True),
-        decoder=codec,
-        **{'patch_size': (3, 4), **sizes},
-    )
-    model = MODELS.build(
-        dict(
-            type='TopdownPoseEstimator',
-            backbone=backbone,
-            head=head,
-            test_cfg=FLIP_TEST,
-        )
-    )
+    head = dict(type='TokenPoseHead', **head_options((96, 128), **sizes))
+    kind = dict(type='TopdownPoseEstimator', backbone=backbone, head=head)
+    model = MODELS.build(dict(kind, test_cfg=FLIP_TEST))
     images, samples = torch.randn(2, 3, 128, 96), samples_of(codec, 5)
     losses = model.train()(images, samples, mode='loss')
     losses['loss_kpt'].backward()
