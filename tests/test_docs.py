@@ -196,7 +196,7 @@ SAME = {
 
 @pytest.mark.parametrize('read', SAME.values(), ids=SAME)
 def test_chinese_readme_has_the_same(read):
-    assert len(read(ENGLISH)) > 5
+    assert len(read(ENGLISH)) > 1
     assert read(CHINESE) == read(ENGLISH)
 
 

@@ -20,26 +20,15 @@ from mmpose_lite.data import generate_toy_coco
 from mmpose_lite.deploy import PoseRuntime
 
 
-def same_states(one: Path, other: Path) -> None:
-    """Two checkpoints hold bitwise the same."""
-    first, second = torch.load(one), torch.load(other)
-    for key in STATE:
-        assert_same(first.get(key), second.get(key), f'{one.name}[{key!r}]')
+def state(path: Path) -> dict[str, Any]:
+    """What a run goes on from."""
+    checkpoint = torch.load(path)
+    return {key: checkpoint.get(key) for key in STATE}
 
 
-def same_bytes(one: Path, other: Path) -> None:
-    """Two files are the same."""
-    assert one.read_bytes() == other.read_bytes(), one.name
-
-
-def same_archs(one: Path, other: Path) -> None:
-    """Two descriptions are the same."""
-    assert json.loads(one.read_text()) == json.loads(other.read_text())
-
-
-def loads(path: Path) -> None:
-    """A checkpoint is whole."""
-    torch.load(path)
+def content(path: Path) -> Any:
+    """Of a json file."""
+    return json.loads(path.read_text())
 
 
 def runs_or_is_refused(path: Path) -> None:
@@ -50,11 +39,6 @@ def runs_or_is_refused(path: Path) -> None:
     except (FileNotFoundError, ValueError) as error:
         # Only on the way: the contract comes last.
         assert path.name.rpartition('.')[0] in str(error)  # noqa: PT017
-
-
-def reads_as_json(path: Path) -> None:
-    """A json file is whole."""
-    json.loads(path.read_text())
 
 
 def is_an_image(path: Path) -> None:
@@ -68,49 +52,35 @@ class Job:
 
     Attributes:
         run: Does it in a folder, or goes on with it.
-        whole: Pattern of files → what holds of each of them at any time.
-        same: Pattern of files → how they are compared with those of an undisturbed run.
+        whole: Pattern of files → what reads each of them at any time.
+        same: Pattern of files → what of them is as after an undisturbed run.
         written: What its files have in their paths; see ``killing.is_moment``.
         prepare: Called once; writes what it needs into a folder.
     """
 
     run: Callable[[Path], None]
-    whole: dict[str, Callable[[Path], None]]
-    same: dict[str, Callable[[Path, Path], None]]
+    whole: dict[str, Callable[[Path], Any]]
+    same: dict[str, Callable[[Path], Any]]
     written: tuple[str, ...] = CHECKPOINTS
     prepare: Callable[[Path], Any] = field(default=lambda folder: None)
 
     def check(self, folder: Path) -> None:
         """Whatever bears a final name is whole."""
-        for pattern, holds in self.whole.items():
+        for pattern, read in self.whole.items():
             for path in folder.rglob(pattern):
                 if not path.name.startswith('.'):
-                    holds(path)
+                    read(path)
 
     def compare(self, folder: Path, undisturbed: Path) -> None:
         """All results are there, nothing else, and the same."""
         assert not [path.name for path in folder.rglob('.*.part')]
-        for pattern, compared in self.same.items():
-            names = [
-                sorted(p.relative_to(root) for p in root.rglob(pattern))
+        for pattern, read in self.same.items():
+            one, other = (
+                {path.relative_to(root): read(path) for path in root.rglob(pattern)}
                 for root in (folder, undisturbed)
-            ]
-            assert names[0] == names[1]
-            assert names[1], pattern
-            for name in names[1]:
-                compared(folder / name, undisturbed / name)
-
-
-def _train(folder: Path) -> None:
-    small_run.runner(folder, resume=True).train()
-
-
-def _search(folder: Path) -> None:
-    search_run.search(folder)
-
-
-def _toys(folder: Path) -> None:
-    generate_toy_coco(folder, 6, 2, image_size=(96, 64), seed=4)
+            )
+            assert other, pattern
+            assert_same(one, other, pattern)
 
 
 def _given(folder: Path) -> Files:
@@ -134,29 +104,32 @@ def _benchmark(folder: Path) -> None:
     run_tool('benchmark', 'litehrnet-18', *words.split(), '--out', folder / 'out')
 
 
-CHECKPOINT = {'*.pth': loads}
 JOBS = {
-    'training': Job(_train, CHECKPOINT, {'*.pth': same_states}),
+    'training': Job(
+        lambda folder: small_run.runner(folder, resume=True).train(),
+        {'*.pth': state},
+        {'*.pth': state},
+    ),
     'search': Job(
-        _search,
-        {**CHECKPOINT, 'arch_*.json': reads_as_json},
-        {'*.pth': same_states, 'arch_*.json': same_archs},
+        search_run.search,
+        {'*.pth': state, 'arch_*.json': content},
+        {'*.pth': state, 'arch_*.json': content},
     ),
     'export': Job(
         _export,
-        {'*.onnx': runs_or_is_refused, '*.json': reads_as_json},
-        {'*.onnx': same_bytes},
+        {'*.onnx': runs_or_is_refused, '*.json': content},
+        {'*.onnx': Path.read_bytes},
         ('model.onnx', 'model.json'),
         write_estimator,
     ),
     'conversion': Job(
-        _convert, CHECKPOINT, {'*.pth': same_states}, ('converted',), write_estimator
+        _convert, {'*.pth': state}, {'*.pth': state}, ('converted',), write_estimator
     ),
     'toy data': Job(
-        _toys,
-        {'*.jpg': is_an_image, '*.json': reads_as_json},
-        {'*.jpg': same_bytes, '*.json': same_bytes},
+        lambda folder: generate_toy_coco(folder, 6, 2, image_size=(96, 64), seed=4),
+        {'*.jpg': is_an_image, '*.json': content},
+        {'*.jpg': Path.read_bytes, '*.json': Path.read_bytes},
         ('.jpg', '.json'),
     ),
-    'benchmark': Job(_benchmark, {'*.json': reads_as_json}, {}, ('out/',)),
+    'benchmark': Job(_benchmark, {'*.json': content}, {}, ('out/',)),
 }

@@ -25,6 +25,7 @@ from reliability.frame import SHARE
 pytestmark = pytest.mark.slow
 SECTION = (7, 'Leaks and endurance')
 STEPS, INFERENCES, SAMPLES = 2000, 10_000, 40
+IMAGE = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
 GROWTH = 4e6
 """Bytes that the second half of a run may lie above the first: noise of the allocator.
 A tensor of 1 kB kept per step would make 1 MB in 1,000 steps, and 10 in a full run."""
@@ -120,27 +121,24 @@ def small(tmp_path_factory):
     return write_estimator(tmp_path_factory.mktemp('small'))
 
 
-def loaded(small):
-    """The estimator of a config and a checkpoint."""
+@pytest.fixture
+def network(small):
     return load_model(small.config, small.checkpoint)
 
 
-def test_inference(campaign, small):
+def test_inference(campaign, network):
     """MMPose's own, with our network."""
-    network = load_model(small.config, small.checkpoint)
-    image = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
     count = len(campaign.choose(range(INFERENCES)))
-    repeated(lambda: inference_topdown(network, image), count).check()
+    repeated(lambda: inference_topdown(network, IMAGE), count).check()
     campaign.survived(count)
 
 
 def test_exported_inference(campaign, small, tmp_path):
     export_small(small, tmp_path / 'model.onnx')
     runtime = PoseRuntime(tmp_path / 'model.onnx')
-    image = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
     boxes = [[5, 5, 80, 100], [20, 10, 60, 110]]
     count = len(campaign.choose(range(INFERENCES)))
-    repeated(lambda: runtime(image, boxes), count).check()
+    repeated(lambda: runtime(IMAGE, boxes), count).check()
     campaign.survived(count)
 
 
@@ -152,13 +150,11 @@ def hooks_of(network: torch.nn.Module) -> int:
     )
 
 
-def test_explain_removes_its_hooks(small, monkeypatch):
+def test_explain_removes_its_hooks(network, monkeypatch):
     """Also where the network fails on the way."""
-    network = load_model(small.config, small.checkpoint)
-    image = np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8)
     before, during = hooks_of(network), []
     network.register_forward_pre_hook(lambda *_: during.append(hooks_of(network)))
-    explain(network, image)
+    explain(network, IMAGE)
     assert max(during) > before + 1
     assert hooks_of(network) == before + 1
 
@@ -167,5 +163,5 @@ def test_explain_removes_its_hooks(small, monkeypatch):
 
     monkeypatch.setattr(network.head, 'forward', fail)
     with pytest.raises(RuntimeError, match='on the way'):
-        explain(network, image)
+        explain(network, IMAGE)
     assert hooks_of(network) == before + 1
