@@ -1,11 +1,12 @@
-"""What MMPose's HRNet and ResNet take, told before they stumble over it."""
+"""What MMPose's HRNet and ResNet lack: checks of what they take, and chained modes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from mmpose.models.backbones import HRNet, ResNet
+from torch import nn
 
 from ...checks import (
     ANY,
@@ -51,6 +52,18 @@ _STAGE = dict(
 )
 _UPSAMPLE = dict(mode=one_of('nearest', 'bilinear'), align_corners=NOTHING | FLAG)
 _EXTRA = dict.fromkeys([*(f'stage{i}' for i in range(1, 5)), 'upsample'], ANY)
+
+
+T = TypeVar('T', bound='ReturnsItself')
+
+
+class ReturnsItself(nn.Module):
+    """Mix-in, before a backbone of MMPose, whose ``train()`` returns None."""
+
+    def train(self: T, mode: bool = True) -> T:
+        """As the backbone's, but returns the module."""
+        super().train(mode)
+        return self
 
 
 def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> None:

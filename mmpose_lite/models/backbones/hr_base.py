@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -185,14 +186,11 @@ def make_transition(
     for j, width in enumerate(after):
         if j >= len(before):
             widths = [before[-1]] * (j - len(before) + 1) + [width]
-            modules.append(
-                nn.Sequential(
-                    *(
-                        depthwise_pointwise(a, b, stride=2, **options)
-                        for a, b in pairwise(widths)
-                    )
-                )
+            steps = (
+                depthwise_pointwise(a, b, stride=2, **options)
+                for a, b in pairwise(widths)
             )
+            modules.append(nn.Sequential(*steps))
         elif width == before[j]:
             modules.append(nn.Identity())
         else:
@@ -211,19 +209,14 @@ def make_fuse_path(
             norm_layer(norm_cfg, end),
             nn.Upsample(scale_factor=2 ** (source - target), mode='nearest'),
         )
-    steps = target - source  # none where source and target are the same map
-    return nn.Sequential(
-        *(
-            depthwise_pointwise(
-                start,
-                end if last else start,
-                stride=2,
-                relu=not last,
-                norm_cfg=norm_cfg,
-            )
-            for last in (step == steps - 1 for step in range(steps))
-        )
-    )
+    if source == target:
+        return nn.Sequential()
+    options = dict(stride=2, norm_cfg=norm_cfg)
+    steps = [
+        depthwise_pointwise(start, start, relu=True, **options)
+        for _ in range(target - source - 1)
+    ]
+    return nn.Sequential(*steps, depthwise_pointwise(start, end, relu=False, **options))
 
 
 class HRModule(nn.Module):
@@ -384,16 +377,12 @@ class HRBackbone(BaseBackbone):
             transition = make_transition(
                 before, after, relu=transition_relu, norm_cfg=norm_cfg
             )
-            stage = nn.Sequential(
-                *(
-                    HRModule(
-                        after, make_layers(after, arch.num_blocks, norm_cfg), norm_cfg
-                    )
-                    for _ in range(arch.num_modules[t])
-                )
-            )
+            layers = partial(make_layers, after, arch.num_blocks, norm_cfg)
+            stage = [
+                HRModule(after, layers(), norm_cfg) for _ in range(arch.num_modules[t])
+            ]
             self.add_module(f'transition{t}', transition)
-            self.add_module(f'stage{t}', stage)
+            self.add_module(f'stage{t}', nn.Sequential(*stage))
             before = after
         self.head_layer = IterativeHead(before, norm_cfg) if with_head else None
         self._freeze_stages()
@@ -407,12 +396,10 @@ class HRBackbone(BaseBackbone):
             last = len(feats) - 1  # new resolutions grow from the lowest one
             feats = [step(feats[min(j, last)]) for j, step in enumerate(transition)]
             for module in self.get_submodule(f'stage{t}'):
-                recompute = self.with_cp and module.training and torch.is_grad_enabled()
-                feats = (
-                    checkpoint_keeping_stats(module, feats)
-                    if recompute
-                    else module(feats)
-                )
+                if self.with_cp and module.training and torch.is_grad_enabled():
+                    feats = checkpoint_keeping_stats(module, feats)
+                else:
+                    feats = module(feats)
         return tuple(feats) if self.head_layer is None else (self.head_layer(feats),)
 
     def train(self, mode: bool = True) -> HRBackbone:

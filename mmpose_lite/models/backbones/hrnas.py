@@ -15,7 +15,7 @@ from ...checks import ANY, NOTHING, check, checked, each, shown, whole
 from ...registry import register_model
 from ..layers import SearchingBlock, conv_norm
 from ..layers.config_rules import BATCH_NORM_CFG, INIT_CFG
-from .chaining import ReturnsItself
+from .borrowed import ReturnsItself
 from .hrnas_arch import (
     HEADER,
     BlockArch,

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from ...checks import blaming, check, checked, whole
 from ...registry import register_model
 from ..layers.config_rules import INIT_CFG
-from .borrowed import HRNET, check_extra
-from .chaining import ReturnsItself
+from .borrowed import HRNET, ReturnsItself, check_extra
 
 
 @register_model

@@ -22,8 +22,7 @@ from ...checks import blaming, checked
 from ...registry import register_model
 from ..layers import PolarizedSelfAttention, checkpoint_keeping_stats
 from ..layers.psa import OPTIONS
-from .borrowed import HRNET, RESNET, check_extra, check_resnet
-from .chaining import ReturnsItself
+from .borrowed import HRNET, RESNET, ReturnsItself, check_extra, check_resnet
 
 
 class _PSABlock(nn.Module):
