@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from mmpose.models.backbones import HRNet, ResNet
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...checks import (
     ANY,
@@ -60,9 +61,15 @@ T = TypeVar('T', bound='ReturnsItself')
 class ReturnsItself(nn.Module):
     """Mix-in, before a backbone of MMPose, whose ``train()`` returns None."""
 
+    norm_eval = False
+
     def train(self: T, mode: bool = True) -> T:
-        """As the backbone's, but returns the module."""
+        """Set the mode; with ``norm_eval`` norms stay in eval."""
         super().train(mode)
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
         return self
 
 

@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from mmcv.cnn import DepthwiseSeparableConvModule, build_conv_layer
 from mmpose.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...checks import FLAG, NOTHING, blaming, check_fields, shown, whole
 from ..layers import (
@@ -29,6 +28,7 @@ from ..layers import (
     norm_layer,
 )
 from ..layers.config_rules import INIT_CFG, NORM_CFG
+from .borrowed import ReturnsItself
 
 MakeLayers = Callable[[Sequence[int], int, dict], nn.Module]
 """``(channels, num_blocks, norm_cfg)`` to a module from a list of maps to like maps."""
@@ -309,7 +309,7 @@ class IterativeHead(nn.Module):
         return result
 
 
-class HRBackbone(BaseBackbone):
+class HRBackbone(ReturnsItself, BaseBackbone):
     """The skeleton; a family is a subclass that passes in what differs.
 
     Args:
@@ -406,10 +406,6 @@ class HRBackbone(BaseBackbone):
         """Set the mode; frozen stages and, with ``norm_eval``, norms stay in eval."""
         super().train(mode)
         self._freeze_stages()
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
         return self
 
     def _freeze_stages(self) -> None:

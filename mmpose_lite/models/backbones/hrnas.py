@@ -174,9 +174,7 @@ class HRNASNet(ReturnsItself, BaseBackbone):
                 place.in_channels,
                 place.out_channels,
                 place.stride,
-                kernels=block.kernels,
-                channels=block.channels,
-                tokens=block.tokens,
+                **vars(block),
                 norm_cfg=norm_cfg,
             )
             for place, block in zip(self.places, given, strict=True)
@@ -209,15 +207,6 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         ]
         return (self.transform(torch.cat((feats[0], *lifted), 1)),)
 
-    def train(self, mode: bool = True) -> HRNASNet:
-        """Set the mode; with ``norm_eval`` norms stay in eval."""
-        super().train(mode)
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
-
     def named_blocks(self) -> list[tuple[str, SearchingBlock]]:
         """Name and block of every place, in block order."""
         return [
@@ -239,7 +228,7 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         pairs = zip(self.named_blocks(), self.arch, arch, strict=True)
         for (_, block), now, then in pairs:
             if now != then:
-                block.reshape(then.kernels, then.channels, then.tokens)
+                block.reshape(**vars(then))
         if self.norm_eval:  # new norms are in the mode of their block
             self.train(self.training)
 

@@ -188,17 +188,12 @@ def full_arch(space: SearchSpace) -> list[BlockArch]:
     """The supernet of a space."""
     full = []
     for place in places(space):
-        width = full_width(space, place)
+        channels = (full_width(space, place),) * len(space.kernels)
         has_tokens = space.transformer == 'all' or (
             space.transformer == 'residual' and place.is_residual
         )
-        full.append(
-            BlockArch(
-                space.kernels,
-                (width,) * len(space.kernels),
-                space.tokens if has_tokens else 0,
-            )
-        )
+        tokens = space.tokens if has_tokens else 0
+        full.append(BlockArch(space.kernels, channels, tokens))
     return full
 
 
@@ -250,22 +245,15 @@ def dump_arch(
     space: SearchSpace, arch: Sequence[BlockArch], input_size: Sequence[int] | None
 ) -> dict:
     """Architecture with its header, ready for JSON; ``input_size`` is ``(W, H)``."""
+    blocks = []
+    for place, block in zip(places(space), arch, strict=True):
+        parts = list(block.kernels), list(block.channels)
+        blocks.append([place.out_channels, 1, place.stride, *parts, True, block.tokens])
     return dict(
         type=HEADER,
         input_size=None if input_size is None else list(input_size),
         space=json.loads(json.dumps(asdict(space))),
-        blocks=[
-            [
-                place.out_channels,
-                1,
-                place.stride,
-                list(block.kernels),
-                list(block.channels),
-                True,
-                block.tokens,
-            ]
-            for place, block in zip(places(space), arch, strict=True)
-        ],
+        blocks=blocks,
     )
 
 
@@ -362,12 +350,7 @@ def infer_arch(
     result = []
     for parts in found.values():
         ops = [parts[key] for key in sorted(filter(str.isdigit, parts), key=int)]
-        tokens = parts['transformer'][0] if 'transformer' in parts else 0
-        result.append(
-            BlockArch(
-                tuple(shape[-1] for shape in ops),
-                tuple(shape[0] for shape in ops),
-                tokens,
-            )
-        )
+        kernels, channels = (tuple(shape[i] for shape in ops) for i in (-1, 0))
+        (tokens, *_) = parts.get('transformer', (0,))
+        result.append(BlockArch(kernels, channels, tokens))
     return result

@@ -62,12 +62,6 @@ def _token_grid(
     return width // patch_size[0], height // patch_size[1]
 
 
-def _parsed(metainfo: Mapping[str, Any]) -> dict[str, Any]:
-    """A data set's metainfo as data sets have it."""
-    with blaming('metainfo', metainfo):
-        return parse_pose_metainfo(metainfo)
-
-
 def _check_keypoints(
     metainfo: Mapping[str, Any], joint_mask: Any, num_keypoints: int
 ) -> None:
@@ -236,7 +230,8 @@ class TokenPoseHead(HeatmapHead):
             )
         _check_codec(decoder, heatmap_size)
         if metainfo is not None:
-            metainfo = _parsed(metainfo)
+            with blaming('metainfo', metainfo):
+                metainfo = parse_pose_metainfo(metainfo)
             _check_keypoints(metainfo, joint_mask, out_channels)
         self.in_shape = (in_channels, in_featuremap_size[1], in_featuremap_size[0])
         self.heatmap_size = tuple(heatmap_size)
