@@ -8,6 +8,7 @@ asked for at ``MIRROR/HOST/PATH``.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -118,7 +119,8 @@ def locate_weights(where: str | os.PathLike[str]) -> str:
     try:
         public_file(where)
     except ValueError as error:
-        raise FileNotFoundError(f'{where} is no file, and {error}') from None
+        what = f'No such file, and {error}'
+        raise FileNotFoundError(errno.ENOENT, what, where) from None
     return str(fetch_weights(where))
 
 

@@ -31,7 +31,10 @@ ALLOWED = {
         HOUSE,
     ),
     'training': (
-        ('search', 'models', 'checkpoints', 'checks', 'data', 'registry', 'io'),
+        (
+            *('search', 'models', 'checkpoints', 'checks', 'data', 'registry', 'io'),
+            'loading',
+        ),
         HOUSE,
     ),
     'deploy.parity': ((), ('numpy',)),

@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from .. import data
+from ..data.coco import read_json
 from ..io.files import write_atomically
 from . import common
 
@@ -31,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='how many each person must have; 0 is what the categories say',
     )  # fmt: skip
     add('--workers', type=common.positive, default=4, help='threads')
+    add(
+        '--mend', metavar='OUT', help='write annotations with derived entries filled in'
+    )
     add('--json', metavar='FILE', help='also write the list there')
 
 
@@ -57,6 +61,12 @@ def run(args: argparse.Namespace) -> int:
             line = f'{finding.grade:7} {finding}'
             show('images', done, len(images), line=line)
     print(found)
+    if args.mend:
+        common.check_output('--mend', args.mend, [args.annotations])
+        content, filled = data.fill_annotations(read_json(args.annotations))
+        write_atomically(args.mend, json.dumps(content).encode())
+        what = ', '.join(f'{count} {name}' for name, count in filled.items())
+        print(f'{args.mend}: {what or "nothing"} filled in')
     if args.json:
         rows = [dataclasses.asdict(finding) for finding in findings]
         text = json.dumps(rows, indent=1, ensure_ascii=False)

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .coco import read_json
+from .coco import AREA_OF_BOX, read_json
 from .conventions import Person, convention_faults
 from .keypoints import pair_problem
 
@@ -28,6 +28,8 @@ Fault = tuple[str, str]
 """One of :data:`GRADES`, and a sentence."""
 
 _VISIBILITIES = (0, 1, 2)  # COCO's: not labelled, labelled but hidden, visible
+NEEDED = ('area', 'bbox', 'keypoints', 'iscrowd')
+"""What COCO's evaluation reads of every annotation; the last may be missing, not null."""
 _HUGE = 10**18  # whole numbers from here on are no places and no ids
 _MOST_OUTSIDE = 0.5  # part of a box outside of its image that is still usual
 
@@ -114,6 +116,46 @@ def check_annotations(path: str | os.PathLike[str], count: int = 0) -> Annotatio
     return found
 
 
+def fill_annotations(content: Any) -> tuple[Any, Counter[str]]:
+    """Annotations with what evaluation needs and what follows from the rest.
+
+    Filled in are ``keypoints`` (none labelled), ``num_keypoints``, ``iscrowd`` (0) and
+    ``area`` (0.53 of the box, as MMPose estimates it) where they are missing or null. A
+    box follows from nothing.
+
+    Args:
+        content: Of a COCO file; it stays as it is.
+
+    Returns:
+        The content, and how often each entry was filled in.
+
+    Raises:
+        ValueError: If it is no COCO file with categories.
+    """
+    faults = [what for grade, what in table_faults(content) if grade != 'warning']
+    if faults:
+        raise ValueError('; '.join(faults))
+    most = max(len(c.get('keypoints') or ()) for c in content['categories'])
+    filled: Counter[str] = Counter()
+    records = []
+    for given in content['annotations']:
+        record = dict(given)
+        points = record.get('keypoints') or [0, 0, 0] * most
+        box = record.get('bbox')
+        derived = dict(
+            keypoints=points,
+            num_keypoints=sum(flag > 0 for flag in points[2::3]),
+            iscrowd=0,
+            area=AREA_OF_BOX * box[2] * box[3] if box else None,
+        )
+        for name, value in derived.items():
+            if record.get(name) is None and value is not None:
+                record[name] = value
+                filled[name] += 1
+        records.append(record)
+    return {**content, 'annotations': records}, filled
+
+
 def image_list(
     found: Annotations, only: Collection[int] | None = None
 ) -> list[tuple[int, str, tuple[float, float]]]:
@@ -161,6 +203,7 @@ def _check_persons(found: Annotations, content: Mapping[str, Any], count: int) -
     }
     seen: dict[Any, Any] = {}
     used: list[Person] = []
+    needs: dict[str, list[Any]] = {}
     for place, record in enumerate(content['annotations']):
         if not isinstance(record, Mapping) or not isinstance(record.get('id'), int):
             what = 'it must be an object with a whole number as id'
@@ -176,6 +219,9 @@ def _check_persons(found: Annotations, content: Mapping[str, Any], count: int) -
             )
             found.add('person', name, number, [('fatal', what)])
         seen[number] = owner
+        for entry in NEEDED:
+            if record.get(entry) is None and (entry != 'iscrowd' or entry in record):
+                needs.setdefault(entry, []).append(number)
         size = None if image is None else (image['width'], image['height'])
         faults = list(person_faults(record, size, categories or None, count))
         found.add('person', name, number, faults)
@@ -189,6 +235,13 @@ def _check_persons(found: Annotations, content: Mapping[str, Any], count: int) -
         what = 'nobody in it can be trained on'
         found.add('annotations', found.path, None, [('fatal', what)])
     found.add('annotations', found.path, None, convention_faults(used))
+    for entry, ids in needs.items():
+        what = (
+            f'{len(ids)} annotations have no {entry}, such as {ids[0]}; evaluation reads '
+            'it of every annotation, of other categories too (`mmpose-lite check-data '
+            '--mend OUT` fills in what follows from the rest)'
+        )
+        found.add('annotations', found.path, None, [('error', what)])
 
 
 def table_faults(content: Any) -> Iterator[Fault]:
@@ -203,7 +256,7 @@ def table_faults(content: Any) -> Iterator[Fault]:
             yield 'fatal', f'its list of {name} is empty'
     categories = content.get('categories')
     if categories is None:
-        yield 'warning', 'it has no categories: whose boxes these are is not checked'
+        yield 'error', 'it has no categories, which evaluation reads'
     elif not isinstance(categories, list) or not all(
         isinstance(entry, Mapping) and isinstance(entry.get('id'), int)
         for entry in categories

@@ -171,24 +171,37 @@ def describe_keypoints(annotations: Mapping[str, Any], name: str) -> dict[str, A
         ValueError: If there is not one category with keypoints, a name occurs twice,
             or an annotation has another number of keypoints.
     """
-    categories = [c for c in annotations.get('categories', []) if c.get('keypoints')]
+    if not isinstance(annotations, Mapping) or not all(
+        isinstance(one, Mapping)
+        for table in ('categories', 'annotations')
+        for one in annotations.get(table) or ()
+    ):
+        raise ValueError('annotations must hold lists of objects: categories, annotations')
+    given = annotations.get('categories') or ()
+    categories = [c for c in given if c.get('keypoints')]
     if len(categories) != 1:
         raise ValueError(
             "annotations must have one category with 'keypoints', got "
             f'{[c.get("name") for c in categories]}'
         )
     names: Sequence[str] = categories[0]['keypoints']
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f'keypoints must be a list of names, got {names!r:.80}')
     repeated = sorted({n for n in names if list(names).count(n) > 1})
     if repeated:
         raise ValueError(f'keypoints must have different names, got twice: {repeated}')
-    for person in annotations.get('annotations', []):
+    for person in annotations.get('annotations') or ():
         count = len(person.get('keypoints') or ())
         if count not in (0, 3 * len(names)):
             raise ValueError(
                 f'annotation {person.get("id")} must have 3 x {len(names)} numbers in '
                 f'keypoints, got {count}'
             )
-    links = [(a - 1, b - 1) for a, b in categories[0].get('skeleton', [])]
+    try:
+        skeleton = categories[0].get('skeleton') or ()
+        links = [(int(a) - 1, int(b) - 1) for a, b in skeleton]
+    except (TypeError, ValueError):
+        raise ValueError(f'skeleton must be pairs of numbers, got {skeleton!r:.80}') from None
     wrong = [link for link in links if not all(0 <= i < len(names) for i in link)]
     if wrong:
         raise ValueError(f'skeleton must link keypoints 1 to {len(names)}: {wrong}')

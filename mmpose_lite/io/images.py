@@ -26,7 +26,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from .files import write_atomically
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+SUFFIXES = (
+    '.jpg', '.jpeg', '.jfif', '.jpe', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm',
+    '.pgm', '.gif', '.jp2', '.avif',
+)  # fmt: skip
 """Of file names that are taken for images."""
 
 ORIENTATION = 0x0112

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 
 from ..checkpoints import geometry_conflict, geometry_of
 from ..checks import checked, shown
+from ..loading import load_weights
 from ..registry import register_hook
 from .epoch_end import live_model
 
@@ -25,7 +26,8 @@ class CheckFitHook(Hook):
 
     A data set or a head that does not say its keypoints, and a head without a codec,
     are let through. Weights that say which geometry they were trained with are let
-    through too, but a warning says what is another here.
+    through too, but a warning says what is another here. Weights that are only tested
+    must fill the whole model; MMEngine goes on with what it finds.
 
     Raises:
         ValueError: Before training, validation or testing begins.
@@ -38,12 +40,15 @@ class CheckFitHook(Hook):
         self._has_run = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Any) -> None:
-        """Warn of weights that were trained with another geometry."""
+        """Warn of another geometry; refuse weights that do not fit a test."""
         trained = (checkpoint.get('meta') or {}).get('geometry')
         if conflict := geometry_conflict(trained, geometry_of(runner.cfg)):
             runner.logger.warning(
                 f'the weights were trained with another geometry: {conflict}'
             )
+        # A run that trains builds its loop first, and may begin with some weights only.
+        if not isinstance(runner._train_loop, BaseLoop):
+            load_weights(live_model(runner), checkpoint.get('state_dict', checkpoint))
 
     def before_train(self, runner: Runner) -> None:
         """Check all that training uses."""

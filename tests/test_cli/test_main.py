@@ -21,7 +21,7 @@ ABSENT = 'No such file or directory: absent'
         (['benchmark', 'nosuchnet'], "there is no contestant 'nosuchnet'"),
         (['describe-keypoints', 'absent', 'out.py'], f'ANNOTATIONS: {ABSENT}'),
         (['convert', 'absent', 'out.pth'], f'IN: {ABSENT}'),
-        (['export', 'xhrnet-s18', 'absent', 'm.onnx'], f'CHECKPOINT: {ABSENT}'),
+        (['export', 'xhrnet-s18', 'absent', 'm.onnx'], 'CHECKPOINT: No such file, and'),
         (['explain', 'absent', '--model', 'xhrnet-s18', '--out', 'o'],
          f'SOURCE: {ABSENT}'),
     ],

@@ -5,6 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from command_line import run_verb
+from xtcocotools.coco import COCO
+from xtcocotools.cocoeval import COCOeval
 
 from mmpose_lite.data import check_annotations, render_toy_image
 from mmpose_lite.data.keypoints import COCO_KEYPOINTS
@@ -139,3 +142,67 @@ def test_people_who_stand_in_it_twice(tmp_path):
     (found,) = check_annotations(path).findings
     assert found.grade == 'warning'
     assert found.what.startswith('1 stand in it twice, such as annotations 0 and 1000')
+
+
+def average_precision(content):
+    """AP of people who are found where they are, as MMPose evaluates."""
+    truth = COCO()
+    truth.dataset = copy.deepcopy(content)
+    truth.createIndex()
+    found = truth.loadRes(
+        [
+            dict(
+                image_id=person['image_id'],
+                category_id=1,
+                keypoints=person['keypoints'],
+                score=0.9,
+            )
+            for person in TOY['annotations']
+        ]
+    )
+    run = COCOeval(truth, found, 'keypoints', np.full(17, 0.1))
+    run.evaluate()
+    run.accumulate()
+    run.summarize()
+    return run.stats[0]
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'ball'),
+    [
+        ('area', 'gone', False),
+        ('area', None, False),
+        ('keypoints', 'gone', False),
+        ('keypoints', None, False),
+        ('iscrowd', None, False),
+        # Of another category, without keypoints.
+        ('keypoints', 'gone', True),
+        ('keypoints', None, True),
+        ('iscrowd', None, True),
+    ],
+)
+def test_what_evaluation_needs_is_reported_and_filled_in(tmp_path, name, value, ball):
+    content = copy.deepcopy(TOY)
+    other = dict(content['annotations'][0], id=900, category_id=2, num_keypoints=0)
+    other['keypoints'] = [0] * 51
+    content['annotations'].append(other)
+    content['categories'].append(dict(id=2, name='ball'))
+    changed = content['annotations'][-1 if ball else 3]
+    changed[name] = value
+    if value == 'gone':
+        del changed[name]
+    source, target = tmp_path / 'a.json', tmp_path / 'b.json'
+    source.write_text(json.dumps(content))
+    # Else MMPose's evaluation would end in a KeyError or a TypeError, hours later.
+    with pytest.raises((KeyError, TypeError, IndexError)):
+        average_precision(content)
+    found = [f.what for f in check_annotations(source).findings if f.grade == 'error']
+    assert found[0].startswith(f'1 annotations have no {name}, such as {changed["id"]}')
+    ended = run_verb('check-data', source, tmp_path, '--mend', target)
+    assert f'b.json: 1 {name}' in ended.out
+    filled = json.loads(target.read_text())
+    assert average_precision(filled) == pytest.approx(1)
+    if name == 'area':
+        box = changed['bbox']
+        area = filled['annotations'][-1 if ball else 3]['area']
+        assert area == pytest.approx(0.53 * box[2] * box[3])

@@ -108,6 +108,14 @@ def test_parts_that_coco_lacks():
         (coco(['a', 'b', 'a']), "twice: \\['a'\\]"),
         (coco(['a'], people=[dict(id=7, keypoints=[0, 0])]), 'annotation 7 .* 3 x 1'),
         (coco(['a'], skeleton=[[1, 2]]), 'keypoints 1 to 1'),
+        (coco(['a'], skeleton=[1, 2]), r'skeleton must be pairs .* got \[1, 2\]'),
+        (coco(['a'], skeleton=[['a', 'b']]), 'skeleton must be pairs'),
+        (coco([1, 2]), r'list of names, got \[1, 2\]'),
+        (coco('nose'), "list of names, got 'nose'"),
+        (coco([dict(name='a')]), 'list of names'),
+        ([], 'must hold lists of objects'),
+        (dict(categories=['a']), 'must hold lists of objects'),
+        (dict(categories=None), 'one category'),
     ],
 )
 def test_refuses(annotations, message):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import BaseLoop
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS, MODELS
 
@@ -88,3 +89,37 @@ def test_a_head_is_asked_for_what_it_names():
         check(SimpleNamespace(head=head), metainfo)
     with pytest.raises(ValueError, match=r"must be 17, .* 'coco', got 16"):
         check(SimpleNamespace(head=SimpleNamespace(num_keypoints=16)), metainfo)
+
+
+class Trains(BaseLoop):
+    """Stands for a loop that was built."""
+
+    def __init__(self):
+        pass
+
+    def run(self):
+        pass
+
+
+@pytest.mark.parametrize('change', ['names', 'shape', 'missing', 'none', 'module'])
+def test_weights_that_are_only_tested_fill_the_model(change):
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    weights = {key: value.clone() for key, value in model.state_dict().items()}
+    if change == 'names':
+        weights = {f'net.{key}': value for key, value in weights.items()}
+    elif change == 'shape':
+        weights['0.weight'] = torch.zeros(3, 1, 1, 1)
+    elif change == 'missing':
+        del weights['0.bias']
+    elif change == 'module':
+        weights = {f'module.{key}': value for key, value in weights.items()}
+    hook = CheckFitHook()
+    runner = SimpleNamespace(model=model, cfg=Config(), _train_loop=dict())
+    if change in ('none', 'module'):
+        hook.after_load_checkpoint(runner, dict(state_dict=weights))
+    else:
+        with pytest.raises(ValueError, match='do not fit the model'):
+            hook.after_load_checkpoint(runner, dict(state_dict=weights))
+    # A training may begin with some of the weights.
+    runner._train_loop = Trains()
+    hook.after_load_checkpoint(runner, dict(state_dict=weights))
