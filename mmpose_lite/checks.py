@@ -38,7 +38,7 @@ class Rule:
 
     Attributes:
         wanted: Ends the sentence "... must be".
-        holds: Whether a value is so; what it raises is given as the reason.
+        holds: What it raises is given as the reason.
     """
 
     wanted: str
@@ -104,10 +104,9 @@ def check_arguments(
 
 
 def rules_of(function: Callable[..., Any], **own: Rule) -> dict[str, Rule]:
-    """Rules of all arguments, in their order.
+    """Rules of all arguments of a constructor, in their order.
 
     Args:
-        function: A constructor, or a class.
         **own: Rules of arguments of which annotation (else the default) tells too
             little, and of those that go on to a base class.
 
@@ -145,8 +144,7 @@ def _by_annotation(kind: str) -> Rule | None:
 def checked(**own: Rule) -> Callable[[F], F]:
     """Decorator of a constructor: refuse arguments before it runs.
 
-    Args:
-        **own: As of :func:`rules_of`, in order where they go on through ``*args``.
+    ``own`` is as of :func:`rules_of`, in order where arguments go on through ``*args``.
     """
 
     def decorate(init: F) -> F:
@@ -169,15 +167,10 @@ def checked(**own: Rule) -> Callable[[F], F]:
 
 
 def check_fields(name: str, record: Any, **own: Rule) -> None:
-    """Refuse a field of a dataclass that is not as its annotation wants it.
-
-    Args:
-        name: What the user calls the record.
-        record: An instance.
-        **own: As of :func:`rules_of`.
+    """Refuse a field of a dataclass that is not as annotation or own rule wants it.
 
     Raises:
-        ValueError: As of :func:`check`.
+        ValueError: As of :func:`check`; the record is called ``name``.
     """
     for field, rule in rules_of(type(record), **own).items():
         check(f'{name} {field}', getattr(record, field), rule)
@@ -185,15 +178,7 @@ def check_fields(name: str, record: Any, **own: Rule) -> None:
 
 @contextmanager
 def blaming(name: str, value: Any) -> Iterator[None]:
-    """Tell which argument it was that another package refused.
-
-    Args:
-        name: Of the argument, or of several.
-        value: What was given.
-
-    Raises:
-        ValueError: In place of the errors by which they refuse something.
-    """
+    """Raise ``ValueError`` with the name of what another package refused."""
     try:
         yield
     except _ERRORS as error:
@@ -263,13 +248,7 @@ def one_of(*allowed: Any) -> Rule:
 
 
 def each(rule: Rule, count: int | None = None, *, least: int = 0) -> Rule:
-    """A list or tuple whose every entry follows a rule.
-
-    Args:
-        rule: Of every entry.
-        count: Length; None is any of at least ``least``.
-        least: See ``count``.
-    """
+    """A list or tuple of ``count`` (else at least ``least``) entries after a rule."""
     length = '' if count is None else f' of {count}'
     if least:
         length = f' of at least {least}'
@@ -286,12 +265,7 @@ def each(rule: Rule, count: int | None = None, *, least: int = 0) -> Rule:
 
 
 def config_of(find: Callable[[str], Any], what: str) -> Rule:
-    """A config whose ``type`` is known.
-
-    Args:
-        find: From a type's name to the type, or None.
-        what: What is built from it.
-    """
+    """A config whose ``type`` is known, that is, for which ``find`` gives not None."""
 
     def holds(value: Any) -> bool:
         if not isinstance(value, Mapping):

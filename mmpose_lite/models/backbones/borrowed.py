@@ -76,11 +76,6 @@ class ReturnsItself(nn.Module):
 def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> None:
     """Refuse stages of an HRNet that do not fit themselves or each other.
 
-    Args:
-        owner: The network, for messages.
-        extra: As of MMPose's ``HRNet``.
-        stages: Keys of ``extra`` that are built, in order.
-
     Raises:
         TypeError: If there is a key that nothing reads.
         ValueError: If a stage is missing, or a value is not allowed.
@@ -114,11 +109,7 @@ def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> 
 
 
 def check_resnet(owner: str, given: Mapping[str, Any]) -> None:
-    """Refuse arguments of a ResNet that do not fit each other.
-
-    Args:
-        owner: The network, for messages.
-        given: All arguments, the defaults included.
+    """Refuse arguments of a ResNet, the defaults included, that do not fit each other.
 
     Raises:
         ValueError: If something does not fit.

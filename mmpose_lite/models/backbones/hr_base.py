@@ -53,10 +53,7 @@ class HRArch:
 
     Attributes:
         unit: Name of the block, a key of the family's unit table.
-        num_modules: Modules per stage.
         channels: Per stage, the width of each resolution, high to low.
-        num_blocks: Blocks per module.
-        stem_channels: Width of the stem.
 
     Raises:
         ValueError: If the rows disagree in length or a width is odd or not positive.
@@ -128,11 +125,8 @@ class Stem(nn.Module):
     """Two stride-2 steps; the second works on the channel halves in two ways.
 
     Args:
-        in_channels: Width of the image.
-        channels: Width C inside and after the stem, even.
         branch_names: Names of the second branch's children: one name for a sequence of
             the three convolutions, or a name for each.
-        norm_cfg: Norm layer as MMPose configs write it.
 
     Shape:
         - Input: ``(B, in_channels, H, W)``.
@@ -235,9 +229,7 @@ class HRModule(nn.Module):
     training f_i0 really runs twice: its batch norms then count each batch twice.
 
     Args:
-        channels: Width of each resolution, high to low.
         layers: The blocks, from a list of maps to a list of like maps.
-        norm_cfg: Norm layer as MMPose configs write it.
 
     Shape:
         - Input, output: list of ``(B, channels[i], H / 2^i, W / 2^i)``.
@@ -279,10 +271,6 @@ class IterativeHead(nn.Module):
 
     y_0 = P_0(x_last); y_q = P_q(x + bilinear(y_{q-1})), with aligned corners.
 
-    Args:
-        channels: Width of each resolution, high to low.
-        norm_cfg: Norm layer as MMPose configs write it.
-
     Shape:
         - Input: list of ``(B, channels[i], H / 2^i, W / 2^i)``.
         - Output: ``(B, channels[0], H, W)``.
@@ -313,12 +301,9 @@ class HRBackbone(ReturnsItself, BaseBackbone):
     """The skeleton; a family is a subclass that passes in what differs.
 
     Args:
-        arch: The row of the family's table.
         make_layers: Factory of a module's blocks.
         stem_branch: Names of the stem's second branch, see :class:`Stem`.
         transition_relu: Whether transitions end in a ReLU.
-        in_channels: Width of the image.
-        norm_cfg: Norm layer as MMPose configs write it; ``dict(type='BN')`` if None.
         norm_eval: Keep batch norms in eval mode while training.
         frozen_stages: What gets no gradient: -1 nothing, 0 the stem, k the stem and the
             first k stages with their transitions.

@@ -39,8 +39,6 @@ class FuseModule(nn.Module):
     fused map above it, without a ReLU of its own.
 
     Args:
-        before: Number of resolutions that come in.
-        after: Number of resolutions that go out.
         blocks: Source of searching blocks, in block order.
 
     Shape:
@@ -81,10 +79,6 @@ class FuseModule(nn.Module):
 
 class ParallelModule(nn.Module):
     """A row of searching blocks on every resolution.
-
-    Args:
-        counts: Blocks per resolution.
-        blocks: Source of searching blocks, in block order.
 
     Shape:
         - Input, output: list of ``(B, C_i, H / 2^i, W / 2^i)``.

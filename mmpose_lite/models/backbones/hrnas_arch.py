@@ -32,13 +32,10 @@ class SearchSpace:
     Attributes:
         num_blocks: Per stage and resolution, high to low, the blocks in a row.
         channels: Per stage, the width of each resolution.
-        stem_channels: Widths of the stem's two convolutions.
-        head_channels: Width of the output.
         expand: Hidden channels per input channel and kernel size.
         kernels: Sides of the depthwise kernels, odd.
         transformer: None, ``'residual'`` (in blocks whose shortcut is the identity) or
             ``'all'``.
-        tokens: Tokens of each transformer.
 
     Raises:
         ValueError: If the lists disagree in length or a number is out of range.
@@ -112,9 +109,6 @@ class Place:
     """Where a searching block stands; the search changes nothing of it.
 
     Attributes:
-        in_channels: Width of its input.
-        out_channels: Width of its output.
-        stride: 1 or 2.
         level: Resolution of its input: a stride of 4 * 2^level.
     """
 
@@ -146,8 +140,6 @@ class BlockArch:
     """What the search left of a block.
 
     Attributes:
-        kernels: Sides of the depthwise kernels.
-        channels: Hidden width of each.
         tokens: Tokens of the transformer, 0 for none.
     """
 
@@ -261,7 +253,6 @@ def parse_arch(space: SearchSpace, blocks: Sequence[Sequence]) -> list[BlockArch
     """Check a list of blocks against a space.
 
     Args:
-        space: The space whose places the blocks fill.
         blocks: Upstream entries of 6 or ours of 7 elements.
 
     Raises:
@@ -329,12 +320,8 @@ def infer_arch(
 ) -> list[BlockArch] | None:
     """The architecture that weights belong to, from their shapes alone.
 
-    Args:
-        state_dict: Weights under our keys.
-        names: Prefix of each block's keys, in block order.
-
-    Returns:
-        None if not every block has weights there.
+    ``names`` are the prefixes of the blocks' keys, in block order; None if not every
+    block has weights there.
     """
     found: dict[str, dict] = {name: {} for name in names}
     pattern = re.compile(

@@ -29,7 +29,6 @@ class HRNetTrunk(ReturnsItself, HRNet):
     Args:
         extra: Stages as of MMPose's ``HRNet``; those after ``num_stages`` are not read.
         num_stages: Stages to build, 1 to 3.
-        **kwargs: As of MMPose's ``HRNet``.
 
     Shape:
         - Input: ``(B, 3, H, W)``.
@@ -84,15 +83,7 @@ class HRNetTrunk(ReturnsItself, HRNet):
 
 @register_model
 class RawImage(ReturnsItself, BaseBackbone):
-    """No backbone: the normalised image is the map, as of TokenPose-T.
-
-    Args:
-        init_cfg: MMEngine initialisation, of nothing.
-
-    Shape:
-        - Input: ``(B, 3, H, W)``.
-        - Output: tuple of the same.
-    """
+    """No backbone: the normalised image is the map, as of TokenPose-T."""
 
     @checked(init_cfg=INIT_CFG)
     def __init__(self, init_cfg: dict | list[dict] | None = None) -> None:

@@ -93,12 +93,10 @@ class PSAHRNet(ReturnsItself, HRNet):
     """HRNet of MMPose with polarized self-attention in its residual blocks.
 
     Args:
-        *args: As of MMPose's ``HRNet``.
-        layout: ``'parallel'`` or ``'sequential'``, see :class:`PolarizedSelfAttention`.
-        variant: ``'code'`` or ``'paper'``.
         in_bottlenecks: Whether the Bottlenecks of stage 1 get attention too; in the
             authors' segmentation network they do not.
-        **kwargs: As of MMPose's ``HRNet``.
+        layout, variant: See :class:`PolarizedSelfAttention`.
+        *args, **kwargs: As of MMPose's ``HRNet``.
 
     Shape:
         - Input: ``(B, 3, H, W)``.
@@ -138,10 +136,8 @@ class PSAResNet(ReturnsItself, ResNet):
     """ResNet of MMPose with polarized self-attention in every residual block.
 
     Args:
-        *args: As of MMPose's ``ResNet``.
-        layout: ``'parallel'`` or ``'sequential'``, see :class:`PolarizedSelfAttention`.
-        variant: ``'code'`` or ``'paper'``.
-        **kwargs: As of MMPose's ``ResNet``.
+        layout, variant: See :class:`PolarizedSelfAttention`.
+        *args, **kwargs: As of MMPose's ``ResNet``.
 
     Shape:
         - Input: ``(B, 3, H, W)``.

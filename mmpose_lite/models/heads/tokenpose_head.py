@@ -127,17 +127,13 @@ class TokenPoseHead(HeatmapHead):
     2311.09653, implemented from the paper's text: the authors' published code computes
     dense attention. Any backbone whose last map has the given size can stand before it.
 
-    Sizes are (w, h), as in MMPose's codecs.
+    Sizes are (w, h), as in MMPose's codecs: that of the map in cells, of a patch in
+    cells of the map, of the heatmaps in heatmap pixels.
 
     Args:
-        in_channels: Width C of the map.
         out_channels: Number J of keypoints.
-        in_featuremap_size: Size of the map in cells.
-        heatmap_size: Size of the heatmaps in heatmap pixels.
-        patch_size: Size of a patch in cells of the map.
         embed_dims: Token width D.
         depths: Layers of each encoder; they follow each other on the same tokens.
-        num_heads: Attention heads h.
         mlp_ratio: Hidden width of a layer's perceptron over D.
         position: ``'sine-full'`` adds a fixed table to the visual tokens at first and
             again before every layer but the first of each encoder, ``'sine'`` only at
@@ -157,8 +153,6 @@ class TokenPoseHead(HeatmapHead):
         drop_links: Skeleton links to leave out of ``joint_mask``.
         graph_zero_init: Whether graph layers begin as the identity, so that a network
             that goes on from a dense checkpoint begins with its outputs.
-        loss: Loss of heatmaps.
-        decoder: Codec of heatmaps.
         init_cfg: Initialisation; truncated normal of 0.02 if not given.
 
     Shape:

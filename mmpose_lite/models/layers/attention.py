@@ -17,8 +17,6 @@ class SelfAttention(nn.Module):
         embed_dims: Token width D.
         num_heads: Heads h; each sees a contiguous slice of D / h channels.
         scale: Factor of the logits; 1 / sqrt(D / h) if not given.
-        bias: Whether the output projection has a bias.
-        dropout: Rate on the attention weights, in training.
 
     Shape:
         - Input, output: ``(B, N, D)``.
@@ -96,9 +94,7 @@ class EncoderLayer(nn.Module):
 
     Args:
         embed_dims: Token width D.
-        num_heads: Attention heads.
         mlp_ratio: Hidden width of the perceptron over D.
-        scale: Factor of the attention logits, see :class:`SelfAttention`.
 
     Shape:
         - Input, output: ``(B, N, D)``.

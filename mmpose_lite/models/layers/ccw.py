@@ -20,11 +20,6 @@ from .shuffle import halves, interleave
 class CrossResolutionWeighting(nn.Module):
     """Channel weights per position, computed at the lowest resolution from all.
 
-    Args:
-        channels: Width of each resolution, high to low.
-        norm_cfg: Norm layer as MMPose configs write it.
-        reduce_ratio: Bottleneck of the weight computation.
-
     Shape:
         - Input, output: list of ``(B, channels[i], H_i, W_i)``, high to low resolution.
     """
@@ -60,10 +55,6 @@ class CrossResolutionWeighting(nn.Module):
 class SpatialWeighting(nn.Module):
     """Channel weights of one map from its global average (squeeze and excitation).
 
-    Args:
-        channels: Width C of the map.
-        ratio: Bottleneck of the weight computation.
-
     Shape:
         - Input, output: ``(B, C, H, W)``.
     """
@@ -89,7 +80,6 @@ class ConditionalChannelWeighting(nn.Module):
 
     Args:
         channels: Width of each resolution, high to low, all even.
-        norm_cfg: Norm layer as MMPose configs write it.
 
     Shape:
         - Input, output: list of ``(B, channels[i], H_i, W_i)``, high to low resolution.

@@ -29,18 +29,11 @@ def _scratch_statistics(module: nn.Module) -> Iterator[None]:
 def checkpoint_keeping_stats(
     module: nn.Module, *args: Any, method: Callable[..., Any] | None = None
 ) -> Any:
-    """Run ``module`` without storing its activations; recompute them for backward.
+    """What ``module(*args)`` gives, its activations recomputed in backward.
 
     The recomputation would count every batch twice in running means and variances; here
     it works on copies, so statistics and gradients equal those of a plain call.
-
-    Args:
-        module: The module to run.
-        *args: Its inputs.
-        method: Part of the module to run instead of its ``forward``.
-
-    Returns:
-        What ``module(*args)`` or ``method(*args)`` returns.
+    ``method`` is a part of the module to run instead of its ``forward``.
     """
     return checkpoint(
         module if method is None else method,

@@ -22,15 +22,6 @@ def conv_norm(
 
     Without a norm the convolution has a bias. Keys are ``conv.*`` and ``bn.*``.
 
-    Args:
-        in_channels: Width of the input.
-        out_channels: Width of the output.
-        kernel_size: 1 or 3.
-        norm_cfg: Norm layer as MMPose configs write it, or None for none.
-        stride: Stride of the convolution.
-        depthwise: One filter per channel (groups equal ``in_channels``).
-        act: Activation type, or None for none.
-
     Shape:
         - Input: ``(B, in_channels, H, W)``.
         - Output: ``(B, out_channels, ceil(H / stride), ceil(W / stride))``.
@@ -54,10 +45,6 @@ def conv_norm(
 def norm_layer(norm_cfg: dict, channels: int) -> nn.Module:
     """Norm of a map.
 
-    Args:
-        norm_cfg: Norm layer as MMPose configs write it.
-        channels: Width of the map.
-
     Raises:
         ValueError: If the norm does not suit the width (its groups do not divide it).
     """
@@ -77,13 +64,6 @@ def depthwise_pointwise(
 
     The children are numbered 0 to 3 (conv, norm, conv, norm) and there is no activation
     between the two halves; a ReLU at the end is child 4.
-
-    Args:
-        in_channels: Width of the input.
-        out_channels: Width of the output.
-        stride: Stride of the depthwise convolution.
-        relu: Whether a ReLU ends the sequence.
-        norm_cfg: Norm layer as MMPose configs write it.
 
     Shape:
         - Input: ``(B, in_channels, H, W)``.

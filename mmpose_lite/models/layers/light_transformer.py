@@ -66,11 +66,7 @@ class LightTransformer(nn.Module):
     importance in the search.
 
     Args:
-        in_channels: Width C of the input.
-        out_channels: Width C' of the output.
         tokens: Number n of tokens and queries.
-        norm_cfg: Norm layer as MMPose configs write it.
-        dropout: See :class:`PostNormLayer`.
 
     Shape:
         - Input: ``(B, C, H, W)``.

@@ -152,8 +152,6 @@ class Pruning(nn.Module):
     replaces) the choices.
 
     Args:
-        config: The configuration.
-        num_keypoints: Number J of keypoint tokens.
         grid: Columns and rows of the visual tokens.
 
     Raises:
@@ -371,12 +369,6 @@ def build_pruning(
     grid: tuple[int, int],
 ) -> Pruning:
     """The module of ``options['mode']``.
-
-    Args:
-        options: Fields of :class:`SparseConfig`.
-        num_layers: Encoder layers in all.
-        num_keypoints: Number J of keypoint tokens.
-        grid: Columns and rows of the visual tokens.
 
     Raises:
         ValueError: As of :meth:`SparseConfig.of` and :class:`Pruning`.

@@ -78,7 +78,6 @@ class PolarizedSelfAttention(nn.Module):
     :class:`PSAHRNet` and :class:`PSAResNet`, in MMPose's residual networks.
 
     Args:
-        in_channels: Width C of the map.
         layout: ``'parallel'`` or ``'sequential'``.
         variant: ``'code'`` or ``'paper'``.
 

@@ -22,12 +22,7 @@ class InvertedBottleneck(nn.Module):
     """Expand, convolve depthwise, project: what one kernel size adds to a block.
 
     Args:
-        in_channels: Width C of the input.
         channels: Hidden width n.
-        out_channels: Width C' of the output.
-        kernel_size: Side of the depthwise kernel.
-        stride: Stride of the depthwise convolution.
-        norm_cfg: Norm layer as MMPose configs write it.
 
     Shape:
         - Input: ``(B, C, H, W)``.
@@ -72,13 +67,8 @@ class InvertedBottleneck(nn.Module):
     def constant_of(self, channels: Tensor) -> Tensor:
         """What ``channels`` add to every pixel of the output if their importance is 0.
 
-        Such a channel is the ReLU of its norm's bias everywhere.
-
-        Args:
-            channels: Indices of hidden channels.
-
-        Returns:
-            ``(C',)`` in double precision.
+        Such a channel is the ReLU of its norm's bias everywhere. ``(C',)``, in double
+        precision.
         """
         emitted = F.relu(self.depthwise.bn.bias[channels].double())
         return self.project.weight[:, channels, 0, 0].double() @ emitted
@@ -102,13 +92,9 @@ class SearchingBlock(nn.Module):
     constant that they ended in; published code loses it.
 
     Args:
-        in_channels: Width C of the input.
-        out_channels: Width C' of the output.
-        stride: 1 or 2.
         kernels: Sides of the depthwise kernels that are left, each at most once.
         channels: Hidden width of each of ``kernels``.
         tokens: Tokens of the transformer, 0 for none.
-        norm_cfg: Norm layer as MMPose configs write it.
 
     Shape:
         - Input: ``(B, C, H, W)``.

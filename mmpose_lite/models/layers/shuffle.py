@@ -37,9 +37,6 @@ class ShuffleUnit(nn.Module):
 
     No residual is added. The transform's parameters lie under ``branch2``.
 
-    Args:
-        transform: Modules applied in sequence to the second half.
-
     Shape:
         - Input, output: ``(B, C, H, W)`` with C even.
     """
@@ -55,11 +52,7 @@ class ShuffleUnit(nn.Module):
 
 
 class PerBranch(nn.ModuleList):
-    """One module per resolution, each applied to its own map.
-
-    Shape:
-        - Input, output: list of maps, one per module.
-    """
+    """One module per resolution, each applied to its own map."""
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """Apply module i to map i."""
@@ -86,8 +79,6 @@ def shuffle_chains(
 
     Args:
         channels: Width of each resolution, high to low, all even.
-        num_blocks: Units per chain.
-        norm_cfg: Norm layer as MMPose configs write it.
         transform: ``(width, norm_cfg)`` to a unit's modules, where ``width`` is half of
             the resolution's channels.
     """

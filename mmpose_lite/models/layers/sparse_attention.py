@@ -39,7 +39,6 @@ def visual_importance(
     Args:
         query: Any queries ``(B, h, Nq, d)``.
         key: Keys of all tokens ``(B, h, N, d)``.
-        scale: Factor of the logits.
         num_keypoints: Number J of keypoint tokens in front of ``key``.
         mask: Visual keys allowed to each query, ``(B, Nq or 1, n)``; all if not given.
 
@@ -60,12 +59,8 @@ def top_indices(scores: Tensor, count: int) -> Tensor:
 def row_mask(importance: Tensor, count: int) -> Tensor:
     """For every visual query its ``count`` best keys and itself.
 
-    Args:
-        importance: ``(B, n, n)``.
-        count: Keys to keep per row; a row has one more where it is not among them.
-
-    Returns:
-        Boolean ``(B, n, n)``.
+    Boolean ``(B, n, n)``, like the importance; a row has one key more than ``count``
+    where itself is not among them.
     """
     mask = torch.eye(importance.shape[-1], dtype=torch.bool, device=importance.device)
     return mask.expand(importance.shape).scatter(
@@ -84,17 +79,11 @@ def masked_attention(
     """Exact pruned attention: masked logits, full cost.
 
     Args:
-        query: ``(B, h, N, d)``.
-        key: ``(B, h, N, d)``.
-        value: ``(B, h, N, d)``.
+        query, key, value: ``(B, h, N, d)``, like the result.
         visual_mask: Boolean ``(B, n, n)``.
-        scale: Factor of the logits.
         eps: Smoothing (M exp(s) + eps / N) / (sum + eps) with s relative to the row's
             largest allowed logit, the form of Tri-level E-ViT (arXiv 2211.10801);
             above zero it leaks a little attention to pruned keys.
-
-    Returns:
-        ``(B, h, N, d)``.
     """
     keypoints = query.shape[2] - visual_mask.shape[-1]
     mask = F.pad(visual_mask, (keypoints, 0, keypoints, 0), value=True)[:, None]
@@ -127,14 +116,9 @@ def with_keypoints(indices: Tensor, num_keypoints: int) -> Tensor:
 
 
 def window_members(grid: tuple[int, int], block: int) -> Tensor:
-    """Visual tokens of each ``block`` x ``block`` window of a token grid.
+    """Visual tokens of each ``block`` x ``block`` window, ``(windows, block * block)``.
 
-    Args:
-        grid: Columns and rows, both multiples of ``block``.
-        block: Side of a window in tokens.
-
-    Returns:
-        ``(windows, block * block)``.
+    ``grid`` is the columns and rows of tokens, both multiples of ``block``.
     """
     columns, rows = grid
     tokens = torch.arange(columns * rows).view(rows // block, block, -1, block)
@@ -142,12 +126,7 @@ def window_members(grid: tuple[int, int], block: int) -> Tensor:
 
 
 def window_mask(indices: Tensor, members: Tensor) -> Tensor:
-    """The visual mask ``(B, n, n)`` that a choice per window stands for.
-
-    Args:
-        indices: Keys of each window ``(B, windows, K)``.
-        members: Tokens of each window, see :func:`window_members`.
-    """
+    """The visual mask ``(B, n, n)`` of a choice per window ``(B, windows, K)``."""
     batch, count = indices.shape[0], members.numel()
     per_window = torch.zeros(
         *indices.shape[:2], count, dtype=torch.bool, device=indices.device
@@ -172,15 +151,9 @@ def windowed_attention(
     exactly :func:`masked_attention` with the row mask of the same choice.
 
     Args:
-        query: ``(B, h, N, d)``.
-        key: ``(B, h, N, d)``.
-        value: ``(B, h, N, d)``.
+        query, key, value: ``(B, h, N, d)``, like the result.
         indices: Visual keys of each window ``(B, windows, K)``.
         members: Tokens of each window ``(windows, m)``.
-        scale: Factor of the logits.
-
-    Returns:
-        ``(B, h, N, d)``.
     """
     windows, size = members.shape
     batch, num_heads = query.shape[:2]

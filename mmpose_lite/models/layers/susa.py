@@ -31,7 +31,6 @@ class SUSA(nn.Module):
     on absolute position; the divisor stays H.
 
     Args:
-        in_channels: Width C of the input.
         axis: Image axis that keeps its resolution, ``'h'`` or ``'w'``.
         max_size: Largest extent along ``axis``; length of the learned position weight,
             of which only the first rows (columns) are used.
@@ -99,7 +98,6 @@ class ParallelSUSA(nn.Module):
     X-HRNet, arXiv 2310.08042, the parallel form (PX); the halves are interleaved after.
 
     Args:
-        in_channels: Width C of the input, even.
         max_size: Largest input extent (H, W) in pixels of this map.
 
     Shape:

@@ -16,9 +16,7 @@ class PatchEmbedding(nn.Linear):
     follow each other row by row.
 
     Args:
-        in_channels: Width C of the map.
         patch_size: Width and height of a patch in cells of the map.
-        embed_dims: Token width D.
 
     Shape:
         - Input: ``(B, C, H, W)``, H and W multiples of the patch.
