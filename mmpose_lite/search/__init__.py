@@ -4,20 +4,9 @@ from typing import Any
 
 from .archs import extent, format_arch, uniform_arch
 from .averaging import RampedAverage
-from .costs import (
-    THRESHOLD,
-    CostModel,
-    MacsCost,
-    PublishedMacsCost,
-    ResourcePenalty,
-)
+from .costs import THRESHOLD, CostModel, MacsCost, PublishedMacsCost, ResourcePenalty
 from .estimator import ARCH_KEY, SearchablePoseEstimator
-from .latency import (
-    LatencyCost,
-    LatencySettings,
-    measure_latency,
-    verify_latency,
-)
+from .latency import LatencyCost, LatencySettings, measure_latency, verify_latency
 from .shrinking import BlockMask, Masks, decide, discard, follow, planned_arch, shrink
 
 __all__ = [

@@ -35,8 +35,6 @@ def uniform_arch(space: SearchSpace, cost: CostModel, target: float) -> list[Blo
     every transformer the same share of its tokens, rounded down; none loses all.
 
     Args:
-        space: The supernet.
-        cost: What its parts cost.
         target: Limit for :meth:`CostModel.network`.
 
     Raises:

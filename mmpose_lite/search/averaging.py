@@ -20,7 +20,6 @@ class RampedAverage(ExponentialMovingAverage):
     averages about the last 11 % of all steps, until m binds.
 
     Args:
-        model: The model to average.
         momentum: The smallest share m of the new weights.
         **options: See ``ExponentialMovingAverage``. HR-NAS also averages the norms'
             statistics: ``update_buffers=True``.

@@ -28,9 +28,6 @@ _SIZE = replace(each(whole(1), 2), wanted='two positive numbers (H, W), whole')
 class CostModel(ABC):
     """Cost of a network as a sum over its parts.
 
-    Args:
-        image_size: Height and width of the image in pixels.
-
     Attributes:
         unit: What the numbers mean, for logs.
         multiple: Hidden widths that are no multiple of it cost as much as the next one.
@@ -131,13 +128,7 @@ class PublishedMacsCost(MacsCost):
         return tokens * (WIDTH * ends + 2 * WIDTH * tokens + 4 * WIDTH**2 + 4)
 
     def token(self, place: Place, tokens: int, living: int) -> float:
-        """Linear part spread over the tokens that are there, attention at the living.
-
-        Args:
-            place: Where the block stands.
-            tokens: Tokens at the start of the search.
-            living: Tokens whose importance is above the threshold.
-        """
+        """Linear part spread over all ``tokens``, attention at the living ones."""
         linear = self.transformer(place, tokens) - 2 * WIDTH * tokens**2
         attention = 2 * WIDTH * (living**2 - max(living - 1, 0) ** 2)
         return linear / tokens + attention
@@ -155,8 +146,6 @@ class ResourcePenalty:
     comparable between spaces and between MACs and milliseconds.
 
     Args:
-        net: The network that is searched.
-        cost: What channels and tokens cost.
         threshold: Tokens above it are living; an attention's cost depends on them.
     """
 

@@ -182,24 +182,20 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         min_saving: float = 0,
         tokens: bool = True,
     ) -> bool:
-        """Cut what is dead, and what a target asks for, everywhere at once.
+        """Cut what is dead, and what a target asks for; whether anything was.
 
-        All processes do what the first decides. Its parameters stay the same objects;
+        All processes do what the first decides. The parameters stay the same objects;
         whatever keeps their sizes (a distributed wrapper) must be made anew.
 
         Args:
             progress: Part of the search that is over, in (0, 1]. With a target the
                 network may now cost ``(target / full_cost) ** progress`` of the
                 supernet.
-            optimizer: Whose state is cut along.
-            average: Averaged weights, which are cut along.
+            optimizer, average: What is cut along.
             threshold: Importance up to which a channel or token is dead.
             min_saving: Share of the supernet's cost below which nothing is done, except
                 at the end and for a target.
             tokens: Whether tokens may leave, which changes the function.
-
-        Returns:
-            Whether anything was cut.
         """
         full, cap = self.full_cost, math.inf
         if self.target is not None:
@@ -237,10 +233,7 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
     ) -> None:
         """Take on the architecture of a checkpoint that is about to be loaded.
 
-        Args:
-            checkpoint: As ``torch.load`` gives it.
-            optimizer: Loses the parameters that leave.
-            average: Averaged weights, which take it on too.
+        The optimizer loses the parameters that leave.
 
         Raises:
             ValueError: See :func:`stored_arch`.
@@ -277,12 +270,7 @@ def stored_arch(
 ) -> list[BlockArch] | None:
     """The architecture of a checkpoint: its shapes say it, its notes must agree.
 
-    Args:
-        backbone: Of the supernet's space.
-        checkpoint: As ``torch.load`` gives it.
-
-    Returns:
-        None if it has no weights of such a backbone.
+    None if it has no weights of a backbone of this space.
 
     Raises:
         ValueError: If they do not agree (the message names both).
@@ -306,11 +294,7 @@ def stored_arch(
 
 
 def build_cost(cost: str, image_size: tuple[int, int]) -> CostModel:
-    """Cost model by name, or from a latency table's path.
-
-    Raises:
-        ValueError: If it is neither.
-    """
+    """Cost model by name, or from a latency table's path."""
     if cost == 'macs':
         return MacsCost(image_size)
     if isinstance(cost, str) and cost.endswith('.json'):

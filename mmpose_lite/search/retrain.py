@@ -50,13 +50,8 @@ custom_hooks = [
 class Retraining(NamedTuple):
     """Files that :func:`write_retraining` made, and figures of what they are about.
 
-    Attributes:
-        config: Trains the network from scratch, with the search's own recipe.
-        weights: Those that the search ended with.
-        arch: The architecture.
-        before: ``MACs``, ``parameters``, channels by kernel size, ``blocks`` in use and
-            ``queries`` of the supernet.
-        after: The same of what was found.
+    ``before`` are ``MACs``, ``parameters``, channels by kernel size, ``blocks`` in use
+    and ``queries`` of the supernet, ``after`` the same of what was found.
     """
 
     config: Path
@@ -67,13 +62,10 @@ class Retraining(NamedTuple):
 
 
 class SearchResult(NamedTuple):
-    """What a checkpoint of a search holds.
+    """What a checkpoint of a search holds: the estimator, in eval mode, and its notes.
 
-    Attributes:
-        config: Config of the search, without the paths of its run.
-        model: The estimator that was found, in eval mode.
-        meta: MMEngine's notes.
-        averaged: Whether the weights are a moving average.
+    The config is without the paths of its run; ``averaged`` says whether the weights
+    are a moving average.
     """
 
     config: Config
@@ -110,10 +102,8 @@ def search_result(
 ) -> SearchResult:
     """Understand a checkpoint: its weights must fit its config, and its notes them.
 
-    Args:
-        checkpoint: As ``torch.load`` gives it.
-        config: Path of the search's config; the text in the checkpoint's notes, which
-            is read as plain values and never run, if None.
+    Without the path of a config the text in the checkpoint's notes counts, which is
+    read as plain values and never run.
 
     Raises:
         ValueError: If it is no such checkpoint, or two sources contradict each other
@@ -165,9 +155,7 @@ def architecture_of(
 ) -> dict[str, Any]:
     """Architecture of a checkpoint, ready for JSON: as noted in it, else by its config.
 
-    Args:
-        checkpoint: Of a search, of a retraining, or of :func:`write_retraining`.
-        config: See :func:`search_result`.
+    The checkpoint is of a search, of a retraining, or of :func:`write_retraining`.
 
     Raises:
         ValueError: If weights and notes contradict each other, or it is no such
@@ -192,13 +180,8 @@ def write_retraining(
     It holds ``NAME.py`` (a few lines on the search's own config, which lies in
     ``_base_/``), ``NAME.pth`` and ``arch.json``, and can be moved as a whole. The
     network is built from these files and compared with the one that was found before
-    the folder gets its name.
-
-    Args:
-        checkpoint: Of a search.
-        out_dir: New or empty.
-        config: See :func:`search_result`.
-        name: Of config and weights, without suffix; the search's, if None.
+    the folder gets its name. ``config`` is as of :func:`search_result`; without
+    ``name`` the search's is taken.
 
     Raises:
         ValueError: If the folder is not empty, ``name`` is no file name, the checkpoint
@@ -259,11 +242,7 @@ def _weights(result: SearchResult) -> bytes:
 
 @torch.no_grad()
 def _prove(result: SearchResult, written: Any) -> None:
-    """Compare the network of the files with the one that was found.
-
-    Raises:
-        ValueError: If outputs differ, or are not finite: that would compare nothing.
-    """
+    """Refuse a network whose outputs differ, or are not finite: that proves nothing."""
     width, height = result.input_size
     draw = torch.Generator().manual_seed(0)
     images = torch.randn(2, 3, height, width, generator=draw)
@@ -301,13 +280,10 @@ def _provenance(
 
 
 def read_config_text(text: str) -> dict[str, Any]:
-    """Values of a dumped config, as MMEngine stores it in checkpoints.
+    """Values of a config as ``Config.pretty_text`` dumps it and checkpoints hold it.
 
     The text comes out of a file that anybody may have written, so nothing of it is run:
     assignments of literals and of ``dict(...)`` are all that it may hold.
-
-    Args:
-        text: What ``Config.pretty_text`` gave.
 
     Raises:
         ValueError: If there is anything else in it; the message names the line.

@@ -59,26 +59,15 @@ def decide(
     floor: float = 0,
     tokens: bool = True,
 ) -> Masks:
-    """Choose what stays: the least important leaves first.
+    """Choose what stays, a mask per block: the least important leaves first.
 
     A channel or token leaves if it is dead, that is, if both its importance and its
     averaged one are at most ``threshold``; and beyond that as long as the network costs
-    more than ``cap``. Nothing leaves that would take the cost below ``floor``.
+    more than ``cap``. Nothing leaves that would take the cost below ``floor``, nor
+    tokens, which changes the function, without ``tokens``.
 
     Where engines are only fast at multiples of some width, hidden channels leave in
     bundles of ``cost.multiple``.
-
-    Args:
-        net: The network that is searched.
-        cost: What its parts cost.
-        averaged: Copy with averaged weights, if there is one.
-        threshold: See above.
-        cap: See above.
-        floor: See above.
-        tokens: Whether tokens may leave, which changes the function.
-
-    Returns:
-        A mask per block, in block order.
     """
     nets = [net] if averaged is None else [net, averaged]
     blocks = [block for _, block in net.named_blocks()]
@@ -149,11 +138,7 @@ def planned_arch(net: HRNASNet, masks: Masks) -> list[BlockArch]:
 
 
 def shrink(net: HRNASNet, masks: Masks) -> list[Cut]:
-    """Remove in place what masks do not keep.
-
-    Returns:
-        What became of every parameter that was touched; see :func:`follow`.
-    """
+    """Remove in place what masks do not keep; the cuts are for :func:`follow`."""
     cuts: list[Cut] = []
     device = next(net.parameters()).device
     for (_, block), mask in zip(net.named_blocks(), masks, strict=True):

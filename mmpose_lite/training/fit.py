@@ -101,9 +101,6 @@ def check_keypoints(head: Any, metainfo: dict[str, Any]) -> None:
 def check_sizes(model: Any) -> None:
     """Refuse a backbone, a head and a codec of which one does not take another's maps.
 
-    Args:
-        model: A top-down estimator of MMPose; it is not changed.
-
     Raises:
         ValueError: If they do not fit (the message gives the sizes).
     """

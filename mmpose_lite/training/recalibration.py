@@ -29,7 +29,6 @@ class BNRecalibrationHook(EpochEndHook):
 
     Args:
         interval: Epochs between two measurements; the last epoch is always one.
-        batches: Training batches to average over.
         batch_size: Images per batch and process.
 
     Raises:
@@ -69,12 +68,9 @@ class BNRecalibrationHook(EpochEndHook):
 
 @torch.no_grad()
 def recalibrate(model: BaseModel, loader: Iterable, batches: int) -> None:
-    """Replace running statistics by the mean over ``batches`` batches.
+    """Replace running statistics by the mean over ``batches`` batches, or fewer if so.
 
-    Args:
-        model: A pose estimator of MMPose; its mode is restored.
-        loader: Gives batches as training does.
-        batches: How many to use; all there are, if fewer.
+    The model, a pose estimator of MMPose, gets its mode back.
     """
     was_training = model.training
     model.train()

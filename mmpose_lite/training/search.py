@@ -16,22 +16,12 @@ from mmengine.runner import Runner
 from ..checks import checked, number, whole
 from ..io.files import write_atomically
 from ..registry import register_hook
-from ..search import (
-    ARCH_KEY,
-    THRESHOLD,
-    SearchablePoseEstimator,
-    extent,
-    format_arch,
-)
+from ..search import ARCH_KEY, THRESHOLD, SearchablePoseEstimator, extent, format_arch
 from .epoch_end import EpochEndHook, averaged_model, live_model
 
 
 def searched_model(runner: Runner) -> SearchablePoseEstimator:
-    """The model that is trained, which must be one that is searched.
-
-    Raises:
-        ValueError: If it is no :class:`SearchablePoseEstimator` with a ``resource``.
-    """
+    """The model that is trained, which must be one that is searched."""
     model = live_model(runner)
     if not isinstance(model, SearchablePoseEstimator) or not model.is_search:
         raise ValueError(
@@ -51,8 +41,7 @@ class PenaltyHook(Hook):
 
     Args:
         weight: Weight at the end of the ramp; HR-NAS uses 1e-6 for keypoints.
-        begin: Epoch at which the ramp begins.
-        end: Epoch at which it ends.
+        begin, end: Epochs at which the ramp begins and ends.
 
     Raises:
         ValueError: If ``weight`` is negative or ``end`` lies before ``begin``.

@@ -24,10 +24,7 @@ from ...checks import (
 from ..layers.config_rules import CONV_CFG, INIT_CFG, NORM_CFG
 
 _SHARED = dict(
-    conv_cfg=CONV_CFG,
-    norm_cfg=NORM_CFG,
-    frozen_stages=whole(-1, 4),
-    init_cfg=INIT_CFG,
+    conv_cfg=CONV_CFG, norm_cfg=NORM_CFG, frozen_stages=whole(-1, 4), init_cfg=INIT_CFG
 )
 HRNET = rules_of(HRNet, extra=MAPPING, **_SHARED)
 """Arguments of MMPose's ``HRNet``, in its order."""

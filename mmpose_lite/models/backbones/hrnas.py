@@ -134,12 +134,7 @@ class HRNASNet(ReturnsItself, BaseBackbone):
         [(1, 16, 16, 16)]
     """
 
-    @checked(
-        arch=ANY,
-        space=ANY,
-        norm_cfg=NOTHING | BATCH_NORM_CFG,
-        init_cfg=INIT_CFG,
-    )
+    @checked(arch=ANY, space=ANY, norm_cfg=NOTHING | BATCH_NORM_CFG, init_cfg=INIT_CFG)
     def __init__(
         self,
         arch: str | os.PathLike[str] | Mapping | Sequence | None = None,

@@ -11,14 +11,7 @@ from torch import nn
 from ...checks import ANY, checked
 from ...registry import register_model
 from ..layers import ConditionalChannelWeighting, naive_transform, shuffle_chains
-from .hr_base import (
-    LITE_WIDTHS,
-    OPTIONS,
-    HRArch,
-    HRBackbone,
-    MakeLayers,
-    resolve_arch,
-)
+from .hr_base import LITE_WIDTHS, OPTIONS, HRArch, HRBackbone, MakeLayers, resolve_arch
 
 _NARROW = ((30, 60), (30, 60, 120), (30, 60, 120, 240))
 

@@ -155,11 +155,7 @@ class PSAResNet(ReturnsItself, ResNet):
 
     @checked(**RESNET, **OPTIONS)
     def __init__(
-        self,
-        *args: Any,
-        layout: str = 'parallel',
-        variant: str = 'code',
-        **kwargs: Any,
+        self, *args: Any, layout: str = 'parallel', variant: str = 'code', **kwargs: Any
     ) -> None:
         given = _arguments(ResNet, args, kwargs)
         check_resnet(type(self).__name__, given)

@@ -53,12 +53,7 @@ def norm_layer(norm_cfg: dict, channels: int) -> nn.Module:
 
 
 def depthwise_pointwise(
-    in_channels: int,
-    out_channels: int,
-    *,
-    stride: int,
-    relu: bool,
-    norm_cfg: dict,
+    in_channels: int, out_channels: int, *, stride: int, relu: bool, norm_cfg: dict
 ) -> nn.Sequential:
     """Depthwise 3x3 and pointwise 1x1 convolution, each with a norm after it.
 

@@ -19,14 +19,9 @@ LEAST_SPEARMAN, LARGEST_ERROR = 0.95, 0.1
 
 
 class Check(NamedTuple):
-    """A network's time, predicted and measured.
+    """A network's time by the table and measured (median), in ms, and its MACs.
 
-    Attributes:
-        macs: MACs of the backbone.
-        fraction: Of the supernet's.
-        predicted: Milliseconds by the table.
-        measured: Milliseconds, median over the rounds.
-        error: Of the prediction, relative to what was measured.
+    ``fraction`` is of the supernet's MACs, ``error`` relative to what was measured.
     """
 
     macs: float
@@ -38,11 +33,6 @@ class Check(NamedTuple):
 
 class Verification:
     """How well a table predicts networks that it has not seen.
-
-    Args:
-        image_size: Height and width of the images.
-        rounds: Of which medians were taken.
-        checks: The networks, MACs rising.
 
     Attributes:
         spearman: Rank correlation of the predicted and the measured times.
@@ -100,10 +90,8 @@ def verify_latency(
     """Time random networks and compare them with what a table predicts.
 
     Args:
-        settings: How; what the table's networks depend on must agree with it.
-        table: As of :func:`measure_latency`.
+        settings: What the table's networks depend on must agree with it.
         count: Networks, spread evenly over 20 to 100 % of the supernet's MACs.
-        progress: Called after every step.
 
     Returns:
         A verification an image size.

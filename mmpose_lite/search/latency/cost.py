@@ -33,8 +33,6 @@ class LatencyCost(CostModel):
     What the table does not hold raises a ``ValueError`` that says how to measure it.
 
     Args:
-        table: As of :func:`mmpose_lite.search.measure_latency`.
-        image_size: Height and width of the image in pixels.
         engine: Engine that the table must be of; None takes any.
         source: What errors call the table.
 

@@ -66,18 +66,13 @@ class LatencySettings:
     """What to measure for a latency table, and how.
 
     Attributes:
-        space: The supernet.
         image_sizes: Heights and widths of images; between several one can interpolate.
-        engine: One of ``ENGINES``.
-        threads: Threads for one call.
-        batch: Images at a time.
-        rounds: Rounds that count.
         widths: Hidden channels and tokens of the parts, relative to the supernet's.
             Kernels are faster at multiples of 8 or 16, which pruning seldom leaves, so
             round fractions would flatter.
         multiple: Hidden widths, and those of the networks, are multiples of this; 0 is
             what suits the engine.
-        calibration: Random networks that set the factor; none leaves it at 1.
+        calibration: Random networks that set the factor; 0 leaves it at 1.
 
     Raises:
         ValueError: If a number is out of range, or the engine is not installed.
@@ -125,9 +120,8 @@ class LatencySettings:
 def read_space(name: str, transformer: str | None = None) -> tuple[SearchSpace, Size]:
     """A space and the image size (H, W) that goes with it.
 
-    Args:
-        name: Of a space, or path of a config with an HRNASNet and an input size.
-        transformer: As of :class:`SearchSpace`, in named spaces.
+    ``name`` is that of a space, or the path of a config with an HRNASNet and an input
+    size; ``transformer`` changes named spaces only.
 
     Raises:
         ValueError: If there is no such space, or a config has no input size.
@@ -222,15 +216,9 @@ def thin(
     """The supernet without random channels, kernel sizes and tokens.
 
     Every group of channels or tokens draws what share of it is left, alike within a
-    block more often than not; all shares are moved up or down together until the MACs
-    fit, and those that reach nothing are gone.
-
-    Args:
-        space: The supernet.
-        fraction: MACs to keep, of the supernet's.
-        seed: Chooses one of the networks with these MACs.
-        size: Height and width of the image.
-        multiple: Of what the hidden widths are left, where that is not too wide.
+    block more often than not; all shares are moved up or down together until
+    ``fraction`` of the supernet's MACs is left, and those that reach nothing are gone.
+    Hidden widths are multiples of ``multiple``, where that is not too wide.
     """
     draw, full, cost = random.Random(seed), full_arch(space), MacsCost(size)
     shares = []
@@ -311,18 +299,12 @@ def measure_latency(
     space_name: str = 'space',
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
-    """Latency table of a space, for :class:`mmpose_lite.search.LatencyCost`.
+    """Latency table of a space, ready for JSON and for :class:`LatencyCost`.
 
     Measure on a quiet machine, on the engine and with as many threads as will run the
     searched network. Subjects run in forked processes, so no other thread may run here.
-
-    Args:
-        settings: What to measure, and how.
-        space_name: What the table calls the space: a name, or the path of a config.
-        progress: Called after every step.
-
-    Returns:
-        The table, ready for JSON.
+    ``space_name`` is what the table calls the space; ``progress`` is called after every
+    step.
     """
     header = settings.header(space_name)
     sizes = [_measure_size(settings, s, header, progress) for s in settings.image_sizes]

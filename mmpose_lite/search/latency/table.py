@@ -93,13 +93,10 @@ class SizedCosts(NamedTuple):
 def make_table(
     header: Mapping[str, Any], space: SearchSpace, sizes: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Table ready for JSON.
+    """Table ready for JSON; the header names the ``engine`` at least.
 
-    Args:
-        header: What is known about the measurement; ``engine`` at least.
-        space: The space that was measured.
-        sizes: Per image size ``image_size`` (H, W), ``stem`` in ms, ``scale`` of all
-            but stem and shortcuts, and ``places``, entries of :func:`place_entry`.
+    ``sizes`` hold per image size ``image_size`` (H, W), ``stem`` in ms, ``scale`` of
+    all but stem and shortcuts, and ``places``, entries of :func:`place_entry`.
     """
     header = {**header, 'space': asdict(space)}
     return json.loads(json.dumps(dict(type=TABLE_TYPE, header=header, sizes=sizes)))
@@ -108,13 +105,7 @@ def make_table(
 def place_entry(
     place: Place, shortcut: float, parts: Mapping[int, Mapping[int, float]]
 ) -> dict[str, Any]:
-    """Entry of a place in a table.
-
-    Args:
-        place: Where the block stands.
-        shortcut: Milliseconds of the block with nothing left.
-        parts: Kernel size, or ``TOKENS``, to width to milliseconds.
-    """
+    """Entry of a place; ``parts`` are ms by kernel size, or ``TOKENS``, and width."""
     points = {}
     for part, measured in parts.items():
         counts = sorted(measured)

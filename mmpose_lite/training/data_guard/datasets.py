@@ -50,9 +50,7 @@ for _name, _kind in MMPOSE_DATASETS.module_dict.items():
 def loading_error(dataset: BaseDataset, error: Exception) -> Exception:
     """Error that names the annotations and, where it can be found, what is wrong there.
 
-    Args:
-        dataset: Whose ``full_init`` failed.
-        error: How it failed: MMPose's errors name neither file nor id.
+    MMPose's own errors name neither file nor id.
     """
     path = str(dataset.ann_file)
     if not os.path.isfile(path):
@@ -85,13 +83,7 @@ def check_dataset(
 ) -> tuple[list[Finding], str]:
     """Check a data set's annotations, and the images that its samples lie in.
 
-    Args:
-        dataset: Fully loaded.
-        images: Whether to look at image files.
-        logger: For how far the check is.
-
-    Returns:
-        What is wrong or odd, and what the data set holds, in words.
+    The data set is fully loaded; what it holds is given in words.
     """
     findings: list[Finding] = []
     path, about = str(dataset.ann_file), []

@@ -19,11 +19,8 @@ class FiniteSteps:
     The loss is looked at before its gradients are computed, the gradients right before
     the optimizer's step. With mixed precision torch's gradient scaler leaves out steps
     with such gradients, or lets a fused optimizer leave them out: that is no error.
-
-    Args:
-        wrapper: Whose steps are watched, until :meth:`close`.
-        model: For the names of parameters.
-        step: Number of the step, for messages.
+    ``model`` gives the names of parameters and ``step`` the step's number, for
+    messages.
     """
 
     def __init__(
@@ -45,7 +42,6 @@ class FiniteSteps:
             self._undo.pop()()
 
     def _watch_losses(self, wrapper: OptimWrapper) -> None:
-        """Look at losses where every model sends them."""
         original = wrapper.update_params
 
         def update_params(loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
@@ -69,11 +65,7 @@ class FiniteSteps:
         self._refuse(f'gradients are not finite ({shown})')
 
     def _refuse(self, what: str) -> None:
-        """End the training.
-
-        Raises:
-            FloatingPointError: Always, with the step and its samples.
-        """
+        """End the training by an error that names the step and its samples."""
         samples = list(_samples(self.batch))
         more = f' and {len(samples) - _SHOWN} more' * (len(samples) > _SHOWN)
         raise FloatingPointError(

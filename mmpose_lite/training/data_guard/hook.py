@@ -95,7 +95,6 @@ class DataGuardHook(Hook):
             self._steps = None
 
     def _guard(self, runner: Runner, dataset: BaseDataset) -> None:
-        """Check one data set and put the guard around its pipeline."""
         if isinstance(dataset.pipeline, GuardedPipeline):
             return  # the run trains for the second time
         limit = math.ceil(self.tolerance * len(dataset))

@@ -19,11 +19,7 @@ _WRITERS = 33  # the process itself, and workers; more of them share places
 
 
 class Failures:
-    """Samples that failed while a run trains, known to every process that loads data.
-
-    Args:
-        limit: How many may fail before it is too many.
-    """
+    """At most ``limit`` samples that failed, known to every process that loads data."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -59,19 +55,12 @@ class GuardedPipeline:
     MMEngine's ``BaseDataset`` then takes another sample at random, so that neither the
     number of steps nor samplers change. None is returned for
 
-    - images and persons that were found damaged beforehand,
+    - images and persons whose ids were found damaged beforehand,
     - images that cannot be read, and
     - samples with a not-a-number or infinity in what the model would get;
 
     the latter two are logged once. In validation they end the run, with a message that
     names file and id, as every other failure does.
-
-    Args:
-        pipeline: What is guarded.
-        failures: Where failures are noted.
-        images: Ids of images to refuse.
-        persons: Ids of annotations to refuse.
-        test_mode: Whether the data are for validation.
     """
 
     def __init__(

@@ -60,10 +60,6 @@ class AtomicBackend(LocalBackend):
     def put(self, obj: bytes, filepath: str | os.PathLike[str]) -> None:
         """Write a file under a temporary name, sync it, rename it, sync the folder.
 
-        Args:
-            obj: The content.
-            filepath: Where to; missing folders are made.
-
         Raises:
             OSError: If it cannot be written (a full disk, for example); what was there
                 before is untouched.
@@ -87,12 +83,10 @@ class AtomicBackend(LocalBackend):
     def remove_outdated(
         self, folder: str | os.PathLike[str], keep: Collection[str]
     ) -> None:
-        """Remove the noted files that are still there.
+        """Remove the noted files that are still there, but for names in ``keep``.
 
-        Args:
-            folder: Only what lies here is removed. (A checkpoint names files by path: a
-                run that goes on in a copied folder would remove the original's.)
-            keep: Names of files that are in use again and stay.
+        Only what lies in ``folder`` is: a checkpoint names files by path, and a run
+        that goes on in a copied folder would remove the original's.
         """
         for path in self.outdated:
             parent, name = os.path.split(path)
@@ -257,7 +251,6 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
         self._storage.remove_outdated(self.out_dir, keep)
 
     def _tidy_up(self, runner: Runner) -> None:
-        """Remove what killed runs left in the folders of this one."""
         for folder in {self.out_dir, runner.work_dir}:
             if os.path.isdir(folder):
                 for name in remove_parts(folder):

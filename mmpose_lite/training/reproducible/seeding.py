@@ -34,11 +34,9 @@ _ANNOTATIONS = ('data_list', 'data_bytes', 'data_address', '_metainfo')
 
 
 def seed_all(*key: int, devices: bool = True) -> None:
-    """Seed Python, NumPy and torch in this process.
+    """Seed Python, NumPy and torch; every key of integers is an independent stream.
 
-    Args:
-        *key: Non-negative integers; every different key is an independent stream.
-        devices: Also seed torch's generators of CUDA and other accelerators.
+    With ``devices`` torch's generators of CUDA and other accelerators are seeded too.
     """
     words = np.random.SeedSequence(key).generate_state(8)
     random.seed(words[:2].tobytes())
@@ -52,10 +50,6 @@ class SeededFetch:
 
     torch's data loader calls ``dataset.__getitems__`` where there is one, in the worker
     that loads the batch; an instance of this class takes that place.
-
-    Args:
-        dataset: The data set; only ``dataset[index]`` is called.
-        seed: The run's seed.
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:
@@ -94,15 +88,11 @@ class SeededLoader:
     """A data loader whose every random number follows from (seed, epoch).
 
     The samples follow from (seed, epoch, index): neither the number of workers nor that
-    of processes plays a part.
-
-    Args:
-        loader: torch's loader of a map-style data set in batches; it is changed.
-        seed: The run's seed, equal in all processes.
-        name: What to call it in messages.
+    of processes plays a part. The loader, torch's in batches of a map-style data set,
+    is changed.
 
     Raises:
-        ValueError: If the loader cannot be steered so.
+        ValueError: If the loader, called ``name``, cannot be steered so.
     """
 
     def __init__(self, loader: DataLoader, seed: int, name: str) -> None:
