@@ -26,7 +26,7 @@ _SIZE = replace(each(whole(1), 2), wanted='two positive numbers (H, W), whole')
 
 
 class CostModel(ABC):
-    """Cost of a network as a sum over its parts.
+    """Cost of a network as a sum over its parts, for images of ``(H, W)``.
 
     Attributes:
         unit: What the numbers mean, for logs.
