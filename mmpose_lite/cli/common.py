@@ -82,7 +82,8 @@ def add_model(parser: argparse.ArgumentParser, more: str = '') -> None:
     """
     add = parser.add_argument
     add('--model', required=True, help=f'name or alias in the zoo, a config{more}')
-    add('--weights', help='checkpoint; the public one if not given and there is one')
+    said = 'checkpoint, or a name of `download --list`; if not given, the public one'
+    add('--weights', help=said)
     add_device(parser)
 
 
