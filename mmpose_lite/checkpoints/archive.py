@@ -21,6 +21,7 @@ class OtherFileError(DamagedError):
 
 _START = b'PK\x03\x04'
 _CHUNK = 1 << 20  # bytes
+_FOLDER = 0x10  # among the attributes of a part
 
 
 def is_archive(path: str | os.PathLike[str]) -> bool:
@@ -53,8 +54,9 @@ def check_archive(path: str | os.PathLike[str]) -> None:
         path: The file.
 
     Raises:
-        DamagedError: If a part is not what was written, is compressed, or claims to be
-            larger than the file (the message says which, without the file's name).
+        DamagedError: If a part is not what was written, is compressed, is marked as a
+            folder, or claims to be larger than the file (the message says which,
+            without the file's name).
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -78,6 +80,9 @@ def _check_parts(archive: zipfile.ZipFile, size: int) -> None:
     for part in parts:
         if part.compress_type != zipfile.ZIP_STORED:
             raise DamagedError(f'{part.filename} is compressed, which torch never does')
+        # torch unpacks nothing of these, and takes what was in memory for weights.
+        if part.external_attr & _FOLDER:
+            raise DamagedError(f'{part.filename} is marked as a folder')
     for part in parts:
         with archive.open(part) as content:
             while content.read(_CHUNK):

@@ -289,6 +289,18 @@ def test_flipped_weight_is_noticed_where_torch_notices_nothing(tmp_path):
         read_checkpoint(path)
 
 
+def test_weight_that_is_marked_as_a_folder_is_noticed(tmp_path):
+    """Torch would take what was in memory for it; no checksum covers the mark."""
+    data = bytearray(saved(weights()))
+    entry = data.index(b'data/1', data.index(b'PK\x01\x02'))
+    start = data.rindex(b'PK\x01\x02', 0, entry)
+    data[start + 38] |= 0x10
+    path = tmp_path / 'folder.pth'
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r'folder\.pth .*data/1 is marked as a folder'):
+        read_checkpoint(path)
+
+
 @cases(['nan', 'inf', '-inf'])
 def test_what_is_not_finite_is_taken_on_request(case, tmp_path):
     content = weights()
