@@ -32,12 +32,7 @@ _SHOWN = re.compile(r'Epoch\((?:train|val)\) .*|.*Error.*')
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What came of it.
-
-    Attributes:
-        rows: What was measured to its value, in order.
-        picture: Path of the picture: held-out images, truth and prediction.
-    """
+    """What was measured, in order, and the path of the picture of held-out images."""
 
     rows: Mapping[str, str]
     picture: Path
@@ -56,9 +51,6 @@ def demonstrate(
 
     Args:
         out: Folder of runs, logs and the picture.
-        data: Folder of the toy data.
-        train: Number of training images.
-        val: Number of held-out images.
         options: More ``'key=value'`` settings for mim's ``--cfg-options``.
         tell: Called with every line of progress.
 

@@ -130,10 +130,7 @@ def load_weights(
     """Load all of a model's weights; names may begin with ``module.``.
 
     Args:
-        model: The model.
-        weights: State dict.
         where: Put behind *the weights* in messages, such as ``' in best.pth'``.
-        strict: Whether weights that are missing or unknown are an error.
 
     Raises:
         ValueError: If a weight is missing, unknown or of another shape.
@@ -186,7 +183,6 @@ def get_model(
         name: Name or alias in the zoo, or path of a config.
         weights: Checkpoint, as for :func:`load_model`; ``'DEFAULT'`` for the public one
             of ``name``; random weights if not given.
-        device: See :func:`load_model`.
 
     Raises:
         OSError: If the weights cannot be read.

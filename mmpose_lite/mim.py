@@ -35,9 +35,6 @@ def run_mim(
     """Run ``mim train|test mmpose``; its log, ``WORK_DIR.VERB.log``, is added to.
 
     Args:
-        verb: ``'train'`` or ``'test'``.
-        config: Path of the config.
-        work_dir: Where MMEngine's logs and weights go.
         words: Further words of the command line.
         options: Changes to the config, ``'key=value'``.
         gpus: How many; 0 for the CPU.

@@ -18,10 +18,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def config_root() -> Path:
-    """Folder that holds the config families.
-
-    Returns:
-        ``configs/`` of the checkout, or the wheel's copy of it.
+    """Folder of the config families: ``configs/`` of the checkout, or the wheel's copy.
 
     Raises:
         FileNotFoundError: If neither is there (a broken installation).
@@ -50,9 +47,6 @@ def config_path(name: str) -> str:
             ``'litehrnet/td-hm_litehrnet-18_8xb64-210e_coco-256x192.py'``, or the file's
             name alone. ``.py`` may be left out.
 
-    Returns:
-        The path, as mmengine and mim take it.
-
     Raises:
         ValueError: If no config has this name, or several have (the message lists the
             nearest names).
@@ -78,9 +72,6 @@ def copy_config(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
     Args:
         source: Path of the config, or a name that :func:`config_path` takes.
         target: Path of the copy, or a folder that exists.
-
-    Returns:
-        Path of the copy.
 
     Raises:
         FileExistsError: If there is such a file already.
@@ -120,7 +111,7 @@ def _bases(text: str) -> list[tuple[str, str]]:
 
 
 def _nearest(wanted: str, known: list[str]) -> list[str]:
-    """The known paths most like ``wanted``, comparing file names if it is only one."""
+    """The known paths most like ``wanted``; file names count if it is only one."""
     if '/' in wanted:
         return difflib.get_close_matches(wanted, known, n=5, cutoff=0.3)
     by_file: dict[str, list[str]] = {}
@@ -136,9 +127,6 @@ def register_config_scope(execute: Callable[[], None]) -> None:
     mmengine finds such bases through a table from scope to package. It reads ``_base_``
     before ``custom_imports``, hence this works only for configs that are read after the
     package was imported, and only from an installed wheel.
-
-    Args:
-        execute: Imports mmengine (see :func:`mmpose_lite.compat.when_imported`).
     """
     execute()
     from mmengine.config import utils

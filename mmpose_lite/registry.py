@@ -27,10 +27,7 @@ T = TypeVar('T', bound=type)
 
 
 def _child(name: str, parent: Registry, *locations: str) -> Registry:
-    """The package's child of a root registry.
-
-    A second import of the package (after its modules were dropped) finds it there.
-    """
+    """The package's child of a root registry; a second import finds it there."""
     return parent.children.get(SCOPE) or Registry(
         name, parent=parent, scope=SCOPE, locations=list(locations)
     )
@@ -53,24 +50,10 @@ def _register(cls: T, own: Registry, theirs: Registry) -> T:
 
 
 def register_model(cls: T) -> T:
-    """Class decorator: ``mmpose_lite.Name`` always, ``Name`` in MMPose where free.
-
-    Args:
-        cls: The module class to register.
-
-    Returns:
-        The same class.
-    """
+    """Class decorator: ``mmpose_lite.Name`` always, ``Name`` in MMPose where free."""
     return _register(cls, MODELS, MMPOSE_MODELS)
 
 
 def register_hook(cls: T) -> T:
-    """Class decorator for hooks of the Runner; names as with :func:`register_model`.
-
-    Args:
-        cls: The hook class to register.
-
-    Returns:
-        The same class.
-    """
+    """Class decorator for hooks of the Runner; names as with :func:`register_model`."""
     return _register(cls, HOOKS, MMPOSE_HOOKS)

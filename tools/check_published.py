@@ -49,9 +49,6 @@ class Part:
     """Validation part of a data set; paths are below its folder.
 
     Attributes:
-        annotations: File of the annotations.
-        images: Folder of the images.
-        others: What else is needed.
         whole: How many images (COCO) or people (MPII) the whole part has.
         metrics: Published metric to its name in MMPose's log.
         unit: What the log's figures are a share of.
@@ -65,7 +62,7 @@ class Part:
     unit: int = 1
 
     def missing(self, root: Path) -> str:
-        """Why figures compare with no published ones; empty if the part is whole.
+        """Why figures compare with no published ones; ``''`` if the part is whole.
 
         Raises:
             ValueError: If something that is needed is missing.
@@ -135,12 +132,9 @@ def known(model: Model, weights: str) -> Result:
 
 
 def judge(result: Result, tolerance: float, missing: str = '') -> Result:
-    """Compare what was measured with what was published.
+    """Compare with published figures within ``tolerance``, points of 100.
 
-    Args:
-        result: Of a test; it receives deviations and verdict.
-        tolerance: Largest deviation that agrees, in points of 100.
-        missing: Why figures of this test compare with no published ones, if so.
+    ``missing`` says why figures of this test compare with none, if so.
     """
     result.deviations = {
         name: 100 * (result.measured[name] - value)

@@ -133,15 +133,10 @@ def departures(
 
 
 def prepare(cfg: Config, epochs: int | None = None) -> Config:
-    """A config that trains for the given time and can be resumed.
+    """A config, changed in place, that trains for the given time and can be resumed.
 
-    Args:
-        cfg: Config of a training, which is changed.
-        epochs: Epochs in place of the config's own; schedules, warm-up included, and
-            the interval of validations follow in proportion.
-
-    Raises:
-        ValueError: If it does not train by epochs.
+    Schedules, warm-up included, and the interval of validations follow ``epochs`` in
+    proportion. ValueError if it does not train by epochs.
     """
     own = cfg.train_cfg.get('max_epochs')
     if own is None:
@@ -207,11 +202,7 @@ def write_configs(configs: Mapping[str, Config], out: Path) -> None:
 
 
 def train_and_test(config: Path, work_dir: Path, seed: int, gpus: int) -> None:
-    """Train from scratch, or resume, test the last weights, write ``result.json``.
-
-    Raises:
-        MimError: If training or test ends with an error.
-    """
+    """Train from scratch, or resume, test the last weights, write ``result.json``."""
     seeded = [f'randomness.seed={seed}']
     run_mim('train', config, work_dir, '--resume', options=seeded, gpus=gpus)
     weights = (work_dir / 'last_checkpoint').read_text()
@@ -262,14 +253,7 @@ def call(value: Any) -> str:
 def markdown(
     rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], shared: Mapping[str, Any]
 ) -> str:
-    """The table with the shared recipe above, and who departs from it below.
-
-    Args:
-        rows: Of every config its name, ``params``, ``macs``, what it has of its
-            ``own``, its ``runs`` (seed to what was found), and the ``failed`` ones.
-        metrics: Columns.
-        shared: The recipe.
-    """
+    """The table with the shared recipe above, and who departs from it below."""
     notes: dict[str, int] = {}
     cells = []
     for row in rows:

@@ -101,7 +101,6 @@ def complexity(
         model: A module whose ``forward`` takes an image batch, or a pose estimator of
             MMPose. Its mode is restored afterwards.
         image_size: Height and width of the image in pixels.
-        in_channels: Channels of the image.
 
     Raises:
         ValueError: If ``image_size`` is not two positive numbers.

@@ -98,9 +98,6 @@ def count_traffic(run: Callable[[], object]) -> dict[str, Traffic]:
     Operators are those of PyTorch's eager mode, so a backend that fuses runs fewer.
     Copies that a kernel makes inside itself are not seen.
 
-    Args:
-        run: What to count.
-
     Returns:
         Kind (a value of ``KINDS``, or ``'other'``) to its traffic, largest first; the
         total is ``sum(kinds.values(), Traffic())``.

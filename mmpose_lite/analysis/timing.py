@@ -48,11 +48,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Timing:
-    """Time of one callable.
-
-    Attributes:
-        seconds: Number of the round to seconds of its one call.
-    """
+    """Time of one callable: number of the round to ``seconds`` of its one call."""
 
     seconds: Mapping[int, float]
 
@@ -90,15 +86,6 @@ def schedule(
 
     A round begins with the name that came second in the one before; once all have been
     first, the direction changes. So none keeps its place or its predecessor.
-
-    Args:
-        names: What is called.
-        rounds: Rounds that count.
-        warmup: Calls of each before them.
-        every: What runs in every k-th round only.
-
-    Raises:
-        ValueError: If there are no names, ``every`` has others, or a number is below 1.
     """
     others = [name for name in every if name not in names]
     if not names or others:
@@ -134,12 +121,9 @@ def interleave(
 
     Args:
         measures: Name to a callable that does its work and returns its seconds.
-        rounds: Rounds that count.
         warmup: Calls of each before them, which do not count; at least one, as the
             first call of a network allocates and selects kernels.
         every: What runs in every k-th round only, as it takes long.
-        progress: Called after each call with calls done, calls in all (warm-up
-            included) and seconds left.
 
     Returns:
         Name to timing, in the order of ``measures``.
@@ -178,19 +162,8 @@ def time_interleaved(
     """Time callables of this process in turns, in inference mode.
 
     They share one heap, and how it has grown changes what large tensors cost; where
-    that matters, give each a process with :class:`Isolated`.
-
-    Args:
-        calls: Name to callable without arguments.
-        rounds: As of :func:`interleave`, like ``warmup``, ``every`` and ``progress``.
-        warmup: See there.
-        every: See there.
-        threads: Threads that torch may use; restored afterwards.
-        progress: See there.
-        clock: Seconds since any point in time.
-
-    Raises:
-        ValueError: As of :func:`interleave`, and if ``threads`` is below 1.
+    that matters, give each a process with :class:`Isolated`. ``threads`` are torch's,
+    restored afterwards; ``clock`` tells seconds; the rest is :func:`interleave`'s.
     """
     _at_least_one(threads=threads)
     measures = {name: partial(stopwatch, call, clock) for name, call in calls.items()}
@@ -212,11 +185,7 @@ def cpu_model() -> str:
 
 
 def need(engine: str, packages: Iterable[str]) -> None:
-    """Make sure that the packages of an engine are installed, before hours of work.
-
-    Raises:
-        ValueError: If not; the message says how to install them.
-    """
+    """Raise ValueError, with what to install, if packages of an engine are missing."""
     if missing := [name for name in packages if not find_spec(name)]:
         raise ValueError(
             f'engine {engine} needs packages that are not installed; run: pip install '
@@ -225,11 +194,7 @@ def need(engine: str, packages: Iterable[str]) -> None:
 
 
 def describe_machine(packages: Iterable[str]) -> dict[str, Any]:
-    """Date, processor, load and versions, ready for JSON.
-
-    Args:
-        packages: Those whose versions matter; the ones not installed are left out.
-    """
+    """Date, processor, load and versions of installed packages, ready for JSON."""
     versions = {'python': platform.python_version()}
     for name in packages:
         try:

@@ -150,13 +150,7 @@ class Bench:
 
 @dataclass
 class Outcome:
-    """What was found out about a bench.
-
-    Attributes:
-        timings: Time of each of its calls.
-        facts: As of :meth:`Bench.facts`.
-        error: Why there are no times, if there are none.
-    """
+    """Times of a bench's calls and its facts, or the error for which there are none."""
 
     timings: list[Timing] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -175,11 +169,6 @@ def time_benches(
         builds: Make the benches, in their processes. One that fails has an outcome that
             says why, and the others go on.
         rounds: Turns of each that count; of slow benches every fifth is taken.
-        progress: Called after every step.
-        title: What is being done.
-
-    Returns:
-        An outcome a bench.
     """
     outcomes = [Outcome() for _ in builds]
     workers: dict[int, Isolated] = {}

@@ -29,7 +29,6 @@ class Contestant:
 
     Attributes:
         name: For the command line; of ours, the name in the zoo.
-        title: For tables.
         mmpose: Of MMPose's networks the config, without its suffix.
         config: Of ours that are not in the zoo, the config.
         straightforward: Whether it is also exported as ``torch.onnx.export`` leaves it
@@ -37,7 +36,6 @@ class Contestant:
         choosy: Whether it chooses (tokens, say), so that rounding may change what it
             computes and outputs of two engines are not comparable.
         compiles: Whether the native compiler can compile all of it.
-        training: Whether a training step is timed as well.
     """
 
     name: str
@@ -51,16 +49,12 @@ class Contestant:
 
     @property
     def ours(self) -> bool:
-        """Whether the network is one of this package."""
+        """Whether the network is of this package."""
         return not self.mmpose
 
     @property
     def path(self) -> Path:
-        """The config file.
-
-        Raises:
-            ValueError: If it does not exist.
-        """
+        """The config file; ValueError if MMPose does not have it."""
         if self.ours:
             return Path(find_model(self.config or self.name).config)
         package = Path(mmpose.__file__).parent
@@ -168,14 +162,10 @@ def build(contestant: Contestant) -> nn.Module:
 
 
 def settle(estimator: nn.Module, image_size: tuple[int, int]) -> nn.Module:
-    """Give batch norms the statistics of random images, as training would.
+    """Give batch norms the statistics of random images, as training would; eval mode.
 
     With those of initialisation, activations of a deep network could shrink until they
     are denormal numbers, on which a processor is slow.
-
-    Args:
-        estimator: Its statistics change; it is put into eval mode.
-        image_size: Height and width of the images.
     """
     torch.manual_seed(1)
     images = torch.randn(4, 3, *image_size)

@@ -52,16 +52,11 @@ class Row:
     """A network in a form on an engine, and what was measured of it.
 
     Attributes:
-        network: Name of the contestant.
         form: *As is*, *optimized*, *straightforward*, or the name of the last pass.
-        engine: What runs it.
-        precision: What that computes in.
-        batch: Images at a time.
         group: Rows of one group ran interleaved, so only they are compared.
         seconds: Number of the round to seconds of one call.
         megabytes: Peak memory above that of the process before, 10^6 bytes.
         difference: Largest difference from PyTorch's outputs over the largest output.
-        error: Why there are no times.
     """
 
     network: str
@@ -106,13 +101,8 @@ class Plan:
     """What to measure, and how.
 
     Attributes:
-        contestants: Who takes part.
         columns: Engines and what each computes in, see :func:`choose_engines`.
-        baseline: Name of the contestant that others are compared with.
-        batches: Images at a time.
         image_size: Height and width of the images.
-        threads: Threads of one call.
-        rounds: Rounds that count.
         steps: Time our networks after each pass of ``deploy.optimize``.
 
     Raises:
@@ -165,12 +155,8 @@ class Plan:
     def groups(self, failed: Iterable[str] = (), size: int = GROUP) -> list[list[Row]]:
         """Rows that are timed together: contestants as a whole, each with the baseline.
 
-        Args:
-            failed: Names of contestants that cannot be measured.
-            size: Rows of a group; more only if a contestant with the baseline has more.
-
-        Returns:
-            Groups, each of one batch size or of training steps, which come last.
+        A group is of one batch size or of training steps, which come last. It has more
+        than ``size`` rows only if a contestant with the baseline has more.
         """
         rows = {c.name: self.rows(c) for c in self.contestants if c.name not in failed}
         groups: list[list[Row]] = []
@@ -193,8 +179,6 @@ class Results:
     """All that was measured.
 
     Attributes:
-        header: Machine, versions, settings.
-        baseline: Name of the contestant that others are compared with.
         networks: Name to title, whether it is ours, published AP, and what was found:
             ``costs``, ``gains`` by target, or ``error``.
         rows: Measured rows, those of the baseline once a group.
@@ -227,10 +211,7 @@ class Results:
         return [r for r in self.rows if r.seconds and (r.group, r.network) == mine]
 
     def rival(self, row: Row) -> Row | None:
-        """What of the baseline a row is compared with: same engine, same rounds.
-
-        Of an exported baseline that is its straightforward form, if it has one.
-        """
+        """The baseline's row on the same engine, the straightforward one if any."""
         forms = {r.form: r for r in self.rivals(row) if r.column == row.column}
         return forms.get(STRAIGHTFORWARD, forms.get(AS_IS))
 

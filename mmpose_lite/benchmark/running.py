@@ -66,17 +66,10 @@ def run(
     progress: Progress = lambda *_: None,
     save: Callable[[Results], None] = lambda _: None,
 ) -> Results:
-    """Measure everything.
+    """Measure everything; what fails is noted in the results, and the rest goes on.
 
-    Networks run in forked processes, so no other thread may run here.
-
-    Args:
-        plan: What.
-        progress: Called after every step.
-        save: Called with the results so far after every group.
-
-    Returns:
-        The results. What failed is in them with its reason; the rest went on.
+    Networks run in forked processes, so no other thread may run here. ``save`` is
+    called with the results so far after every group.
     """
     names = ('threads', 'image_size', 'rounds', 'steps')
     settings = {name: getattr(plan, name) for name in names}
@@ -114,10 +107,8 @@ class Prepared:
     """What is known of a contestant before anything is timed.
 
     Attributes:
-        contestant: Which.
         about: Its ``costs``; if passes are timed, its ``gains`` by target.
         references: Batch size to outputs as is, in PyTorch.
-        folder: Where its exported forms lie.
         faults: Files that could not be written, and why.
     """
 
@@ -173,7 +164,7 @@ def random_images(batch: int, image_size: Size) -> Tensor:
 
 
 def as_arrays(outputs: Any) -> list[np.ndarray]:
-    """Outputs of any engine, in single precision."""
+    """Outputs of any engine, ``float32``."""
     values = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     return [
         (v.float().cpu().numpy() if isinstance(v, Tensor) else v).astype(np.float32)
@@ -249,11 +240,7 @@ def export_straightforwardly(network: nn.Module, images: Tensor) -> bytes:
 
 
 class RowBench(Bench):
-    """A row, ready to be timed, after its outputs were compared with PyTorch's.
-
-    Raises:
-        RuntimeError: If it could not be exported, or computes something else.
-    """
+    """A row to be timed; RuntimeError if it is not exported, or computes otherwise."""
 
     def __init__(self, row: Row, plan: Plan, prepared: Prepared) -> None:
         path = prepared.path(row)

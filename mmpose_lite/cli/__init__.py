@@ -97,17 +97,7 @@ def overview() -> Parser:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one verb.
-
-    Args:
-        words: Arguments, without the program's name; None takes the process's own.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        SystemExit: With code 2 for bad arguments, 1 for work that failed.
-    """
+    """Run one verb; returns its exit code, or exits with 2 or 1, see above."""
     # (The name of the built-in list is taken here by the verb's module.)
     words = [*(sys.argv[1:] if words is None else words)]
     verb = overview().parse_args(words[:1]).verb

@@ -56,16 +56,7 @@ def device(text: str) -> str:
 def check_output(
     name: str, path: str, inputs: Iterable[str | os.PathLike[str] | None]
 ) -> None:
-    """Refuse an output file before any work, if it cannot be one.
-
-    Args:
-        name: Of the option.
-        path: Where the file goes.
-        inputs: Files that are read, None left out.
-
-    Raises:
-        ValueError: If it is a folder, or one of the inputs.
-    """
+    """Raise ValueError if an output file is a folder, or one of the inputs."""
     target = Path(path)
     if target.is_dir():
         raise ValueError(f'{name} must be a file, got the folder {path}')
@@ -74,12 +65,7 @@ def check_output(
 
 
 def add_model(parser: argparse.ArgumentParser, more: str = '') -> None:
-    """``--model``, ``--weights`` and ``--device``.
-
-    Args:
-        parser: Of the verb.
-        more: What else ``--model`` may be, beside a name and a config.
-    """
+    """``--model``, ``--weights`` and ``--device``; a model may be ``more``."""
     add = parser.add_argument
     add('--model', required=True, help=f'name or alias in the zoo, a config{more}')
     said = 'checkpoint, or a name of `download --list`; if not given, the public one'

@@ -63,9 +63,7 @@ class Annotations:
     """A COCO file that was read and checked.
 
     Attributes:
-        path: Of the file.
         images: Image id to its record, of images whose record is sound.
-        findings: What is wrong or odd.
         counts: ``'images'``, ``'persons'`` and, of them, ``'unlabelled'``: without
             visible keypoints, which MMPose leaves out and COCO has many of; and
             ``'used'``: with nothing wrong, whom MMPose trains on.
@@ -91,12 +89,8 @@ def check_annotations(path: str | os.PathLike[str], count: int = 0) -> Annotatio
     """Read and check a COCO keypoint file.
 
     Args:
-        path: Of the file.
         count: Keypoints that every person must have; 0 is what the file's own
             categories say.
-
-    Returns:
-        What was found. A file that is not COCO's is a finding, too.
 
     Raises:
         OSError: If the file cannot be read.
@@ -122,12 +116,6 @@ def fill_annotations(content: Any) -> tuple[Any, Counter[str]]:
     Filled in are ``keypoints`` (none labelled), ``num_keypoints``, ``iscrowd`` (0) and
     ``area`` (0.53 of the box, as MMPose estimates it) where they are missing or null. A
     box follows from nothing.
-
-    Args:
-        content: Of a COCO file; it stays as it is.
-
-    Returns:
-        The content, and how often each entry was filled in.
 
     Raises:
         ValueError: If it is no COCO file with categories.
@@ -159,12 +147,7 @@ def fill_annotations(content: Any) -> tuple[Any, Counter[str]]:
 def image_list(
     found: Annotations, only: Collection[int] | None = None
 ) -> list[tuple[int, str, tuple[float, float]]]:
-    """Images of annotations as :func:`.check_images` takes them.
-
-    Args:
-        found: The annotations.
-        only: Ids of the images that matter; all if not given.
-    """
+    """Images of annotations as :func:`.check_images` takes them; ``only`` these ids."""
     return [
         (number, record['file_name'], (record['width'], record['height']))
         for number, record in found.images.items()
@@ -173,7 +156,6 @@ def image_list(
 
 
 def _check_images(found: Annotations, records: Sequence[Any]) -> None:
-    """Records of images."""
     found.counts['images'] = len(records)
     names: dict[str, Any] = {}
     for place, record in enumerate(records):
@@ -195,7 +177,6 @@ def _check_images(found: Annotations, records: Sequence[Any]) -> None:
 
 
 def _check_persons(found: Annotations, content: Mapping[str, Any], count: int) -> None:
-    """Records of people."""
     found.counts['persons'] = len(content['annotations'])
     categories = {
         entry['id']: len(entry.get('keypoints') or ())
@@ -297,7 +278,6 @@ def person_faults(
     """What is wrong with a person.
 
     Args:
-        record: The annotation.
         size: ``(width, height)`` of the image, px; None if the file lacks the image.
         categories: Category id to its number of keypoints; None if there are none.
         count: Keypoints that the person must have; 0 is what the category says.
@@ -337,12 +317,7 @@ def person_faults(
 
 
 def is_used(record: Mapping[str, Any], points: Sequence[float]) -> bool:
-    """Whether MMPose trains on a person whose box is sound.
-
-    Args:
-        record: The annotation.
-        points: Its keypoints, three numbers each.
-    """
+    """Whether MMPose trains on a person whose box is sound."""
     places = [max(x, y) for x, y in zip(points[::3], points[1::3], strict=True)]
     # MMPose counts places that are not the corner of the image. Comparisons with
     # not-a-number are False: such points are taken.

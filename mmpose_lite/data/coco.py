@@ -69,9 +69,7 @@ class CocoImage:
     """An image of a COCO file.
 
     Attributes:
-        id: Its number.
         name: ``file_name``, relative to the folder of images.
-        people: In the order of the file.
         crowds: Records of crowds, which evaluations pass over.
     """
 
@@ -104,7 +102,6 @@ def read_coco(
     :func:`person_categories`.
 
     Args:
-        path: Of annotations; of keypoints or of boxes only.
         category: Name or id of the people's category, if it is not to be found out.
 
     Raises:
@@ -117,13 +114,7 @@ def read_coco(
 
 
 def images_of(content: Any, path: str, category: str | None = None) -> list[CocoImage]:
-    """As :func:`read_coco`, of a json's content.
-
-    Args:
-        content: Of the json.
-        path: What messages call it.
-        category: See :func:`read_coco`.
-    """
+    """As :func:`read_coco`, of a json's content that messages call ``path``."""
     if not isinstance(content, Mapping) or not {'images', 'annotations'} <= set(
         content
     ):
@@ -145,7 +136,9 @@ def images_of(content: Any, path: str, category: str | None = None) -> list[Coco
         if record.get('iscrowd'):
             crowds.setdefault(record['image_id'], []).append(record)
     return [
-        CocoImage(number, name, tuple(people.get(number, ())), tuple(crowds.get(number, ())))
+        CocoImage(
+            number, name, tuple(people.get(number, ())), tuple(crowds.get(number, ()))
+        )
         for number, name in records.items()
     ]
 

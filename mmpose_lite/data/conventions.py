@@ -27,10 +27,9 @@ _AREAS = (0.01, 2.0)  # of the box; COCO's people have 0.15 to 0.95, boxes 1
 
 
 def convention_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
-    """What is meant by other units: grades of findings, and sentences.
+    """What is meant by other units: grades and sentences of findings.
 
-    Args:
-        people: Annotations whose boxes and keypoints are sound.
+    Boxes and keypoints of the people must be sound.
     """
     yield from _area_faults(people)
     yield from _corner_faults(people)
@@ -100,9 +99,12 @@ def _corner_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
     places = np.concatenate([np.zeros((0, 2)), *(_visible(one) for one, _ in people)])
     count = int((places == 0).all(1).sum())
     if count > _CORNER * len(places):
-        yield 'error', (
-            f'{count} of {len(places)} visible keypoints lie at exactly (0, 0), where '
-            'some tools write those that are missing; their visibility should be 0'
+        yield (
+            'error',
+            (
+                f'{count} of {len(places)} visible keypoints lie at exactly (0, 0), where '
+                'some tools write those that are missing; their visibility should be 0'
+            ),
         )
 
 
@@ -118,14 +120,19 @@ def _twice_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
         if _same(first, second)
     ]
     if pairs:
-        yield 'warning', (
-            f'{len(pairs)} stand in it twice, such as annotations '
-            f'{pairs[0][0]} and {pairs[0][1]}: the second one counts as missed'
+        yield (
+            'warning',
+            (
+                f'{len(pairs)} stand in it twice, such as annotations '
+                f'{pairs[0][0]} and {pairs[0][1]}: the second one counts as missed'
+            ),
         )
 
 
 def _same(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    a, b = (np.array(one['keypoints'], np.float64).reshape(-1, 3) for one in (first, second))
+    a, b = (
+        np.array(one['keypoints'], np.float64).reshape(-1, 3) for one in (first, second)
+    )
     limit = _TWICE * max(first['bbox'][2:])
     boxes = np.subtract(first['bbox'], second['bbox'])
     if a.shape != b.shape or np.abs(boxes).max() > 5 * limit:

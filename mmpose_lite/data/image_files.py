@@ -30,14 +30,8 @@ def check_images(
 
     Args:
         images: Id, name and ``(width, height)`` that the annotations say, or None.
-        folder: Of the files.
         decode: Whether to decode every file; otherwise heads and ends of JPEG and PNG
             files have to do.
-        workers: Threads that read.
-        advance: Called after each image.
-
-    Yields:
-        Findings, in the order of the images.
     """
 
     def look(name: str, size: tuple[float, float] | None) -> list[Fault]:
@@ -73,9 +67,7 @@ def image_faults(
 ) -> Iterator[Fault]:
     """What is wrong or odd about an image that can be read.
 
-    Args:
-        facts: Of the image.
-        annotated: ``(width, height)`` that its boxes refer to, px, if known.
+    ``annotated`` is the ``(width, height)`` that its boxes refer to, px, if known.
     """
     width, height = facts.size
     size = f'{width} x {height} px'

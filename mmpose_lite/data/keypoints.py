@@ -76,12 +76,8 @@ def _sides(name: str) -> list[tuple[str, str]]:
 def find_pairs(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Keypoints that change places in a mirrored image.
 
-    Args:
-        names: Of all keypoints.
-
     Returns:
-        Name to its side, ``'left'`` or ``'right'``, and the name on the other one; the
-        others are in the middle.
+        Name to its side, ``'left'`` or ``'right'``, and the name on the other one.
     """
     told = {name: _sides(name) for name in names}
     pairs: dict[str, tuple[str, str]] = {}
@@ -127,10 +123,7 @@ def dataset_info(
 ) -> dict[str, Any]:
     """The ``dataset_info`` that MMPose's data sets, configs and drawing take.
 
-    Args:
-        names: Of the keypoints, all different.
-        links: Pairs of their indices, from 0.
-        name: Of the data set.
+    Names must be all different; links are pairs of their indices, from 0.
     """
     pairs = find_pairs(names)
     sides = [pairs[n][0] if n in pairs else 'middle' for n in names]
@@ -163,10 +156,6 @@ def dataset_info(
 def describe_keypoints(annotations: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The ``dataset_info`` of COCO annotations, guessed from their keypoints' names.
 
-    Args:
-        annotations: Content of a COCO keypoint file.
-        name: Name of the data set.
-
     Raises:
         ValueError: If there is not one category with keypoints, a name occurs twice,
             or an annotation has another number of keypoints.
@@ -176,7 +165,9 @@ def describe_keypoints(annotations: Mapping[str, Any], name: str) -> dict[str, A
         for table in ('categories', 'annotations')
         for one in annotations.get(table) or ()
     ):
-        raise ValueError('annotations must hold lists of objects: categories, annotations')
+        raise ValueError(
+            'annotations must hold lists of objects: categories, annotations'
+        )
     given = annotations.get('categories') or ()
     categories = [c for c in given if c.get('keypoints')]
     if len(categories) != 1:
@@ -201,7 +192,9 @@ def describe_keypoints(annotations: Mapping[str, Any], name: str) -> dict[str, A
         skeleton = categories[0].get('skeleton') or ()
         links = [(int(a) - 1, int(b) - 1) for a, b in skeleton]
     except (TypeError, ValueError):
-        raise ValueError(f'skeleton must be pairs of numbers, got {skeleton!r:.80}') from None
+        raise ValueError(
+            f'skeleton must be pairs of numbers, got {skeleton!r:.80}'
+        ) from None
     wrong = [link for link in links if not all(0 <= i < len(names) for i in link)]
     if wrong:
         raise ValueError(f'skeleton must link keypoints 1 to {len(names)}: {wrong}')

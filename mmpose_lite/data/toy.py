@@ -86,7 +86,7 @@ class Canvas:
         cv2.fillPoly(self.ids, [layers[0][0]], number, cv2.LINE_8, bits)
 
     def draw_person(self, shapes: list[people.Shape], person: int) -> tuple[Box, int]:
-        """Draw a person; box (as COCO's) and area, px, before anything covers it."""
+        """Draw a person; box (COCO's) and area, px, before anything covers it."""
         first = 1 + person * len(PARTS)
         for shape in shapes:
             self.draw(shape.layers, first + PARTS.index(shape.part))
@@ -173,7 +173,6 @@ def render_toy_image(
 
     Args:
         seed: Seed of the data set, 0 to 2**32 - 1.
-        split: ``'train'`` or ``'val'``.
         index: Number of the image in its split, from 0.
         image_size: ``(width, height)``, px, 64 to 2048 each.
         max_persons: The image shows 1 to this many people; at most 8.
@@ -220,8 +219,6 @@ class ToyCoco:
 
     Attributes:
         root: The folder, ``data_root`` of MMPose's ``CocoDataset``.
-        annotations: Split to its json file.
-        images: Split to its image folder.
         written: Number of images drawn by this call; 0 if all was there already.
     """
 
@@ -245,11 +242,9 @@ def generate_toy_coco(
     A second call with the same arguments finds its files and draws nothing.
 
     Args:
-        out_dir: Folder to write to; it is made if it does not exist.
-        num_train: Number of training images, 1 to 1,000,000.
-        num_val: Number of held-out images, 1 to 1,000,000.
-        image_size: ``(width, height)``, px, 64 to 2048 each.
+        num_train: Training images, 1 to 1,000,000, as ``num_val`` of held-out ones.
         seed: 0 to 2**32 - 1.
+        image_size: ``(width, height)``, px, 64 to 2048 each.
         max_persons: Every image shows 1 to this many people; at most 8.
         progress: Called with (images done, images in all) after each image.
 

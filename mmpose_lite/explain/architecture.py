@@ -49,12 +49,9 @@ class Layout:
 
     Attributes:
         blocks: Centre of every block, in block order.
-        links: Start and end of the paths that features take.
-        sums: Where paths are summed and rectified.
         fuses: Middle of every fuse module.
         stages: Extent along x of each stage's rows of blocks, and their number.
         widths: Where the width of a resolution is written, and what.
-        end: Extent along x.
     """
 
     blocks: list[Point] = field(default_factory=list)
@@ -129,10 +126,6 @@ def draw_architecture(
     the share of queries. A block that lost everything is hollow.
 
     Args:
-        space: The supernet.
-        arch: What is left of it.
-        title: First line.
-        subtitle: Second line, such as MACs and parameters.
         image_size: Height and width of the image in pixels, to name the maps' sizes.
 
     Returns:
@@ -174,7 +167,7 @@ def _text(
 
 
 def _draw_paths(axis: Axes, layout: Layout) -> None:
-    """Bands of the stages, stem, paths, sums, and where all resolutions meet."""
+    """Bands of the stages, stem, paths and sums."""
     middle: dict[str, Any] = dict(ha='center', color=_GREY)
     for number, (start, end, levels) in enumerate(layout.stages, 1):
         band = (start, -0.62), end - start, (levels - 1) * ROW + 1.24

@@ -24,14 +24,7 @@ _CHOSEN = 4  # keypoints that are shown one by one
 
 
 class Family(NamedTuple):
-    """How a family is explained.
-
-    Attributes:
-        part: Module by which the family is known.
-        parts: Model to the modules to record.
-        sections: What was seen to sections of the picture.
-        pictures: What was seen to pictures of the model itself.
-    """
+    """How a family is explained: by what it is known, recorded, and pictured."""
 
     part: type[nn.Module]
     parts: Callable[[nn.Module], list[nn.Module]] = lambda model: []

@@ -43,10 +43,7 @@ def draw_explanation(
     """Picture of what :func:`explain` found.
 
     Args:
-        explanation: It.
         dataset_meta: Links and colours of keypoints, as a MMPose model carries them.
-        title: First line, such as the model's name.
-        caption: Second line, such as where its weights come from.
         score_threshold: Predicted keypoints below this score are not drawn.
 
     Returns:

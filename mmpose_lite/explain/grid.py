@@ -46,7 +46,6 @@ def draw_pose_grid(
 
     Args:
         items: Images of one size.
-        dataset_meta: Links and colours of keypoints, as a MMPose model carries them.
         columns: Cells in a row, at least 1.
         zoom: Factor on the images' size, above 0 to 8.
         score_threshold: Predicted keypoints below this score are not drawn.
@@ -121,14 +120,7 @@ def predict_posed_images(
 ) -> list[PosedImage]:
     """Predictions of a top-down model in the true boxes of a COCO file's first images.
 
-    Args:
-        model: A model of ``mmpose.apis.init_model``.
-        annotation_file: COCO keypoint json.
-        image_dir: Folder of its images.
-        count: Number of images, at least 1.
-
-    Returns:
-        The images with truth and prediction, those with persons only.
+    Only images with persons are taken, ``count`` at most.
 
     Raises:
         OSError: If an image cannot be read.

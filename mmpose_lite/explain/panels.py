@@ -16,8 +16,6 @@ class Seen:
     """What panels are made of.
 
     Attributes:
-        model: The pose estimator.
-        calls: Record of the modules that were asked for.
         crop: The network's input ``(H, W, 3)``, ``uint8`` BGR.
         points: ``(J, 3)``: predicted x, y in px of the crop, and score.
         names: Names of the keypoints, with spaces.
@@ -37,7 +35,6 @@ class Panel:
     """One small picture of the person, and what is laid over or beside it.
 
     Attributes:
-        title: Lines above it.
         heat: ``(h, w)`` over the whole crop, from its smallest to its largest value;
             NaN is drawn grey.
         low: Value of the darkest colour; the smallest of ``heat`` if not given.
@@ -47,7 +44,6 @@ class Panel:
         bars: ``(C,)`` within 0 to 1, sorted and drawn as an area below.
         links: ``(J, J)`` symmetric, lines between keypoints, wide where large.
         marks: Keypoints that get a dot; None for all of them.
-        skeleton: Whether the predicted skeleton is drawn.
     """
 
     title: str

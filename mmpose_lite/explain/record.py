@@ -26,9 +26,6 @@ def recorded(modules: Iterable[nn.Module]) -> Iterator[Calls]:
     Only a module's first call counts (a flip test calls again, with a mirrored image),
     and of its batch the first image.
 
-    Args:
-        modules: Modules to record.
-
     Yields:
         Module to its call, filled while the block runs. What is changed in place later
         does not change the record.

@@ -46,14 +46,9 @@ class LayerAttention:
     allowed: Tensor
 
     def on_patches(self, query: int, front: int) -> np.ndarray:
-        """Mean over heads of one query's attention to the patches.
+        """Mean over heads of a query token's attention to the patches, ``(n,)``.
 
-        Args:
-            query: Number of its token.
-            front: Number J of keypoint tokens.
-
-        Returns:
-            ``(n,)``; NaN where the connection was pruned or the patch is gone.
+        NaN where the connection was pruned or the patch is gone.
         """
         heat = self.probabilities[:, query, front:].mean(dim=0).double()
         return heat.masked_fill(~self.allowed[query, front:], torch.nan).numpy()
@@ -93,14 +88,9 @@ def _front(head: Any) -> int:
 
 
 def head_attention(head: Any, calls: Calls) -> dict[str, LayerAttention]:
-    """Attention of every layer, under the pruning that held there.
+    """Attention of every layer, by name, under the pruning that held there.
 
-    Args:
-        head: A ``TokenPoseHead``.
-        calls: Record of its :func:`attention_parts`.
-
-    Returns:
-        Layer, a number or ``'graph 0'`` and so on, to its attention.
+    ``calls`` is the record of the :func:`attention_parts` of a ``TokenPoseHead``.
     """
     pruning, front = head.pruning, _front(head)
     count = front + math.prod(_grid(head))
@@ -140,10 +130,7 @@ def head_attention(head: Any, calls: Calls) -> dict[str, LayerAttention]:
 def _attention(
     attention: Any, normed: Tensor, mask: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """Probabilities ``(h, N, N)`` and what is allowed ``(N, N)`` of a layer.
-
-    ``eps`` smooths as ``masked_attention`` does.
-    """
+    """Probabilities ``(h, N, N)`` and what is allowed ``(N, N)`` of a layer."""
     query, key, _ = (part[0].cpu() for part in attention.project(normed))
     count = query.shape[1]
     allowed = torch.ones(count, count, dtype=torch.bool) if mask is None else mask
@@ -164,7 +151,6 @@ def attention_sections(seen: Seen, head: Any) -> list[Section]:
     own = {name: one for name, one in shown.items() if _chooses(one, front)}
 
     def looks(query: int, mark: int, layers: Mapping[str, LayerAttention]) -> list:
-        """Attention of one query to the patches."""
         panels = []
         for name, one in layers.items():
             heat = one.on_patches(query, front)

@@ -20,7 +20,6 @@ def as_boxes(values: Any, where: str = 'boxes') -> np.ndarray:
 
     Args:
         values: Rows of left, top, right, bottom in px and, if wanted, a score.
-        where: What a message calls them.
 
     Returns:
         ``(N, 5)``; scores that are not given are 1.
@@ -57,7 +56,6 @@ class BoxFile:
     """Boxes of images, read from a file.
 
     Attributes:
-        path: Of the file.
         boxes: Image name with its folders, or number as text, to boxes ``(N, 5)``.
         image_ids: Image name to its number in COCO annotations.
         category: Of the people in COCO annotations or detections.
@@ -85,11 +83,7 @@ class BoxFile:
         return as_boxes([]), None
 
     def check(self, source: Source) -> None:
-        """Refuse a detector's results that are of other images altogether.
-
-        Raises:
-            ValueError: If no image of a source is in the file.
-        """
+        """Raise ValueError if a detector's results are of other images altogether."""
         frames = list(source.frames())
         if self.complete and self.boxes and not any(map(self._find, frames)) and frames:
             raise ValueError(
@@ -242,7 +236,6 @@ class Detector:
 
         Args:
             image: ``(H, W, 3)`` ``uint8`` BGR.
-            threshold: Score below which boxes are dropped.
             overlap: Intersection over union above which the box with the lower score
                 is dropped.
 

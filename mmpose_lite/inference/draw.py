@@ -26,7 +26,6 @@ class Painter:
 
     Attributes:
         threshold: Keypoints with a lower score are not drawn.
-        draw_boxes: Whether boxes are drawn, too.
     """
 
     threshold: float = 0.3
@@ -38,13 +37,7 @@ class Painter:
         people: PoseDataSample,
         visualizer: PoseLocalVisualizer,
     ) -> np.ndarray:
-        """A drawn copy of an image ``(H, W, 3)`` ``uint8`` BGR.
-
-        Args:
-            image: The image.
-            people: Who is on it.
-            visualizer: MMPose's, with names, links and colours of the keypoints.
-        """
+        """A drawn copy of an image ``(H, W, 3)`` ``uint8`` BGR."""
         visualizer.radius = max(2, round(min(image.shape[:2]) / _FINE))
         visualizer.line_width = max(1, visualizer.radius - 1)
         drawn = visualizer.add_datasample(
@@ -60,11 +53,6 @@ class Painter:
 
 class ImageWriter:
     """Drawn images as files of a folder, under their own names.
-
-    Args:
-        folder: Made if it is not there.
-        source: Where the images come from.
-        painter: Draws them.
 
     Raises:
         ValueError: If the folder is the images' own, where they would be overwritten.
@@ -96,11 +84,6 @@ class ImageWriter:
 class VideoWriter:
     """Drawn frames as one video, which takes its name when it is closed.
 
-    Args:
-        folder: Made if it is not there.
-        source: Where the frames come from.
-        painter: Draws them.
-
     Raises:
         ValueError: If the video would be overwritten by the drawn one.
     """
@@ -122,11 +105,7 @@ class VideoWriter:
     def add(
         self, frame: Frame, people: PoseDataSample, visualizer: PoseLocalVisualizer
     ) -> None:
-        """Draw and append a frame.
-
-        Raises:
-            OSError: If the video cannot be written.
-        """
+        """Draw and append a frame; OSError if the video cannot be written."""
         assert frame.image is not None
         drawn = self.painter(frame.image, people, visualizer)
         if self._writer is None:
@@ -153,11 +132,6 @@ def open_writer(
     folder: str | os.PathLike[str], source: Source, painter: Painter | None = None
 ) -> ImageWriter | VideoWriter:
     """What writes the drawn images of a source: each of them, or one video.
-
-    Args:
-        folder: Where to; made if it is not there.
-        source: Where the images come from.
-        painter: Draws them.
 
     Raises:
         ValueError: If something of the source would be overwritten.

@@ -41,10 +41,7 @@ class PoseInferencer(Pose2DInferencer):
         weights: Checkpoint; random weights if not given.
         device: ``'cpu'``, ``'cuda:0'``, …; a GPU if there is one, if not given.
         det_model: Config or name of an mmdet detector; none if not given.
-        det_weights: Its checkpoint.
         det_cat_ids: The detector's classes that are people.
-        scope: Registry that names in the config are looked up in.
-        show_progress: Whether a bar is shown for the images of a call.
 
     Raises:
         ValueError: If the weights do not fit.
@@ -150,7 +147,6 @@ class PoseInferencer(Pose2DInferencer):
             image: ``(H, W, 3)`` ``uint8`` BGR.
             boxes: ``(N, 4)`` or ``(N, 5)``; the detector's if not given, or one around
                 all of the image if there is no detector.
-            threshold: Score below which the detector's boxes are dropped.
         """
         bboxes = None if boxes is None else [boxes]
         done = self(image, return_datasamples=True, bboxes=bboxes, bbox_thr=threshold)
@@ -180,11 +176,7 @@ def inferencer(
         weights: Checkpoint; the zoo's public ones if not given and there are any.
         detector: Config or name of an mmdet detector; without it every image is one
             person, unless ``bboxes`` are given in the call.
-        detector_weights: Its checkpoint; a name that mmdet knows needs none.
         device: ``'cpu'``, ``'cuda:0'``, …; a GPU if there is one, if not given.
-
-    Returns:
-        MMPose's inferencer, see :class:`PoseInferencer`.
 
     Raises:
         OSError: If the weights cannot be read.

@@ -50,13 +50,8 @@ class ExportedPredictor:
     """Finds people with an exported network.
 
     Args:
-        file: The network, as :func:`mmpose_lite.deploy.export` wrote it.
         detector: Finds boxes where none are given; the whole image is one person
             without.
-        threads: Of the engine that runs the network.
-
-    Attributes:
-        visualizer: MMPose's, with the network's keypoints.
 
     Raises:
         ImportError: If the engine is not installed.
@@ -108,9 +103,6 @@ def open_predictor(
 
     Args:
         model: Name or alias in the zoo, path of a config, or an exported network.
-        weights: See :func:`inferencer`; an exported network holds its own.
-        detector: See :func:`inferencer`.
-        detector_weights: See :func:`inferencer`.
         device: Of model and detector; an exported network runs on the CPU.
         threads: Of the engine of an exported network, 1 if not given.
 
@@ -148,8 +140,6 @@ class Done:
     """What came of a source.
 
     Attributes:
-        images: Number of images that went well.
-        people: Number of people on them.
         failures: Name of an image and what was wrong with it.
         seconds: For all of it, reading and drawing included.
     """
@@ -182,17 +172,10 @@ def run(
 
     Args:
         source: What :func:`open_source` takes or returns, or any images.
-        model: What finds people, see :func:`open_predictor`.
         boxes: Boxes of the images, or their file; the model looks for itself if not
             given.
-        writers: Where people go.
-        threshold: Score below which boxes are dropped.
-        limit: Number of images after which the work ends.
         on_frame: Called after every image with what is done so far and with what was
             wrong with this image, or ``''``.
-
-    Returns:
-        What came of it.
 
     Raises:
         OSError: If a file cannot be read or written.

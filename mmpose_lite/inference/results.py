@@ -49,11 +49,6 @@ def coco_results(
     A person's score is that of MMPose's ``CocoMetric``: the box's score times the mean
     score of the keypoints that are above 0.2.
 
-    Args:
-        sample: People of MMPose's inferencer.
-        image: The image's number.
-        category: Of the people.
-
     Returns:
         A dict per person: ``image_id``, ``category_id``, ``keypoints`` (x, y, score of
         all K, flat, px) and ``score``.
@@ -84,11 +79,6 @@ class Results:
 
     Args:
         path: Of the file, the folder of which is made; none is written if not given.
-        source: Where the images come from.
-        category: Of the people.
-
-    Attributes:
-        rows: See :func:`coco_results`.
 
     Raises:
         ValueError: If two images of the source have one number.

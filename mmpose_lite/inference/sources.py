@@ -22,10 +22,8 @@ class Frame:
     Attributes:
         name: File name; of a video its name and the number of the frame.
         image: ``(H, W, 3)`` ``uint8`` BGR; None if it cannot be read.
-        problem: Why not.
         number: Of the frame, from 0; None where images have names of their own.
         known_id: The image's number in COCO annotations, if it is in there.
-        path: Of the file, empty for one of a stream.
     """
 
     name: str
@@ -56,12 +54,10 @@ class Source:
     """Where images come from; iterating reads them one by one.
 
     Attributes:
-        name: What to call it, without a suffix.
         kind: ``'images'``, ``'video'`` or ``'camera'``.
         paths: The images, or the one video.
         total: Number of images, as far as it is known.
         fps: Frames per second of a video or camera, 0 if unknown.
-        camera: Number of the camera.
     """
 
     name: str
@@ -120,11 +116,7 @@ def read_frame(path: Path) -> Frame:
 
 
 def _capture(source: Source) -> cv2.VideoCapture:
-    """An open stream.
-
-    Raises:
-        ValueError: If it cannot be opened.
-    """
+    """An open stream; ValueError if it cannot be opened."""
     which = str(source.paths[0]) if source.camera is None else source.camera
     capture = cv2.VideoCapture(which)
     if not capture.isOpened():

@@ -23,9 +23,6 @@ _UNTOUCHED = 24 * 3600.0  # seconds after which another machine's part is dead
 def part_name(path: str | os.PathLike[str]) -> str:
     """Name beside ``path`` under which this process writes it.
 
-    Args:
-        path: What will be written.
-
     Returns:
         ``.NAME.HOST.PID.START.part`` in the same folder, so that a rename makes it
         ``path``. The host and the time at which the process started tell it from one
@@ -77,27 +74,18 @@ def write_atomically(
 ) -> None:
     """Write a file under another name beside its own, then rename it.
 
-    Args:
-        path: Where to; an older file there is replaced. Its folder must exist.
-        data: The whole content.
-        sync: See :func:`atomic_file`.
-
-    Raises:
-        OSError: If the folder cannot be written to; nothing is left behind.
+    Its folder must exist; ``sync`` and errors are those of :func:`atomic_file`.
     """
     with atomic_file(path, sync=sync) as file:
         file.write(data)
 
 
 def remove_parts(folder: str | os.PathLike[str]) -> list[str]:
-    """Remove what killed processes left half-written in a folder.
+    """Remove what killed processes left half-written in a folder, not in its folders.
 
     Only names that :func:`part_name` makes are touched, a suffix after them included.
     Parts of a process that still runs stay. Of another machine's processes nothing is
     known here: their parts go once nothing has been written to them for a day.
-
-    Args:
-        folder: The folder; its sub-folders are left alone.
 
     Returns:
         Names of what was removed.

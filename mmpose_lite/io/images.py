@@ -82,9 +82,6 @@ class _Head:
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """An image file, upright as its EXIF data say.
 
-    Args:
-        path: Of the file.
-
     Returns:
         ``(H, W, 3)``, BGR.
 
@@ -103,10 +100,6 @@ def image_facts(path: str | os.PathLike[str], decode: bool = False) -> ImageFact
 
     A JPEG or PNG file that has a sound head and a proper end is not decoded unless it
     is asked for; every other file is.
-
-    Args:
-        path: Of the file.
-        decode: Whether to decode the file in any case.
 
     Raises:
         OSError: If the file cannot be read.
@@ -158,11 +151,7 @@ def _orientation(exif: bytes) -> int:
 
 
 def _decode(data: bytes) -> tuple[NDArray[np.uint8], ImageFacts]:
-    """The image that a file's content holds, and its facts.
-
-    Raises:
-        ValueError: If OpenCV makes no image of it, or one of half a file.
-    """
+    """The image that a file's content holds, and its facts; ValueError if none."""
     if not data:
         raise ValueError('the file is empty')
     try:
@@ -206,7 +195,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
 
 
 def images_in(folder: str | os.PathLike[str]) -> list[Path]:
-    """Image files of a folder, in the order of their names; not of its folders.
+    """Image files of a folder, but not of its folders, in the order of their names.
 
     Raises:
         OSError: If there is no such folder.

@@ -36,11 +36,7 @@ def read_scalars(work_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def last_metric(work_dir: str | os.PathLike[str], name: str) -> float:
-    """Newest value of a metric below a work dir.
-
-    Args:
-        work_dir: See :func:`read_scalars`.
-        name: As logged, such as ``'coco/AP'``.
+    """Newest value of a metric, such as ``'coco/AP'``, below a work dir.
 
     Raises:
         ValueError: If no run there logged the metric.
@@ -53,9 +49,6 @@ def last_metric(work_dir: str | os.PathLike[str], name: str) -> float:
 
 def seconds_per_step(work_dir: str | os.PathLike[str]) -> float:
     """Mean seconds per logged training step, loading of data included.
-
-    Args:
-        work_dir: See :func:`read_scalars`.
 
     Raises:
         ValueError: If no run there logged a training step.

@@ -12,7 +12,6 @@ def markdown_table(
     """Table in Markdown, without a newline at its end.
 
     Args:
-        header: Names of the columns.
         rows: Cells, as many a row as there are columns; a ``|`` in them is escaped.
         aligned: Pad cells so that the table also reads well in a terminal, the first
             column on the left as text, the others on the right as figures. Without it
@@ -45,14 +44,7 @@ def markdown_table(
 
 
 def format_table(rows: Mapping[str, str]) -> str:
-    """Two aligned columns between rules, for a terminal.
-
-    Args:
-        rows: What was measured to its value, in order.
-
-    Returns:
-        Text of ``len(rows) + 2`` lines, without a newline at its end.
-    """
+    """Two aligned columns between rules, for a terminal."""
     name_width = max(map(len, rows), default=0)
     value_width = max(map(len, rows.values()), default=0)
     rule = '-' * (name_width + value_width + 3)
@@ -72,17 +64,7 @@ def marked(text: str, name: str) -> str:
 
 
 def fill_marked(text: str, name: str, content: str) -> str:
-    """Text with ``content`` in place of what is between the two markers.
-
-    Args:
-        text: A document that has the markers ``<!-- begin NAME -->`` and
-            ``<!-- end NAME -->``.
-        name: The name in both.
-        content: What to put there, between blank lines.
-
-    Raises:
-        ValueError: See :func:`marked`.
-    """
+    """Text with ``content``, between blank lines, in place of what is marked."""
     before, _, after = _split(text, name)
     return f'{before}\n\n{content.strip()}\n\n{after}'
 
