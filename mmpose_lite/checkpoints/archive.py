@@ -25,21 +25,13 @@ _FOLDER = 0x10  # among the attributes of a part
 
 
 def is_archive(path: str | os.PathLike[str]) -> bool:
-    """Whether torch reads a file as an archive.
-
-    Raises:
-        OSError: If the file cannot be opened.
-    """
+    """Whether torch reads a file as an archive."""
     with open(path, 'rb') as file:
         return file.read(len(_START)) == _START
 
 
 def is_tar(path: str | os.PathLike[str]) -> bool:
-    """Whether torch would begin to unpack a file as a tar, as it once wrote them.
-
-    Raises:
-        OSError: If the file cannot be opened.
-    """
+    """Whether torch would begin to unpack a file as a tar, as it once wrote them."""
     try:
         with tarfile.open(path, 'r:'):
             return True
@@ -49,9 +41,6 @@ def is_tar(path: str | os.PathLike[str]) -> bool:
 
 def check_archive(path: str | os.PathLike[str]) -> None:
     """Compare every part of an archive with its checksum; reads the file once.
-
-    Args:
-        path: The file.
 
     Raises:
         DamagedError: If a part is not what was written, is compressed, is marked as a

@@ -17,7 +17,6 @@ def check(
     """Refuse weights that the model would not load strictly.
 
     Args:
-        model: The model as its config builds it.
         state_dict: Weights under our keys.
         dropped: What the conversion dropped; tables among it that the model computes
             must equal the model's own.
@@ -40,7 +39,6 @@ def check(
 
 
 def _misfits(model: nn.Module, state_dict: dict[str, Tensor]) -> dict[str, list[str]]:
-    """What keeps weights from loading, by kind of misfit."""
     own = model.state_dict()
     missing = [key for key in own if key not in state_dict]
     unexpected = [key for key in state_dict if key not in own]

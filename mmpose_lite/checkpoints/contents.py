@@ -17,10 +17,8 @@ def check_content(content: Any, size: int, *, allow_nonfinite: bool) -> None:
     """Refuse what is no mapping, or holds tensors that nobody can have trained.
 
     Args:
-        content: What a loader gave.
         size: Bytes of the file. A tensor that claims more has one number many times,
             and would fill the memory where it is copied.
-        allow_nonfinite: Whether tensors may hold NaN and infinite values.
 
     Raises:
         DamagedError: If so (the message names the keys, not the file).

@@ -33,7 +33,6 @@ class Conversion:
     """Converted weights and an account of everything that the file held.
 
     Args:
-        layout: Table that was applied.
         state_dict: Weights under our keys; the tensors are those of the file.
         dropped: Keys without a successor, each with its row.
         set_aside: Entries of the file beside its ``state_dict`` (optimizer, epoch, …).
@@ -79,15 +78,7 @@ def convert(
 def translate(
     checkpoint: Mapping[str, Any], model: nn.Module | None = None
 ) -> Conversion:
-    """Same as :func:`convert`, with the account of what was recognised and dropped.
-
-    Args:
-        checkpoint: See :func:`convert`.
-        model: See :func:`convert`.
-
-    Raises:
-        ValueError: See :func:`convert`.
-    """
+    """Same as :func:`convert`, with the account of what was recognised and dropped."""
     weights, set_aside = unwrap(checkpoint)
     layout = recognise(weights)
     state_dict, dropped = apply(layout, weights)
@@ -111,9 +102,6 @@ def convert_file(
         notes: What else the file's ``meta`` holds, such as ``geometry`` (see
             :func:`geometry_of`).
 
-    Returns:
-        What was recognised, kept and dropped.
-
     Raises:
         ImportError: If safetensors are to be read or written and not installed.
         OSError: If a file cannot be read or written.
@@ -136,11 +124,7 @@ def convert_file(
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The weights of a checkpoint and the names of what lies beside them.
-
-    Raises:
-        ValueError: If there are none, or something among them is no tensor.
-    """
+    """The weights of a checkpoint and the names of what lies beside them."""
     weights: Any = checkpoint
     set_aside: tuple[str, ...] = ()
     if isinstance(checkpoint, Mapping) and 'state_dict' in checkpoint:
@@ -191,11 +175,7 @@ def recognise(keys: Iterable[str]) -> Layout:
 def apply(
     layout: Layout, weights: dict[str, Tensor]
 ) -> tuple[dict[str, Tensor], tuple[Dropped, ...]]:
-    """Rename and drop keys as a table says.
-
-    Raises:
-        ValueError: If a key matches no row, or two keys get one name.
-    """
+    """Rename and drop keys as a table says; ValueError if it leaves a key over."""
     sources: dict[str, str] = {}
     unmatched, clashes = [], []
     dropped: list[Dropped] = []
@@ -241,7 +221,6 @@ def _nearest(keys: list[str]) -> str:
 
 
 def _kind(value: object) -> str:
-    """A few words on what something is."""
     if isinstance(value, Mapping):
         return f'a mapping with the entries {[str(key) for key in value]}'
     return f'a {type(value).__name__}'

@@ -17,18 +17,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Rename:
-    r"""Row for keys that go on under another name.
-
-    Args:
-        pattern: Matches the upstream key.
-        replacement: Our key, with the groups of ``pattern`` as ``\1``, ``\2``, …
-    """
+    r"""Row for keys that get another name, with the pattern's groups as ``\1``, …."""
 
     pattern: str
     replacement: str
 
     def target(self, key: str) -> str:
-        """Our name of a key that the pattern matches."""
+        """New name of a key that the pattern matches."""
         match = re.fullmatch(self.pattern, key)
         assert match is not None, (self.pattern, key)
         return match.expand(self.replacement)
@@ -39,7 +34,6 @@ class Drop:
     """Row for keys that our models have no use for.
 
     Args:
-        pattern: Matches the upstream key.
         reason: Why nothing is lost; users read it.
         when: Condition on the tensor; a row without one always applies.
         computed_as: Name of the buffer that our models compute instead. A model given
@@ -70,7 +64,6 @@ class Layout:
     """Table of one upstream layout.
 
     Args:
-        name: What users call it.
         marks: Keys by which it is known; all must be there. Of several layouts whose
             marks are all there, the one with the most marks is meant.
         rows: What becomes of each key.
@@ -105,13 +98,7 @@ class Layout:
 def describe(
     keys: Iterable[str], tensors: dict[str, Tensor], known: Iterable[str]
 ) -> list[str]:
-    """A line per key: name, shape and the known names nearest to it.
-
-    Args:
-        keys: Keys to list.
-        tensors: Tensor of each key.
-        known: Names to choose the nearest from.
-    """
+    """A line per key: name, shape and the known names nearest to it."""
     known = list(known)
     lines: list[str] = []
     for key in keys:

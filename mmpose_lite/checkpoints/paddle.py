@@ -26,7 +26,6 @@ _MARKS = ('final_conv.weight', 'backbone.stem.conv1.norm._variance')
 def _count_batches(
     weights: dict[str, Tensor],
 ) -> tuple[dict[str, Tensor], list[Dropped]]:
-    """Add the counters that torch's batch norms have."""
     norms = [
         key.removesuffix('_variance') for key in weights if key.endswith('._variance')
     ]

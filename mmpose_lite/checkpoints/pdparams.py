@@ -47,11 +47,7 @@ _OPCODES = frozenset(
 
 
 def is_pdparams(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as Paddle's pickles do.
-
-    Raises:
-        OSError: If the file cannot be opened.
-    """
+    """Whether a file begins as Paddle's pickles do."""
     with open(path, 'rb') as file:
         start = file.read(4)
     pickled = start[:1] == b'\x80' and start[1:2] in (b'\x02', b'\x03', b'\x04')
@@ -59,14 +55,10 @@ def is_pdparams(path: str | os.PathLike[str]) -> bool:
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Weights of a file, on the CPU.
+    """Weights by Paddle's keys, on the CPU.
 
-    Args:
-        path: The file; all of it is read.
-
-    Returns:
-        Paddle's key to tensor. Where a file has other entries beside its weights, or
-        nests them, ``{'state_dict': weights, …}`` with the others as they are.
+    Where a file has other entries beside its weights, or nests them, it is
+    ``{'state_dict': weights, …}`` with the others as they are.
 
     Raises:
         DamagedError: If it is damaged, or holds no weights that can be named (static
@@ -148,7 +140,6 @@ class _Array:
         _, self.shape, self.dtype, self.columns_first, self.data = state
 
     def tensor(self) -> Tensor:
-        """The array as a tensor of its own."""
         shape, data = self.shape, self.data
         if not isinstance(self.dtype, _Dtype) or self.dtype.code not in _DTYPES:
             code = getattr(self.dtype, 'code', self.dtype)
@@ -171,8 +162,7 @@ class _Array:
         return flat.reshape(shape)
 
 
-_NDARRAY = object()
-"""Stands for the class, which nobody can call."""
+_NDARRAY = object()  # stands for the class, which nobody can call
 
 
 def _begin_array(kind: object, shape: object, code: object) -> _Array:

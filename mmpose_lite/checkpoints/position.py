@@ -7,23 +7,15 @@ from torch import Tensor
 
 
 def rounding(table: Tensor, least: float) -> float:
-    """Absolute error to allow in values up to 1 that ``table`` may have rounded.
-
-    Args:
-        table: The stored table, of any floating type.
-        least: Allowed in any case.
-    """
+    """Error to allow, and ``least``, in values up to 1 of a table of floating type."""
     return max(least, 4 * torch.finfo(table.dtype).eps)
 
 
 def is_sine_table(table: Tensor) -> bool:
-    """Whether a table is made of sines and cosines of shared angles.
+    """Whether a table ``(1, tokens, width)`` is made of sines and cosines.
 
     Neighbouring features ``2k`` and ``2k + 1`` are then the sine and the cosine of one
     angle, so their squares add up to 1; in a learned table they do not.
-
-    Args:
-        table: ``(1, tokens, width)``; any other shape is no such table.
     """
     if table.ndim != 3 or table.shape[-1] % 2 or not table.is_floating_point():
         return False

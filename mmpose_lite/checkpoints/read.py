@@ -34,7 +34,6 @@ def read_checkpoint(
     before 1.6 and safetensors have none.
 
     Args:
-        path: The file.
         allow_nonfinite: Whether tensors may hold NaN and infinite values.
 
     Raises:
@@ -76,11 +75,9 @@ def read_checkpoint(
 
 
 def fetch(where: str | os.PathLike[str]) -> str:
-    """Path of a checkpoint, which is downloaded if an address is given.
+    """Path of a checkpoint, which is downloaded if an ``http`` address is given.
 
-    Args:
-        where: Path, or an ``http`` address. What was downloaded once, by MMEngine too,
-            stays in torch's cache.
+    What was downloaded once, by MMEngine too, stays in torch's cache.
 
     Raises:
         OSError: If it cannot be downloaded.
@@ -97,7 +94,6 @@ def fetch(where: str | os.PathLike[str]) -> str:
 
 
 def _load(path: str | os.PathLike[str]) -> Any:
-    """What the loader of a file's format gives."""
     if os.path.getsize(path) == 0:
         raise DamagedError('it is empty')
     if safetensors.is_safetensors(path):
@@ -117,12 +113,7 @@ def _load(path: str | os.PathLike[str]) -> Any:
 
 
 def _lacks_memory(error: Exception, size: int) -> bool:
-    """Whether memory ran out for a file's own bytes, not for what a damaged one claims.
-
-    Args:
-        error: What a loader raised.
-        size: Bytes of the file.
-    """
+    """Whether memory ran out for a file's own bytes, not for what damage claims."""
     asked = re.search(r"can't allocate memory: .*?(\d+) bytes", str(error))
     if asked is not None:  # torch's RuntimeError
         return int(asked[1]) <= size

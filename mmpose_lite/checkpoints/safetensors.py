@@ -19,12 +19,8 @@ _LONGEST_HEADER = 100_000_000  # bytes; the format allows no more
 def is_safetensors(path: str | os.PathLike[str]) -> bool:
     """Whether a file begins as safetensors do: length of a JSON object, the object.
 
-    Args:
-        path: The file. No other kind of checkpoint begins like this: read as a length,
-            their first eight bytes are beyond what the format allows.
-
-    Raises:
-        OSError: If the file cannot be opened.
+    No other kind of checkpoint does: read as a length, their first eight bytes are
+    beyond what the format allows.
     """
     with open(path, 'rb') as file:
         start = file.read(9)
@@ -32,32 +28,19 @@ def is_safetensors(path: str | os.PathLike[str]) -> bool:
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Tensors of a file, by name, on the CPU.
-
-    Raises:
-        ImportError: If the package is missing (the message says how to get it).
-        Exception: Whatever the package raises for a damaged file.
-    """
+    """Tensors by name, on the CPU; a damaged file raises the package's own errors."""
     return _package().load_file(os.fspath(path))
 
 
 def dump(tensors: dict[str, Tensor], notes: dict[str, str]) -> bytes:
-    """Content of a file.
-
-    Args:
-        tensors: What to store, by name.
-        notes: Words about it, kept in the file's header.
-
-    Raises:
-        ImportError: If the package is missing (the message says how to get it).
-    """
+    """Content of a file that has ``notes`` in its header."""
     # The format knows neither views nor two names for one piece of memory.
     whole = {key: value.cpu().contiguous().clone() for key, value in tensors.items()}
     return _package().save(whole, metadata={'format': 'pt', **notes})
 
 
 def _package() -> Any:
-    """The package that reads and writes for torch."""
+    """The package for torch; ImportError, if it is missing, says how to get it."""
     try:
         return import_module('safetensors.torch')
     except ModuleNotFoundError as error:

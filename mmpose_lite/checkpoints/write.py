@@ -25,7 +25,6 @@ def encode_checkpoint(
     Args:
         path: Its name; one that ends in ``.safetensors`` decides for that format, any
             other for ``torch.save`` of ``state_dict`` and ``meta``, as MMEngine does.
-        state_dict: The weights.
         notes: What is known of them, for ``meta`` or, as json, the header.
 
     Raises:

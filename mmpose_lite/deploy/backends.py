@@ -1,7 +1,6 @@
 """Formats that networks are exported to, a record each.
 
-A format that is missing takes a record, and rows of ``FORMATS`` and ``ENGINES`` in
-:mod:`mmpose_lite.deploy.runtime`, by which it is run.
+A further one also takes rows of ``FORMATS`` and ``ENGINES``, by which it is run.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from .runtime import Contract, extra
 from .runtime.codecs import axis_split
 from .runtime.contract import FORMATS, METADATA_KEY
 
-Files = dict[str, bytes]
-"""Suffix to content."""
+Files = dict[str, bytes]  # suffix to content
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,11 @@ class Backend:
     """A format, and all that an export asks of it.
 
     Attributes:
-        name: Of the format, a key of ``FORMATS``.
-        needs: Packages that writing and running it takes.
+        name: A key of ``FORMATS``.
+        needs: Packages for writing and running it.
         target: What networks are optimized for, see
             :func:`mmpose_lite.deploy.optimize`.
         write: From a network of images ``(B, 3, H, W)`` and its contract to the files.
-        precisions: What weights may be stored in.
         traced: Whether models may take batches of any size, and networks need not be
             optimized.
     """
@@ -49,11 +46,7 @@ class Backend:
     traced: bool = True
 
     def check(self, precision: str, batch: int | None, optimized: bool) -> None:
-        """Check that the format takes these options.
-
-        Raises:
-            ValueError: If not; the message names the argument.
-        """
+        """Raise ValueError, which names the argument, for what the format refuses."""
         wanted = ''
         if precision not in self.precisions:
             wanted = f'precision must be one of {self.precisions}, got {precision!r}'
@@ -66,7 +59,6 @@ class Backend:
 
 
 def _trace(network: nn.Module, contract: Contract) -> bytes:
-    """ONNX of a network as its contract describes it."""
     width, height = contract.input_size
     outputs = (OUTPUT,) if axis_split(contract) is None else VECTORS
     return to_onnx(
@@ -114,15 +106,10 @@ BACKENDS = {
         Backend('native', (), 'graph', _write_native, ('fp32',), traced=False),
     )
 }
-"""Name to format."""
 
 
 def find_backend(out: str | os.PathLike[str], name: str | None = None) -> Backend:
-    """Record of the named format, or of the one that a file's suffix says.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Record of the named format, or that of a suffix; ValueError if there is none."""
     if name is None:
         forms = {suffixes[0]: form for form, suffixes in FORMATS.items()}
         name = forms.get(Path(out).suffix)

@@ -28,9 +28,6 @@ _LOADING = {'type', '_scope_', 'backend_args'}
 class EstimatorGraph(nn.Module):
     """A pose estimator of MMPose as a function from images to heatmaps.
 
-    Args:
-        estimator: The pose estimator, with backbone and head.
-
     Shape:
         - Input: ``(B, 3, H, W)``, normalised.
         - Output: ``(B, K, h, w)``, or what the head gives instead: vectors
@@ -50,11 +47,7 @@ class EstimatorGraph(nn.Module):
 def sized_config(
     path: str | os.PathLike[str], image_size: tuple[int, int] | None = None
 ) -> Config:
-    """Config of an estimator, for images of another size if one is given.
-
-    Args:
-        path: Of the config.
-        image_size: Height and width, px; None is the config's own.
+    """Config of an estimator, for images of another (height, width) px if one is given.
 
     Raises:
         ValueError: If the config has no codec, or heatmaps of that size would not be
@@ -92,7 +85,6 @@ def sized_config(
 
 
 def _has_vectors(codec: Mapping[str, Any]) -> bool:
-    """Whether a codec of a config is one of vectors along x and y, not of maps."""
     known = DECODERS.get(_name(codec))
     return known is not None and known.vectors
 
@@ -120,8 +112,7 @@ def describe(
     """Contract of an estimator that :func:`mmpose_lite.loading.load_model` returned.
 
     Args:
-        estimator: The pose estimator.
-        checkpoint: Where its weights came from.
+        checkpoint: Where the weights came from.
         source: Further names of what the model was made of.
         versions: Of further packages.
         **more: Further entries of the contract.

@@ -19,10 +19,8 @@ from .proof import Progress, runtime_outputs
 from .runtime import PoseRuntime
 from .samples import Samples, coco_samples
 
-JOINTS = 17
-"""Keypoints of COCO, whose constants the evaluation knows."""
-SEEN = 0.2
-"""Keypoints below this score say nothing about a person, as in MMPose's CocoMetric."""
+JOINTS = 17  # of COCO, whose constants the evaluation knows
+SEEN = 0.2  # what scores less says nothing about a person, as in MMPose's CocoMetric
 
 
 @dataclass(frozen=True)
@@ -30,14 +28,12 @@ class Comparison:
     """Comparison of a model with another one.
 
     Attributes:
-        people: How many were looked at.
         median: Of all keypoints' shifts, px of the image.
         p95: 95 of 100 keypoints shift less, px.
         labelled_p95: The same of keypoints that are labelled.
-        reference_ap: Average precision of the other model, 0 to 100.
-        ap: That of the model.
-        low: Lower end of a bootstrap interval of 95 % of the difference of both.
-        high: Its upper end.
+        ap: Average precision, 0 to 100; ``reference_ap`` is the other model's.
+        low: Lower end of a bootstrap interval of 95 % of the difference of both, up to
+            ``high``.
     """
 
     people: int
@@ -60,11 +56,8 @@ def compare(
     """Compare two exported models on annotated people.
 
     Args:
-        model: File of the model in question.
-        reference: File of the model that it is compared with.
         images: COCO jsons of 17 keypoints, each with the folder of its images.
         rounds: Of the bootstrap.
-        progress: Called with a model's name, people done and people in all.
 
     Raises:
         OSError: If a file is missing.
@@ -84,10 +77,7 @@ def compare(
 def compare_outputs(
     found: Outputs, reference: Outputs, samples: Samples, rounds: int = 1000
 ) -> Comparison:
-    """Compare two models' outputs, see :func:`compare`.
-
-    Images are drawn with replacement, the same ones for both models.
-    """
+    """Compare outputs; the bootstrap draws the same images for both models."""
     records = [record for one in samples.samples for record in one.annotations]
     labels = np.array([r['keypoints'] for r in records]).reshape(len(records), -1, 3)
     if labels.shape != (len(found.keypoints), JOINTS, 3):
@@ -110,12 +100,7 @@ def compare_outputs(
 
 
 class Evaluated:
-    """Predictions matched with COCO annotations, to be summed up over any images.
-
-    Args:
-        outputs: Of a model on all people of ``samples``.
-        samples: With annotations.
-    """
+    """Predictions for annotated people, matched once and summed up over any images."""
 
     def __init__(self, outputs: Outputs, samples: Samples) -> None:
         truth, records, results = COCO(), [], []
@@ -150,11 +135,7 @@ class Evaluated:
         self._matches = found.reshape(-1, len(self._images))
 
     def precision(self, images: NDArray[np.integer] | None = None) -> float:
-        """Average precision, 0 to 100.
-
-        Args:
-            images: Numbers of images from 0, with repetition; None is each once.
-        """
+        """Average precision, 0 to 100, on images numbered from 0; None is each once."""
         chosen = self._images if images is None else images
         self._eval.evalImgs = list(self._matches[:, chosen].ravel())
         # Repeated images must count as images of their own.

@@ -1,19 +1,8 @@
 """From config and checkpoint to a model file that was proven to do the same.
 
-The way of an export, in order, each module visited once:
-
-1. :mod:`.backends`: the format's record is chosen, and refuses what it cannot do;
-2. :mod:`.estimator`: config and checkpoint become a network (by
-   :mod:`mmpose_lite.loading`) and its contract;
-3. :mod:`.samples`: the people to compare on;
-4. :mod:`.passes`: the network in the form that the backend names;
-5. the backend's ``write`` (:mod:`.onnx` or :mod:`.native`): the files' contents;
-6. :mod:`.runtime.engines`: those contents, opened by the backend's own engine;
-7. :mod:`.proof`: that engine and MMPose's own inference on the same people.
-
-Then the contract is sealed, with the files' digests and what was measured, and files
-take their names. It is described once, before they are made, because models hold it,
-too: added to them after the proof it would leave files that nobody has run.
+The contract is described before the files are made, because they hold it, too: added
+after the proof it would leave files that nobody has run. Digests and what was measured
+stand only in the one beside them.
 """
 
 from __future__ import annotations
@@ -44,13 +33,7 @@ from .samples import find_samples
 
 @dataclass(frozen=True)
 class Exported:
-    """A model that was written.
-
-    Attributes:
-        contract: What is known of it.
-        difference: How far it is from the network that was trained.
-        paths: All of its files.
-    """
+    """A model that was written, and how far it is from the network that was trained."""
 
     contract: Contract
     difference: Difference
@@ -75,18 +58,15 @@ def export(
     """Write a model once it was proven to do what the trained network does.
 
     Args:
-        config: Of the pose estimator.
-        checkpoint: Its weights.
         out: The model's file; others of it take its name with other suffixes.
         format: A key of ``BACKENDS``; None is that of the suffix.
-        precision: What weights are stored in.
+        precision: What weights are stored in, ``'fp32'`` or ``'fp16'``.
         image_size: Height and width, px; None is the config's own.
         batch: Crops per run; None is any number.
-        optimized: Whether to optimize the network first.
-        images: What to compare on: a folder, or a COCO json and its folder; see
-            :func:`mmpose_lite.deploy.samples.find_samples`.
-        people: At most about so many of them.
-        tolerance: Tolerances to change, by name.
+        images: What to compare on: a folder of images, or a COCO json and its folder;
+            none are the config's validation data, else drawn people.
+        people: Compared at least, if there are as many; the last image's all count.
+        tolerance: Of ``TOLERANCES``, those to change.
         progress: Called with what is running, people done and people in all.
 
     Raises:
@@ -138,9 +118,6 @@ def save(
     """Write model and contract, each whole or not at all; the contract comes last.
 
     Whoever reads in between finds digests that do not fit, and refuses.
-
-    Raises:
-        OSError: If a file cannot be written; no half-written one is left behind.
     """
     paths = model_paths(out, contract.format)
     contents = {paths[suffix]: data for suffix, data in files.items()}

@@ -15,12 +15,9 @@ from torch.onnx.errors import OnnxExporterError
 
 from .runtime import Contract, extra
 
-OPSET = Contract.opset
-"""Version of ONNX's operators that engines of several years understand."""
+OPSET = Contract.opset  # which engines of several years understand
 INPUT, OUTPUT = 'images', 'heatmaps'
-"""Names of a graph's input and of its first output."""
-VECTORS = ('simcc_x', 'simcc_y')
-"""Names of outputs that are vectors along x and along y, as others call them too."""
+VECTORS = ('simcc_x', 'simcc_y')  # of SimCC's two outputs, as others call them too
 
 
 def to_onnx(
@@ -41,12 +38,9 @@ def to_onnx(
             in, but traced in eval mode. A pose estimator goes in as
             :class:`EstimatorGraph`.
         x: An input, whose first image is traced; ``(B, 3, H, W)`` for whole networks.
-        batch: How many inputs the graph takes at a time.
+        batch: Inputs that the graph takes at a time.
         opset: Version of ONNX's operators.
         names: Of the graph's input and of its outputs, at least of the first.
-
-    Returns:
-        The file's content. Nothing is compared here.
 
     Raises:
         ValueError: If ``batch`` is neither at least 1 nor ``'dynamic'``, or if ONNX has
@@ -90,7 +84,6 @@ def to_onnx(
 
 
 def _patched(data: bytes) -> bytes:
-    """A file whose graph says the same to engines that are strict."""
     onnx = extra('onnx')
     model = onnx.load_from_string(data)
     nodes: list[Any] = []

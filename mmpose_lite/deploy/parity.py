@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 
 
 def relative_difference(found: Sequence[Any], reference: Sequence[Any]) -> float:
-    """Largest difference of any output over the largest value of its reference.
-
-    Args:
-        found: Outputs, arrays or tensors.
-        reference: What they are compared with, of the same kind.
+    """Largest difference of any output, array or tensor, over its reference's largest.
 
     Raises:
         ValueError: If number or shapes of outputs differ, or a value is not finite.
@@ -69,11 +65,7 @@ keypoints' shifts in px of the image, see :class:`Difference`.
 
 
 def tolerances(precision: str, changes: Mapping[str, float]) -> dict[str, float]:
-    """Tolerances of a precision, some of them changed.
-
-    Raises:
-        ValueError: If ``changes`` names something else, or a value is no limit.
-    """
+    """Tolerances with changes; ValueError for unknown names or negative values."""
     names = tuple(TOLERANCES['fp32'])
     unknown = sorted(set(changes) - set(names))
     if unknown:
@@ -86,13 +78,11 @@ def tolerances(precision: str, changes: Mapping[str, float]) -> dict[str, float]
 
 @dataclass(frozen=True)
 class Difference:
-    """Distance of what two networks find for the same people.
+    """Distance of what two networks find for so many people and keypoints.
 
     Attributes:
-        people: Crops compared.
-        keypoints: Keypoints compared.
-        heatmap: Largest difference of a heatmap value.
-        relative: That over the largest value of the reference.
+        heatmap: Largest difference of a heatmap value; ``relative`` is that over the
+            largest value of the reference.
         median: Of the keypoints' shifts, px of the image.
         p95: 95 of 100 keypoints shift less, px.
         max: Largest shift, px, but for those that moved to another peak.
@@ -111,11 +101,7 @@ class Difference:
 
     @classmethod
     def between(cls, found: Outputs, reference: Outputs) -> Difference:
-        """Compare two networks' outputs.
-
-        Raises:
-            ValueError: If any value is not finite: that would compare nothing.
-        """
+        """Difference of outputs; ValueError if a value is not finite."""
         for one in (reference, found):
             values = (one.heatmaps, one.keypoints, one.scores)
             if not all(np.isfinite(value).all() for value in values):
@@ -137,7 +123,7 @@ class Difference:
         )
 
     def figures(self) -> dict[str, float]:
-        """Name to value of every attribute."""
+        """All attributes by name."""
         return {name: float(value) for name, value in asdict(self).items()}
 
     def exceeded(self, limits: Mapping[str, float]) -> list[str]:

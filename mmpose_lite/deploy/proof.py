@@ -17,8 +17,7 @@ from .samples import Sample, Samples
 
 Progress = Callable[[str, int, int], None]
 """Called with what is running, people done and people in all."""
-Row = tuple[Any, Any, Any]
-"""Heatmap, keypoints and scores of a person."""
+Row = tuple[Any, Any, Any]  # heatmap, keypoints and scores of a person
 
 
 def prove(
@@ -67,14 +66,7 @@ def reference_outputs(
     split: int | None = None,
     progress: Progress | None = None,
 ) -> Outputs:
-    """What MMPose's own inference finds, without flip test.
-
-    Args:
-        estimator: As :func:`mmpose_lite.loading.load_model` returns it.
-        samples: The people.
-        split: See :class:`Outputs`.
-        progress: Called after each sample.
-    """
+    """What MMPose's own inference finds, without flip test; ``split`` as of Outputs."""
     # MMPose calls the head's `forward` directly, past hooks, and gives heatmaps away
     # only in a form for pictures.
     former, head, returned = estimator.test_cfg, cast(Any, estimator.head), []

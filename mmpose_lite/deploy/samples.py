@@ -25,8 +25,7 @@ class Sample:
 
     Attributes:
         boxes: Left, top, right, bottom of each person, px; None is the whole image.
-        path: Of the image; None for a drawn one.
-        seed: Of a drawn image.
+        path: None if the image is drawn, from ``seed``.
         annotations: COCO's records of the people, if there are any.
         ignored: Those of people without keypoints and of crowds, where an evaluation
             counts nothing as wrong.
@@ -40,16 +39,11 @@ class Sample:
 
     @property
     def people(self) -> int:
-        """How many crops the sample gives."""
+        """Number of crops."""
         return 1 if self.boxes is None else len(self.boxes)
 
     def image(self) -> NDArray[np.uint8]:
-        """``(H, W, 3)``, BGR.
-
-        Raises:
-            OSError: If the file cannot be read.
-            ValueError: If it is damaged or no image.
-        """
+        """``(H, W, 3)``, BGR; OSError if it is missing, ValueError if it is damaged."""
         if self.path is None:
             return render_toy_image(self.seed, 'val', self.seed).image
         return read_image(self.path)
@@ -106,12 +100,7 @@ def _with_keypoints(content: Any, source: Path, folder: Path) -> Samples:
 
 
 def folder_samples(folder: FilePath) -> Samples:
-    """All images of a folder, each as a whole.
-
-    Raises:
-        OSError: If the folder is missing.
-        ValueError: If it holds no images.
-    """
+    """All images of a folder, each as a whole."""
     files = images_in(folder)
     return Samples(tuple(Sample(None, file) for file in files), Path(folder).name)
 
@@ -125,12 +114,7 @@ def toy_samples(count: int = 16) -> Samples:
 
 
 def config_samples(config: Mapping[str, Any]) -> Samples | None:
-    """Validation data of a config; None if they are not here or of another kind.
-
-    Raises:
-        OSError: If some of them are here and others are missing.
-        ValueError: If they are damaged.
-    """
+    """Validation data of a config; None if they are not here or of another kind."""
     dataset = (config.get('val_dataloader') or {}).get('dataset') or {}
     root = Path(dataset.get('data_root') or '')
     path = root / (dataset.get('ann_file') or '')
@@ -146,7 +130,6 @@ def find_samples(paths: Sequence[FilePath], config: Mapping[str, Any]) -> Sample
 
     Args:
         paths: A folder of images; or a COCO json and the folder of its images.
-        config: Of the pose estimator.
 
     Raises:
         OSError: If what was named is missing, or some of the validation data.

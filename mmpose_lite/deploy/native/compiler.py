@@ -29,11 +29,7 @@ LANES = {'__AVX512F__': 16, '__AVX__': 8}
 
 
 def compiler() -> list[str]:
-    """Command of the C++ compiler: that of the variable ``CXX``, or the usual names.
-
-    Raises:
-        RuntimeError: If there is none.
-    """
+    """Command of the C++ compiler, of ``CXX`` or a usual name; RuntimeError if none."""
     chosen = os.environ.get('CXX')
     names = [shlex.split(chosen)] if chosen else [[name] for name in COMPILERS]
     for command in names:
@@ -47,7 +43,7 @@ def compiler() -> list[str]:
 
 
 def _run(command: list[str], folder: str | None = None) -> str:
-    """Run a compiler; returns what it prints."""
+    """What a compiler prints."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(
@@ -58,11 +54,7 @@ def _run(command: list[str], folder: str | None = None) -> str:
 
 
 def lanes_of(march: str) -> int:
-    """Floats of a vector of an architecture, as the compiler names it.
-
-    Raises:
-        RuntimeError: If there is no compiler, or it does not know ``march``.
-    """
+    """Floats of an architecture's vector; RuntimeError if the compiler knows none."""
     command = [*compiler(), f'-march={march}', '-dM', '-E', '-x', 'c++', os.devnull]
     macros = _run(command)
     return next((n for macro, n in LANES.items() if f'{macro} 1' in macros), 4)
@@ -99,9 +91,9 @@ def compile_network(
         network: A convolutional network from ``(B, 3, H, W)`` to one map, alone or in a
             tuple; left as it is. It is optimized first, see
             :func:`mmpose_lite.deploy.optimize`.
-        image_size: Height and width of the images.
+        image_size: Height and width.
         out: Library to write, replaced if it exists.
-        batch: Number of images of a call.
+        batch: Images of a call.
         march: Architecture to compile for, as the compiler names it.
 
     Raises:

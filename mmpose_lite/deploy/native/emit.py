@@ -93,10 +93,7 @@ def _pixel(term: Term) -> str:
 
 
 class Emitter:
-    """Writes the calls of a network, for vectors of so many lanes.
-
-    For every kind of operation there is a method of its name.
-    """
+    """Writes the calls of a network; a kind of operation has a method of its name."""
 
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
@@ -109,7 +106,7 @@ class Emitter:
         return getattr(self, f'_{node.kind}')(node)
 
     def constant(self, values: Floats) -> str:
-        """Append an array to the weights; returns its address."""
+        """Append an array to the weights, and return its address."""
         start, padding = self.weight_count, -values.size % ALIGNMENT
         self.weights.append(np.pad(values.astype(np.float32).ravel(), (0, padding)))
         self.weight_count += values.size + padding
@@ -279,12 +276,9 @@ class Emitter:
 def _between(
     before: int, after: int, corners: bool
 ) -> tuple[list[int], list[int], list[float]]:
-    """The two rows (or columns) that each of ``after`` lies between, of ``before``.
+    """First, second and share of the second of rows that each new one lies between.
 
     ``corners`` lets the outermost pixels' centres coincide, not their edges.
-
-    Returns:
-        The first, the second, and the share of the second.
     """
     at = np.arange(after)
     if corners:

@@ -31,7 +31,7 @@ class Value:
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
+        """Channels."""
         return self.shape[3]
 
     @property
@@ -52,11 +52,9 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """A map as it enters an element-wise operation.
+    """A map, times ``scale``, as it enters an element-wise operation.
 
     Attributes:
-        value: The map.
-        scale: Factor.
         factors: Rows and columns of the result that share a pixel of the map.
         index: Channel of the map for every channel of the result; None for the same.
     """
@@ -108,7 +106,7 @@ class Graph:
     nodes: list[Node]
 
     def of(self, kind: str) -> list[Node]:
-        """Operations of a kind, in a list of their own."""
+        """Operations of a kind."""
         return [node for node in self.nodes if node.kind == kind]
 
     def uses(self) -> Counter[Value]:

@@ -76,7 +76,7 @@ class Lowering:
             self.refuse(f'{node.target} along axis {axis}, only channels can be')
 
     def add(self, kind: str, inputs: list[Value], shape: Shape, **attrs: Any) -> Value:
-        """Append an operation; returns what it writes."""
+        """Append an operation, and return what it writes."""
         output = Value(shape)
         output.node = Node(kind, inputs, output, self.source, attrs)
         self.nodes.append(output.node)
@@ -306,12 +306,7 @@ class MarkedAttention(AxisAttention):
 
 
 def lower(network: nn.Module, image_size: tuple[int, int], batch: int = 1) -> Graph:
-    """What a network computes from a batch of images.
-
-    Args:
-        network: Gives one map ``(B, C, h, w)``, alone or in a tuple.
-        image_size: Height and width of the images.
-        batch: Number of images.
+    """Graph of a network that gives one map ``(B, C, h, w)``, alone or in a tuple.
 
     Raises:
         ValueError: If it uses an operator that is not known, or one as it cannot be

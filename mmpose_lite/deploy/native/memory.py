@@ -7,10 +7,8 @@ from itertools import accumulate
 
 from .graph import Graph, Node, Term, Value, combined
 
-ALIGNMENT = 16
-"""Floats to whose multiples maps are aligned."""
-ROUND = 4
-"""Floats to whose multiples the distance between pixels is rounded up."""
+ALIGNMENT = 16  # of maps, in floats
+ROUND = 4  # floats to whose multiples the distance between pixels is rounded up
 
 
 def round_up(number: int, multiple: int) -> int:
@@ -32,7 +30,7 @@ class Buffer:
 
     @property
     def size(self) -> int:
-        """Floats that it takes."""
+        """In floats."""
         return round_up(self.pixels * self.stride, ALIGNMENT)
 
 
@@ -58,12 +56,7 @@ def room(value: Value) -> int:
 
 
 class MemoryPlan:
-    """Memory for the maps of a graph, whose operations are fused.
-
-    Attributes:
-        nodes: Operations that remain, in order.
-        size: Floats of the arena.
-    """
+    """Arena of ``size`` floats for a fused graph, and the ``nodes`` left, in order."""
 
     def __init__(self, graph: Graph) -> None:
         self._buffers: list[Buffer] = []

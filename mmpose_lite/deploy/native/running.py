@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
-"""Of what a library exports; others cannot be read."""
+VERSION = 1  # of what a library exports; others cannot be read
 _FIELDS = 12
 _ALIGNMENT = 64
 
@@ -39,8 +38,7 @@ class NativeNetwork:
             content.
 
     Attributes:
-        input_shape: Batch, channels, height and width of the images.
-        output_shape: The same of the result.
+        input_shape: Batch, channels, height and width; ``output_shape`` likewise.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -81,14 +79,7 @@ class NativeNetwork:
         self._run.restype = None
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network's output.
-
-        Args:
-            images: Array of :attr:`input_shape` in single precision.
-
-        Raises:
-            ValueError: If shape or type is another.
-        """
+        """The network's output; ValueError for another shape or type of images."""
         if images.shape != self.input_shape or images.dtype != np.float32:
             raise ValueError(
                 f'images must be float32 of shape {self.input_shape}, got '

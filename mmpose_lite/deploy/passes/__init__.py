@@ -51,10 +51,7 @@ def list_passes(
     layout: str | None = None,
     image_size: tuple[int, int] | None = None,
 ) -> dict[str, Pass]:
-    """The passes of :func:`optimize`, by name, in the order that they need.
-
-    Arguments and errors are those of :func:`optimize`.
-    """
+    """The passes of :func:`optimize`, by name, in the order that they need."""
     if target not in TARGETS:
         raise ValueError(f'target must be one of {tuple(TARGETS)}, got {target!r}')
     layout = TARGETS[target] if layout is None else layout
@@ -118,7 +115,6 @@ class Gain:
     """What a network costs and computes after a pass and all before it.
 
     Attributes:
-        name: Of the pass.
         traffic: Operators and bytes of one image.
         difference: Largest difference of an output in double precision, over the
             largest output of the network as trained.
@@ -132,7 +128,6 @@ class Gain:
 
 
 def _outputs(model: nn.Module, image: Tensor) -> list[Tensor]:
-    """Outputs of a backbone, or of a pose estimator."""
     run = getattr(model, '_forward', model)
     with torch.no_grad():
         outputs = run(image)
@@ -143,7 +138,6 @@ def gains(model: nn.Module, image: Tensor, **options: Any) -> list[Gain]:
     """What every pass gains, cumulatively, and how exact it is.
 
     Args:
-        model: As of :func:`optimize`; left as it is.
         image: Batch ``(B, 3, H, W)`` in single precision that the traffic is counted on
             and outputs compared.
         **options: Of :func:`optimize`.

@@ -15,9 +15,7 @@ class AxisAttention(nn.Module):
     product; the query's bias adds the same to all logits of a softmax and is left out.
 
     Args:
-        layer: What it computes, of maps ``(B, C, H, W)``.
-        size: Extent of its maps along the axis, if it is always the same: then nothing
-            is left to compute from it.
+        size: Extent of maps ``(B, C, H, W)`` along the axis, if it is always the same.
     """
 
     def __init__(self, layer: SUSA, size: int | None = None) -> None:
@@ -91,10 +89,8 @@ def fold_attention(
 ) -> nn.Module:
     """Fold the position weights and affine maps of SUSA into one product.
 
-    Args:
-        model: A network with norms folded, changed in place.
-        image_size: Height and width of every image to come, if known: then the length
-            of the mean is folded too, and images of another size fail.
+    ``image_size`` is the height and width of every image to come, if known: then the
+    length of the mean is folded too, and images of another size fail.
     """
     branches = [module for module in model.modules() if isinstance(module, PerBranch)]
     sizes = {

@@ -80,12 +80,7 @@ def _patch_convolution(embedding: PatchEmbedding) -> nn.Conv2d:
 
 
 class PositionedLinear(nn.Module):
-    """Linear layer that adds a position ``(1, N, D)`` with its bias.
-
-    Shape:
-        - Input: ``(B, N, in_features)``.
-        - Output: ``(B, N, D)``.
-    """
+    """Linear layer of ``(B, N, C)`` whose bias adds a position ``(1, N, D)``."""
 
     def __init__(self, linear: nn.Linear, position: Tensor) -> None:
         super().__init__()
@@ -99,10 +94,7 @@ class PositionedLinear(nn.Module):
 
 
 class PositionedHead(TokenPoseHead):
-    """TokenPose's head that adds nothing constant to keypoint tokens and positions.
-
-    It takes over all else of a head, and still decodes.
-    """
+    """TokenPose's head that adds nothing constant to keypoint tokens and positions."""
 
     keypoint_constant: Tensor
     visual_constant: Tensor

@@ -52,10 +52,7 @@ class NestedFusionLayers(nn.Module):
     Args:
         lifts: For k = 1, 2, … the 1x1 convolution to the widths of resolutions 0..k-1.
         downs: For i = 1, 2, … the paths from resolutions 0..i-1 to i.
-        widths: Width of each resolution.
-
-    Shape:
-        - Input, output: list of ``(B, widths[i], H / 2^i, W / 2^i)``.
+        widths: Channels of each resolution, ``(B, widths[i], H / 2^i, W / 2^i)``.
     """
 
     def __init__(
@@ -81,7 +78,7 @@ class NestedFusionLayers(nn.Module):
         return arrived
 
     def added(self, path: nn.Module, x: Tensor, total: Tensor | None) -> Tensor:
-        """What a path gives, and what there was already."""
+        """Output of a path, and what there was already."""
         return path(x) if total is None else total + path(x)
 
     def top(self, arrived: Tensor, own: Tensor) -> Tensor:

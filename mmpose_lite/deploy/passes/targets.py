@@ -67,7 +67,7 @@ class ConvolvedAttention(AxisAttention):
         self.eps = layer.norm.eps
 
     def gate(self, x: Tensor) -> Tensor:
-        """Gate of every row, ``(B, C, H, 1)``, or column, ``(B, C, 1, W)``."""
+        """As of :class:`AxisAttention`."""
         across = 3 if self.axis == 'h' else 2
         logits = F.conv2d(x, self.query, groups=len(self.query))
         value = (x * logits.softmax(across)).sum(across, keepdim=True)

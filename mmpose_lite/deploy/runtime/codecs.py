@@ -126,10 +126,7 @@ def decode_msra(
 def decode_udp(
     heatmaps: Array, input_size: tuple[int, int], blur_kernel_size: int = 11
 ) -> Decoded:
-    """Keypoints of MMPose's ``UDPHeatmap`` with Gaussian maps (arXiv 1911.07524).
-
-    Arguments are those of :func:`decode_msra`, and so is what it returns.
-    """
+    """Keypoints of MMPose's ``UDPHeatmap`` with Gaussian maps (arXiv 1911.07524)."""
     height, width = heatmaps.shape[2:]
     places, scores = _peaks(heatmaps)
     logs = np.log(_blurred(heatmaps, blur_kernel_size).clip(1e-3, 50))
@@ -152,7 +149,7 @@ def decode_udp(
 def decode_centered_udp(
     heatmaps: Array, input_size: tuple[int, int], blur_kernel_size: int = 11
 ) -> Decoded:
-    """Keypoints of this package's ``CenteredUDPHeatmap``; as :func:`decode_udp`."""
+    """Keypoints of this package's ``CenteredUDPHeatmap``."""
     places, scores = decode_udp(heatmaps, input_size, blur_kernel_size)
     size, cells = np.array(input_size), np.array(heatmaps.shape[:1:-1])
     factors = (size - 1) / (cells - 1)
@@ -170,16 +167,10 @@ def vector_sizes(
 def decode_simcc(
     vectors: Array, input_size: tuple[int, int], simcc_split_ratio: float = 2.0
 ) -> Decoded:
-    """Keypoints of MMPose's ``SimCCLabel``.
+    """Keypoints of MMPose's ``SimCCLabel``, from vectors that are not normalised.
 
-    Args:
-        vectors: ``(N, K, Wx + Wy)``, not normalised.
-        input_size: Of the crops, (w, h) px.
-        simcc_split_ratio: Places per pixel.
-
-    Returns:
-        ``(N, K, 2)`` in pixels of the crop; ``(N, K)`` the lower one of the two largest
-        values. Where that is not above 0 a keypoint lies one place before the first.
+    Scores are the lower one of the two largest values; where that is not above 0 a
+    keypoint lies one place before the first.
     """
     along = np.split(vectors, [vector_sizes(input_size, simcc_split_ratio)[0]], 2)
     scores = np.minimum(*(vector.max(2) for vector in along))
@@ -193,12 +184,10 @@ class Codec:
     """How to decode heatmaps of one of MMPose's codecs.
 
     Attributes:
-        decode: From heatmaps, the crops' size and options to keypoints.
         options: What ``decode`` needs to know of the codec's own parameters.
         encoding: Parameters that only matter in training.
         fixed: Parameters that must have this value if they are there.
-        vectors: Whether each keypoint has a vector along x and one along y, together
-            ``(N, K, Wx + Wy)``, instead of a map, ``(N, K, h, w)``.
+        vectors: Whether it has vectors ``(N, K, Wx + Wy)`` instead of maps.
     """
 
     decode: Callable[..., Decoded]
@@ -230,15 +219,10 @@ DECODERS = {
         vectors=True,
     ),
 }
-"""MMPose's codec to how it is decoded."""
 
 
 def check_codec(contract: Contract) -> dict[str, Any]:
-    """Options of the decoder of a contract's codec.
-
-    Raises:
-        ValueError: If the codec, or one of its parameters, is not known here.
-    """
+    """Options of a contract's decoder; ValueError for an unknown codec or parameter."""
     codec = DECODERS.get(contract.codec)
     if codec is None:
         raise ValueError(
@@ -278,14 +262,7 @@ def mirrored(heatmaps: Array, contract: Contract) -> Array:
 
 
 def decode(heatmaps: Array, contract: Contract) -> Decoded:
-    """Keypoints of heatmaps ``(N, K, h, w)``, or of vectors ``(N, K, Wx + Wy)``.
-
-    Returns:
-        ``(N, K, 2)`` in pixels of the crop, ``(N, K)`` values at the peaks.
-
-    Raises:
-        ValueError: If the codec is not known.
-    """
+    """Keypoints ``(N, K, 2)`` in pixels of the crop, and scores ``(N, K)``."""
     options = check_codec(contract)
     found = DECODERS[contract.codec].decode
     return found(np.asarray(heatmaps, np.float32), contract.input_size, **options)

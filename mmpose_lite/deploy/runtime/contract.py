@@ -18,10 +18,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 SCHEMA = 1
 FORMATS = {'onnx': ('.onnx',), 'openvino': ('.xml', '.bin'), 'native': ('.so',)}
 """Format to the suffixes of its files, that of the path which users name first."""
-PRECISIONS = ('fp32', 'fp16', 'int8')
-"""What a model may be in; int8 is read, of older files, and not written."""
-METADATA_KEY = 'mmpose_lite'
-"""Under which a model file holds its contract."""
+PRECISIONS = ('fp32', 'fp16', 'int8')  # int8 is read, of older files, and not written
+METADATA_KEY = 'mmpose_lite'  # under which a model file holds its contract
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,11 @@ class Contract:
 
     Attributes:
         mean: Per channel of the network's input, of values 0 to 255.
-        std: What is divided by after ``mean`` was subtracted.
+        std: Divides what is left after ``mean`` is subtracted.
         channel_order: ``'rgb'`` or ``'bgr'``, of the network's input.
         input_size: Of the crop, px.
         heatmap_size: Of the output, px; of codecs with vectors, their lengths.
         codec: MMPose's name of what the heatmaps mean, a key of ``DECODERS``.
-        codec_options: Its other parameters.
         use_udp: Whether crops are cut with unbiased coordinates.
         box_padding: Factor on boxes before they are cut.
         flip_test: Whether the config evaluates with mirrored images too.
@@ -43,16 +40,13 @@ class Contract:
         keypoint_names: In the order of the output's channels.
         skeleton: Pairs of keypoints to draw a line between.
         flip_pairs: Pairs of keypoints that a mirror swaps.
-        format: A key of ``FORMATS``.
-        precision: One of ``PRECISIONS``.
         batch: Crops per run; None is any number.
-        optimized: Whether the network was optimized before it was exported.
         opset: Version of ONNX's operators.
         source: Names of config, checkpoint and data set.
         versions: Package to version, as exported.
         sha256: Suffix of each file of the model to its digest; empty within a model.
         verified: Measured differences from PyTorch; empty within a model.
-        schema: Version of this list.
+        schema: Version of this list of attributes.
     """
 
     mean: tuple[float, ...]
@@ -127,11 +121,7 @@ class Contract:
 
     @classmethod
     def from_json(cls, text: str) -> Contract:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            ValueError: If the text is something else; the message names what is wrong.
-        """
+        """Read what :meth:`to_json` wrote; ValueError if it is something else."""
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
@@ -156,11 +146,7 @@ class Contract:
 
 
 def _read(kind: Any, value: Any) -> Any:
-    """A json value as an annotation wants it.
-
-    Raises:
-        TypeError: If it is something else.
-    """
+    """A json value as an annotation wants it; TypeError if it is something else."""
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
@@ -186,11 +172,7 @@ def contract_path(file: str | os.PathLike[str]) -> Path:
 
 
 def model_paths(file: str | os.PathLike[str], form: str) -> dict[str, Path]:
-    """Suffix to path of every file of a model.
-
-    Raises:
-        ValueError: If the file's name has not the suffix of its format.
-    """
+    """Suffix to path of every file of a model; ValueError for another first suffix."""
     path, suffixes = Path(file), FORMATS[form]
     if path.suffix != suffixes[0]:
         raise ValueError(
@@ -205,13 +187,7 @@ def digests(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def load_contract(file: str | os.PathLike[str]) -> tuple[Contract, dict[str, bytes]]:
-    """Contract and content of a model, once both are sure to belong together.
-
-    Args:
-        file: The model, its contract beside it.
-
-    Returns:
-        The contract; suffix to content of every file.
+    """Contract, and suffix to content, of a model that lies beside its contract.
 
     Raises:
         OSError: If a file is missing.

@@ -18,11 +18,7 @@ Array = NDArray[np.floating]
 
 
 def check_image(image: NDArray[np.uint8]) -> None:
-    """Make sure that an image is one.
-
-    Raises:
-        ValueError: If it is not ``(H, W, 3)`` of bytes.
-    """
+    """Raise ValueError if an image is not ``(H, W, 3)`` of bytes."""
     shape = getattr(image, 'shape', None)
     if shape is None or len(shape) != 3 or shape[2] != 3 or 0 in shape:
         raise ValueError(f'image must be (H, W, 3), got {shape}')
@@ -31,11 +27,7 @@ def check_image(image: NDArray[np.uint8]) -> None:
 
 
 def check_boxes(boxes: ArrayLike | None, image: NDArray[np.uint8]) -> Array:
-    """Boxes as an array ``(N, 4)``, the whole image where they are None.
-
-    Raises:
-        ValueError: If the shape is another, or a box is empty or not finite.
-    """
+    """Boxes ``(N, 4)``, or the whole image; ValueError for empty or infinite ones."""
     if boxes is None:
         height, width = image.shape[:2]
         return np.array([[0, 0, width, height]], np.float32)

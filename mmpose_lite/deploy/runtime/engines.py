@@ -24,16 +24,14 @@ Floats = NDArray[np.float32]
 class Session(NamedTuple):
     """A model that is ready to run, by one thread at a time.
 
-    Attributes:
-        run: From the input, such as ``(N, 3, H, W)``, to all outputs.
-        contract: The contract within the model, as text; empty if it has none.
+    ``contract`` is the text that the model holds, or empty.
     """
 
     run: Callable[[Floats], list[Floats]]
     contract: str = ''
 
     def __call__(self, images: Floats) -> Floats:
-        """All outputs, joined along the last axis to an array that is the caller's."""
+        """All outputs joined along the last axis, in an array that is the caller's."""
         return np.concatenate([np.asarray(one) for one in self.run(images)], axis=-1)
 
 
@@ -91,9 +89,8 @@ class Engine:
 
     Attributes:
         open: From suffixes and contents of a model's files, threads and hint.
-        formats: What it reads.
         hints: Number formats that it can be asked to compute in.
-        threads: How many it can use; None is any number.
+        threads: Most that it can use; None is any number.
     """
 
     open: Callable[[Mapping[str, bytes], int, str], Session]
@@ -116,12 +113,11 @@ def open_engine(
     threads: int = 1,
     hint: str = 'f32',
 ) -> Session:
-    """Session of a model, from the content of its files.
+    """Session of a model.
 
     Args:
         contents: Suffix to content of each file, such as ``{'.onnx': data}``.
         engine: A key of ``ENGINES``; None is the format's own.
-        threads: Of the engine.
         hint: Number format to compute in.
 
     Raises:

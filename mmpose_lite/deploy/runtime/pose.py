@@ -22,10 +22,6 @@ class PoseNetwork:
     It computes what MMPose's top-down inference does, to 0.1 px, without torch and
     MMPose. One object may be used by one thread at a time.
 
-    Args:
-        contract: Names, sizes and origin of the network.
-        session: Of the engine.
-
     Raises:
         ValueError: If the codec is unknown, or the model holds another contract.
     """
