@@ -76,7 +76,7 @@ class Canvas:
 
     def __init__(self, image: np.ndarray) -> None:
         self.image = image
-        self.ids = np.zeros(image.shape[:2], np.uint8)
+        self.ids: np.ndarray = np.zeros(image.shape[:2], np.uint8)
 
     def draw(self, layers: Sequence[people.Layer], number: int) -> None:
         """Fill polygons in the image, and the first with its id in the buffer."""
