@@ -128,7 +128,7 @@ def describe(
         raise ValueError(f"flip_mode must be 'heatmap', got {test['flip_mode']!r}")
     if test.get('output_keypoint_indices') is not None:
         raise ValueError('output_keypoint_indices cannot be exported')
-    packages = ('mmpose_lite', 'torch', 'mmpose')
+    packages = ('mmpose_lite', 'torch', 'mmpose', 'cv2')
     contract = Contract(
         **_colours(config.model.data_preprocessor),
         **_crops(_pipeline(config), codec['input_size']),

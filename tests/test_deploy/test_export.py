@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import onnx
 import openvino
@@ -110,6 +111,7 @@ def test_compiled_network_does_what_mmpose_does(compiled, exported):
     found = compiled.contract
     assert (found.format, found.batch) == ('native', 2)
     assert 'onnx' not in found.versions
+    assert found.versions['cv2'] == cv2.__version__
     other = exported(precision='fp32', batch=2, optimized=True).paths[0]
     first, second = (PoseRuntime(file).heatmaps(CROPS[:2]) for file in (out, other))
     assert_close(first, second, 1e-5)

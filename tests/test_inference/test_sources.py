@@ -59,7 +59,7 @@ def test_number_of_an_image(name, number):
 def write_video(path, code, count=12):
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), 10, SIZE)
     for i in range(count):
-        writer.write(np.full((SIZE[1], SIZE[0], 3), 20 * i, np.uint8))
+        writer.write(np.full((SIZE[1], SIZE[0], 3), 20 * i % 256, np.uint8))
     writer.release()
 
 
