@@ -16,11 +16,13 @@ a number of at least 0, a ``tuple`` a list of such; ``| None`` allows None, too.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import inspect
 import math
 import numbers
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +30,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 F = TypeVar('F', bound=Callable[..., None])
+R = TypeVar('R')
 _LONGEST = 400
 _ERRORS = (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
@@ -169,11 +172,44 @@ def checked(**own: Rule) -> Callable[[F], F]:
 def check_fields(name: str, record: Any, **own: Rule) -> None:
     """Refuse a field of a dataclass that is not as annotation or own rule wants it.
 
+    Lists in its fields become tuples.
+
     Raises:
         ValueError: As of :func:`check`; the record is called ``name``.
     """
     for field, rule in rules_of(type(record), **own).items():
-        check(f'{name} {field}', getattr(record, field), rule)
+        value = getattr(record, field)
+        check(f'{name} {field}', value, rule)
+        object.__setattr__(record, field, _as_tuples(value))
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def record_of(
+    name: str, kind: type[R], given: Any, table: Mapping[str, R], hint: str = ''
+) -> R:
+    """The row of a table that a text names, or a dataclass of a dict's values.
+
+    Raises:
+        ValueError: If a name, key or value is not allowed, or a key is missing; the
+            message ends in ``hint``.
+    """
+    if isinstance(given, str):
+        check(name, given, one_of(*table))
+        return table[given]
+    known = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore
+    if not isinstance(given, Mapping) or not known.keys() >= set(given):
+        rows = f'one of {list(table)} or ' if table else ''
+        raise ValueError(
+            f'{name} must be {rows}a dict with keys among {list(known)}, got '
+            f'{shown(given)}{hint}'
+        )
+    required = [key for key in known if known[key].default is dataclasses.MISSING]
+    if missing := [key for key in required if key not in given]:
+        raise ValueError(f'{name} lacks {missing}, got {shown(given)}{hint}')
+    return kind(**given)
 
 
 @contextmanager
@@ -213,30 +249,31 @@ def number(
     return _ranged('a number', numbers.Real, least, most, above, below)
 
 
-def _ranged(
-    wanted: str,
-    kind: Any,
-    least: float | None,
-    most: float | None,
-    above: float | None = None,
-    below: float | None = None,
-) -> Rule:
-    limits = {'at least': least, 'at most': most, 'above': above, 'below': below}
-    parts = [f'{name} {limit}' for name, limit in limits.items() if limit is not None]
-    wanted += f' of {" and ".join(parts)}' if parts else ''
+_LIMITS = {
+    'at least': operator.ge,
+    'at most': operator.le,
+    'above': operator.gt,
+    'below': operator.lt,
+}
+
+
+def _ranged(wanted: str, kind: Any, *limits: float | None) -> Rule:
+    given = [
+        (name, limit)
+        for name, limit in zip(_LIMITS, limits, strict=False)
+        if limit is not None
+    ]
+    parts = ' and '.join(f'{name} {limit}' for name, limit in given)
 
     def holds(value: Any) -> bool:
         return (
             isinstance(value, kind)
             and not isinstance(value, bool)
             and math.isfinite(value)
-            and (least is None or value >= least)
-            and (most is None or value <= most)
-            and (above is None or value > above)
-            and (below is None or value < below)
+            and all(_LIMITS[name](value, limit) for name, limit in given)
         )
 
-    return Rule(wanted, holds)
+    return Rule(f'{wanted} of {parts}' if parts else wanted, holds)
 
 
 def one_of(*allowed: Any) -> Rule:

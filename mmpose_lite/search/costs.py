@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -88,23 +89,20 @@ class MacsCost(CostModel):
     def stem(self, space: SearchSpace) -> float:
         """Two 3x3 convolutions with stride 2."""
         first, second = space.stem_channels
-        whole, half = (
-            Place(0, 0, 2, level).sizes(self.image_size)[1] for level in (-2, -1)
-        )
-        return 9 * (
-            3 * first * whole[0] * whole[1] + first * second * half[0] * half[1]
-        )
+        sizes = (Place(0, 0, 2, level).sizes(self.image_size)[1] for level in (-2, -1))
+        after_first, after_second = map(math.prod, sizes)
+        return 9 * first * (3 * after_first + second * after_second)
 
     def shortcut(self, place: Place) -> float:
         """Nothing, or the grouped 1x1 convolution."""
         if place.is_residual:
             return 0
-        _, (height, width) = place.sizes(self.image_size)
-        return place.out_channels * place.group_width * height * width
+        pixels = math.prod(place.sizes(self.image_size)[1])
+        return place.out_channels * place.group_width * pixels
 
     def op(self, place: Place, kernel: int, channels: int) -> float:
         """Expansion at the size of the input, the rest at that of the output."""
-        before, after = (h * w for h, w in place.sizes(self.image_size))
+        before, after = map(math.prod, place.sizes(self.image_size))
         return channels * (
             place.in_channels * before + (kernel**2 + place.out_channels) * after
         )

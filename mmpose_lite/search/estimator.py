@@ -127,7 +127,6 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         return cost + self.cost_beside_backbone
 
     def _read_target(self, target: Mapping[str, float] | None) -> float | None:
-        """The number that a target asks for, in the unit of the cost."""
         if target is None:
             return None
         units = dict(macs='MACs', latency_ms='ms')

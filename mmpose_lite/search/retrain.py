@@ -223,7 +223,6 @@ def write_retraining(
 
 
 def _default_name(search: str) -> str:
-    """Name of the search's config with what it is now."""
     if 'supernet' in search:
         return search.replace('supernet', 'searched')
     named = re.sub('hrnas[^_]*', r'\g<0>-searched', search, count=1)

@@ -47,10 +47,7 @@ class EpochEndHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Run the end of the epoch, once: the last of these hooks does so for all."""
-        if (
-            self
-            is [hook for hook in runner.hooks if isinstance(hook, EpochEndHook)][-1]
-        ):
+        if self is epoch_end_hooks(runner)[-1]:
             end_of_epoch(runner)
 
     def shrink(self, runner: Runner) -> None:

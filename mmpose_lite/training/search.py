@@ -163,7 +163,6 @@ class ShrinkHook(EpochEndHook):
         searched_model(runner).take_on(checkpoint, optimizer, averaged_model(runner))
 
     def _report(self, runner: Runner, epoch: int, record: bool = True) -> None:
-        """Log the present architecture, and write it."""
         model = searched_model(runner)
         cost, full, unit = model.cost(), model.full_cost, model.cost_model.unit
         facts = {

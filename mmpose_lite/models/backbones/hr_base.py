@@ -8,17 +8,28 @@ Attribute names are the published checkpoint keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import DepthwiseSeparableConvModule, build_conv_layer
+from mmcv.cnn import DepthwiseSeparableConvModule
 from mmpose.models.backbones.base_backbone import BaseBackbone
 from torch import Tensor, nn
 
-from ...checks import FLAG, NOTHING, blaming, check_fields, shown, whole
+from ...checks import (
+    FLAG,
+    NOTHING,
+    Rule,
+    blaming,
+    check,
+    check_fields,
+    each,
+    one_of,
+    record_of,
+    whole,
+)
 from ..layers import (
     checkpoint_keeping_stats,
     conv_norm,
@@ -46,6 +57,11 @@ OPTIONS = dict(
 )
 """What a family's class passes on to :class:`HRBackbone`."""
 
+_EVEN = Rule(
+    'an even number of at least 2, as half of the channels pass unchanged',
+    lambda value: whole(2).problem(value) is None and value % 2 == 0,
+)
+
 
 @dataclass(frozen=True)
 class HRArch:
@@ -66,20 +82,12 @@ class HRArch:
     stem_channels: int = 32
 
     def __post_init__(self) -> None:
-        check_fields('arch', self)
-        object.__setattr__(self, 'num_modules', tuple(self.num_modules))
-        object.__setattr__(self, 'channels', tuple(tuple(c) for c in self.channels))
+        check_fields('arch', self, channels=each(each(_EVEN)), stem_channels=_EVEN)
         if not self.channels or len(self.num_modules) != len(self.channels):
             raise ValueError(
                 'arch needs one entry per stage in num_modules and channels, got '
                 f'{len(self.num_modules)} and {len(self.channels)}'
             )
-        for width in (self.stem_channels, *(w for c in self.channels for w in c)):
-            if width < 2 or width % 2:
-                raise ValueError(
-                    f'arch widths must be even and at least 2 (half of the channels '
-                    f'pass unchanged), got {width} in stem_channels or channels'
-                )
         lengths = [len(c) for c in self.channels]
         if lengths != sorted(lengths) or lengths[0] < 1:
             raise ValueError(
@@ -102,22 +110,8 @@ def resolve_arch(
         ValueError: If the name, a field or the unit is unknown; what is allowed is
             listed.
     """
-    if isinstance(arch, str):
-        if arch not in table:
-            raise ValueError(f'arch must be one of {list(table)}, got {arch!r}')
-        return table[arch]
-    allowed = {field.name for field in fields(HRArch)}
-    if not isinstance(arch, Mapping) or not set(arch) <= allowed:
-        raise ValueError(
-            f'arch must be one of {list(table)} or a dict with keys among '
-            f'{sorted(allowed)}, got {shown(arch)}'
-        )
-    missing = {'unit', 'num_modules', 'channels'} - set(arch)
-    if missing:
-        raise ValueError(f'arch lacks {sorted(missing)}, got {dict(arch)!r}')
-    row = HRArch(**arch)
-    if row.unit not in units:
-        raise ValueError(f"arch['unit'] must be one of {list(units)}, got {row.unit!r}")
+    row = record_of('arch', HRArch, arch, table)
+    check("arch['unit']", row.unit, one_of(*units))
     return row
 
 
@@ -199,7 +193,7 @@ def make_fuse_path(
     start, end = channels[source], channels[target]
     if source > target:
         return nn.Sequential(
-            build_conv_layer(None, start, end, 1, bias=False),
+            nn.Conv2d(start, end, 1, bias=False),
             norm_layer(norm_cfg, end),
             nn.Upsample(scale_factor=2 ** (source - target), mode='nearest'),
         )
@@ -346,11 +340,7 @@ class HRBackbone(ReturnsItself, BaseBackbone):
                 dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
             ]
         super().__init__(init_cfg=init_cfg)
-        if not -1 <= frozen_stages <= len(arch.channels):
-            raise ValueError(
-                f'frozen_stages must lie between -1 and {len(arch.channels)}, got '
-                f'{frozen_stages}'
-            )
+        check('frozen_stages', frozen_stages, whole(-1, len(arch.channels)))
         norm_cfg = dict(type='BN') if norm_cfg is None else norm_cfg
         self.arch = arch
         self.norm_eval = norm_eval

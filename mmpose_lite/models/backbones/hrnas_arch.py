@@ -12,17 +12,15 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
-from ...checks import Rule, check, check_fields, each, number, one_of, whole
+from ...checks import Rule, check, check_fields, each, number, one_of, record_of, whole
 
 TRANSFORMERS = (None, 'residual', 'all')
 HEADER = 'mmpose_lite.HRNASNet'
-_COUNT = whole(1)
-_ODD = Rule('an odd number', lambda value: _holds(whole(1), value) and value % 2 == 1)
+_ODD = Rule('an odd number', lambda n: whole(1).problem(n) is None and n % 2 == 1)
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,6 @@ class SearchSpace:
             kernels=each(_ODD, least=1),
             transformer=one_of(*TRANSFORMERS),
         )
-        for name in ('num_blocks', 'channels'):
-            rows = tuple(tuple(row) for row in getattr(self, name))
-            object.__setattr__(self, name, rows)
-        for name in ('stem_channels', 'kernels'):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         lengths = [len(row) for row in self.channels]
         allowed = [
             min(max(length, 1), before + 1)
@@ -83,10 +76,6 @@ class SearchSpace:
                 f'space expand must be a number that leaves the narrowest block, of '
                 f'{least} channels, at least one hidden channel, got {self.expand!r}'
             )
-
-
-def _holds(rule: Rule, value: Any) -> bool:
-    return rule.problem(value) is None
 
 
 _DEEP = ((1,), (2, 2), (2, 2, 3), (2, 2, 3, 4), (2, 2, 3, 4))
@@ -195,24 +184,11 @@ def resolve_space(space: str | Mapping) -> SearchSpace:
     Raises:
         ValueError: If a name, key or value is not allowed.
     """
-    if isinstance(space, str):
-        if space not in SPACES:
-            raise ValueError(f'space must be one of {list(SPACES)}, got {space!r}')
-        return SPACES[space]
-    allowed = [field.name for field in fields(SearchSpace)]
-    if not isinstance(space, Mapping) or not set(space) <= {*allowed, 'base'}:
-        raise ValueError(
-            f"space must be one of {list(SPACES)} or a dict of 'base' and {allowed}, "
-            f'got {space!r}'
-        )
-    given = dict(space)
-    if 'base' in given:
-        given = {**asdict(resolve_space(given.pop('base'))), **given}
-    if not {'num_blocks', 'channels'} <= set(given):
-        raise ValueError(
-            f"space needs 'base', or num_blocks and channels, got {space!r}"
-        )
-    return SearchSpace(**given)
+    if isinstance(space, Mapping) and 'base' in space:
+        changes = {key: value for key, value in space.items() if key != 'base'}
+        space = {**asdict(resolve_space(space['base'])), **changes}
+    hint = f"; 'base' may name one of {list(SPACES)} to change"
+    return record_of('space', SearchSpace, space, SPACES, hint)
 
 
 def read_arch(path: str | os.PathLike[str]) -> dict:
@@ -265,53 +241,32 @@ def parse_arch(space: SearchSpace, blocks: Sequence[Sequence]) -> list[BlockArch
         raise ValueError(
             f'arch must have {len(where)} blocks for this space, got {len(blocks)}'
         )
-    arch = []
-    for index, (place, entry) in enumerate(zip(where, blocks, strict=True)):
-        block = _parse_block(index, place, entry)
-        _check_within(space, index, place, block)
-        arch.append(block)
-    return arch
+    rows = zip(where, blocks, strict=True)
+    return [_parse_block(space, f'arch[{i}]', *row) for i, row in enumerate(rows)]
 
 
-def _check_within(
-    space: SearchSpace, index: int, place: Place, block: BlockArch
-) -> None:
-    """Refuse a block that no search in a space can have left."""
-    most = full_width(space, place)
-    for name, value, fits, allowed in (
-        ('kernels', block.kernels, set(block.kernels) <= set(space.kernels),
-         f'among those of the space, {space.kernels}'),
-        ('channels', block.channels, max(block.channels, default=0) <= most,
-         f'at most {most}, the expand {space.expand} of the space times the '
-         f"block's input"),
-        ('tokens', block.tokens, block.tokens <= space.tokens,
-         f'at most {space.tokens}, the tokens of the space'),
-    ):  # fmt: skip
-        if not fits:
-            raise ValueError(f'arch[{index}] {name} must be {allowed}, got {value}')
-
-
-def _parse_block(index: int, place: Place, entry: Sequence) -> BlockArch:
+def _parse_block(
+    space: SearchSpace, name: str, place: Place, entry: Sequence
+) -> BlockArch:
     try:
         out_channels, repeats, stride, kernels, channels, expands, *rest = entry
-        tokens = rest[0] if rest else 0
+        (tokens,) = rest or (0,)
         fits = (
-            len(rest) <= 1
-            and (out_channels, stride) == (place.out_channels, place.stride)
+            (out_channels, stride) == (place.out_channels, place.stride)
             and (repeats, expands) == (1, True)
             and len(kernels) == len(channels) == len(set(kernels))
-            and _holds(each(_ODD), kernels)
-            and _holds(each(_COUNT), channels)
-            and _holds(whole(0), tokens)
         )
     except (TypeError, ValueError):
         fits = False
     if not fits:
         raise ValueError(
-            f'arch[{index}] must be [{place.out_channels}, 1, {place.stride}, kernels, '
-            f'channels, true] or the same with a number of tokens, with different odd '
-            f'kernels and a positive width for each; got {entry}'
+            f'{name} must be [{place.out_channels}, 1, {place.stride}, kernels, '
+            f'channels, true] or the same with a number of tokens, with different '
+            f'kernels and a width for each; got {entry}'
         )
+    check(f'{name} kernels', kernels, each(one_of(*space.kernels)))
+    check(f'{name} channels', channels, each(whole(1, full_width(space, place))))
+    check(f'{name} tokens', tokens, whole(0, space.tokens))
     return BlockArch(tuple(kernels), tuple(channels), tokens)
 
 

@@ -67,7 +67,6 @@ class PSABottleneck(_PSABlock, Bottleneck):
 
 
 def _add_attention(net: nn.Module, blocks: tuple[type, ...], **options: str) -> None:
-    """Give every block of the given types its attention."""
     for name, block in net.named_modules():
         if not isinstance(block, blocks):
             continue

@@ -46,17 +46,11 @@ def parallel_transform(
     )
 
 
-def _naive_transform(
-    width: int, norm_cfg: dict, *, max_size: tuple[int, int]
-) -> tuple[nn.Module, ...]:
-    """Naive block; it has no position weights to size."""
-    return naive_transform(width, norm_cfg)
-
-
 TRANSFORMS = {
     'sequential': sequential_transform,
     'parallel': parallel_transform,
-    'naive': _naive_transform,
+    # It has no position weights to size.
+    'naive': lambda width, norm_cfg, max_size: naive_transform(width, norm_cfg),
 }
 _SIZE = 'two positive numbers (H, W), the largest map at stride 4 in whole pixels'
 
@@ -125,7 +119,6 @@ class XHRNet(HRBackbone):
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        """Fit position weights of another length, then load as usual."""
         lengths = set()
         for name, module in self.named_modules():
             key = f'{prefix}{name}.group_weight'

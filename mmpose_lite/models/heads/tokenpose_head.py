@@ -49,42 +49,6 @@ def _is_matrix(value: Any) -> bool:
 _MATRIX = Rule(f'None, one of {VARIANTS} or a matrix of 0 and 1', _is_matrix)
 
 
-def _token_grid(
-    in_featuremap_size: tuple[int, int], patch_size: tuple[int, int]
-) -> tuple[int, int]:
-    """Columns and rows of patches."""
-    width, height = in_featuremap_size
-    if width % patch_size[0] or height % patch_size[1]:
-        raise ValueError(
-            f'patch_size (w, h) must divide in_featuremap_size {in_featuremap_size}, '
-            f'got {patch_size}'
-        )
-    return width // patch_size[0], height // patch_size[1]
-
-
-def _check_keypoints(
-    metainfo: Mapping[str, Any], joint_mask: Any, num_keypoints: int
-) -> None:
-    """Refuse a data set of other keypoints; a mask made from it says so itself."""
-    if not isinstance(joint_mask, str) and metainfo['num_keypoints'] != num_keypoints:
-        raise ValueError(
-            f'out_channels must be {metainfo["num_keypoints"]}, the keypoints of '
-            f'{metainfo["dataset_name"]!r} as metainfo has it, got {num_keypoints}'
-        )
-
-
-def _check_codec(
-    decoder: Mapping[str, Any] | None, heatmap_size: Sequence[int]
-) -> None:
-    """Refuse a codec of other heatmaps."""
-    size = None if decoder is None else decoder.get('heatmap_size')
-    if size is not None and tuple(size) != tuple(heatmap_size):
-        raise ValueError(
-            f"heatmap_size (w, h) must be the decoder's, {tuple(size)}, got "
-            f'{tuple(heatmap_size)}'
-        )
-
-
 def _fixed_mask(
     mask: str | Sequence[Sequence[int]] | None,
     metainfo: Mapping[str, Any] | None,
@@ -222,15 +186,34 @@ class TokenPoseHead(HeatmapHead):
                 f'drop_links {drop_links} needs joint_mask to be one of {VARIANTS}, '
                 f'got joint_mask={shown(joint_mask)}'
             )
-        _check_codec(decoder, heatmap_size)
+        size = (decoder or {}).get('heatmap_size')
+        if size is not None and tuple(size) != tuple(heatmap_size):
+            raise ValueError(
+                f"heatmap_size (w, h) must be the decoder's, {tuple(size)}, got "
+                f'{tuple(heatmap_size)}'
+            )
         if metainfo is not None:
             with blaming('metainfo', metainfo):
                 metainfo = parse_pose_metainfo(metainfo)
-            _check_keypoints(metainfo, joint_mask, out_channels)
+            keypoints = metainfo['num_keypoints']
+            # A mask made from it says so itself.
+            if not isinstance(joint_mask, str) and keypoints != out_channels:
+                raise ValueError(
+                    f'out_channels must be {keypoints}, the keypoints of '
+                    f'{metainfo["dataset_name"]!r} as metainfo has it, got '
+                    f'{out_channels}'
+                )
+        columns, rest = divmod(in_featuremap_size[0], patch_size[0])
+        rows, below = divmod(in_featuremap_size[1], patch_size[1])
+        if rest or below:
+            raise ValueError(
+                f'patch_size (w, h) must divide in_featuremap_size '
+                f'{tuple(in_featuremap_size)}, got {tuple(patch_size)}'
+            )
+        grid = columns, rows
         self.in_shape = (in_channels, in_featuremap_size[1], in_featuremap_size[0])
         self.heatmap_size = tuple(heatmap_size)
         self.position_type = position
-        grid = _token_grid(tuple(in_featuremap_size), tuple(patch_size))
         scale = embed_dims**-0.5 if qk_scale == 'width' else None
 
         def layers(depth: int) -> nn.ModuleList:
@@ -244,7 +227,13 @@ class TokenPoseHead(HeatmapHead):
         )
         self.keypoint_tokens = nn.Parameter(torch.empty(1, out_channels, embed_dims))
         nn.init.trunc_normal_(self.keypoint_tokens, std=0.02)
-        self._add_position(grid, embed_dims)
+        if position == 'learnable':
+            tokens = out_channels + columns * rows
+            self.position = nn.Parameter(torch.empty(1, tokens, embed_dims))
+            nn.init.trunc_normal_(self.position, std=0.02)
+        else:
+            table = sine_position_table(grid, embed_dims)
+            self.register_buffer('position', table, persistent=False)
         self.encoders = nn.ModuleList(layers(depth) for depth in depths)
         self.pruning = None
         if sparse_cfg is not None:
@@ -254,16 +243,6 @@ class TokenPoseHead(HeatmapHead):
         mask = _fixed_mask(joint_mask, metainfo, drop_links, out_channels)
         self.register_buffer('joint_mask', mask, persistent=False)
         self.heatmap_mlp = self._heatmap_mlp(len(depths) * embed_dims, hidden_channels)
-
-    def _add_position(self, grid: tuple[int, int], embed_dims: int) -> None:
-        """A table of the visual tokens, or a parameter of all tokens."""
-        if self.position_type == 'learnable':
-            tokens = self.out_channels + grid[0] * grid[1]
-            self.position = nn.Parameter(torch.empty(1, tokens, embed_dims))
-            nn.init.trunc_normal_(self.position, std=0.02)
-        else:
-            table = sine_position_table(grid, embed_dims)
-            self.register_buffer('position', table, persistent=False)
 
     def _heatmap_mlp(self, width: int, hidden: int | None) -> nn.Sequential:
         """Two linear layers, each after a norm, or one where the input is wide."""

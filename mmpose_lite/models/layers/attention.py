@@ -71,13 +71,9 @@ class SelfAttention(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """Softmax attention of every head, fused; ``mask`` is true where allowed."""
+        dropout = self.dropout if self.training else 0.0
         return F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
-            scale=self.scale,
+            query, key, value, attn_mask=mask, dropout_p=dropout, scale=self.scale
         )
 
     def merge(self, heads: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmcv.cnn import ConvModule, build_conv_layer, build_norm_layer
+from mmcv.cnn import ConvModule, build_norm_layer
 from torch import nn
 
 from ...checks import blaming
@@ -65,18 +65,11 @@ def depthwise_pointwise(
         - Output: ``(B, out_channels, ceil(H / stride), ceil(W / stride))``.
     """
     layers = [
-        build_conv_layer(
-            None,
-            in_channels,
-            in_channels,
-            3,
-            stride=stride,
-            padding=1,
-            groups=in_channels,
-            bias=False,
+        nn.Conv2d(
+            in_channels, in_channels, 3, stride, 1, groups=in_channels, bias=False
         ),
         norm_layer(norm_cfg, in_channels),
-        build_conv_layer(None, in_channels, out_channels, 1, bias=False),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False),
         norm_layer(norm_cfg, out_channels),
     ]
     return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))

@@ -12,15 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...checks import check, one_of
+
 VARIANTS = ('skeleton', 'limb')
 # Links between these tie one limb to another; 'limb' leaves them out. With COCO's
 # skeleton the paper's example is met: a shoulder sees its elbow and the other shoulder.
 _TIES = ({'shoulder', 'hip'}, {'ear', 'shoulder'})
-
-
-def _ties_limbs(link: Iterable[int], names: Mapping[int, str]) -> bool:
-    """Whether a link connects shoulder and hip, or ear and shoulder."""
-    return {names[joint].rpartition('_')[2] for joint in link} in _TIES
 
 
 def joint_mask(
@@ -44,8 +41,7 @@ def joint_mask(
     Raises:
         ValueError: If ``variant`` is unknown or a dropped link is none of the skeleton.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f'joint_mask must be one of {VARIANTS}, got {variant!r}')
+    check('joint_mask', variant, one_of(*VARIANTS))
     names = metainfo['keypoint_id2name']
     links = {frozenset(link) for link in metainfo['skeleton_links']}
     dropped = {frozenset(link) for link in drop_links}
@@ -55,7 +51,8 @@ def joint_mask(
             f'got {sorted(map(sorted, dropped - links))}'
         )
     if variant == 'limb':
-        dropped |= {link for link in links if _ties_limbs(link, names)}
+        kinds = {n: name.rpartition('_')[2] for n, name in names.items()}
+        dropped |= {link for link in links if {kinds[n] for n in link} in _TIES}
     mask = torch.eye(metainfo['num_keypoints'], dtype=torch.bool)
     for pair in [*(links - dropped), *metainfo['flip_pairs']]:
         first, second = pair

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ...checks import MAPPING, check, check_fields, each, number, one_of, whole
+from ...checks import check_fields, each, number, one_of, record_of, whole
 from .attention import EncoderLayer, SelfAttention
 from .sparse_attention import (
     masked_attention,
@@ -90,34 +90,11 @@ class SparseConfig:
             reselect=one_of('dense', 'masked'),
             queries=one_of('visual', 'keypoint'),
         )
-        object.__setattr__(self, 'layers', tuple(self.layers))
         if self.mode == 'token' and self.reselect == 'masked':
             raise ValueError(
                 "sparse_cfg reselect='masked' has no meaning in mode 'token': dropped "
                 'tokens cannot return'
             )
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any], num_layers: int) -> SparseConfig:
-        """The configuration that a dict stands for.
-
-        Raises:
-            ValueError: If a key is unknown, a value not allowed, or ``layers`` are not
-                increasing numbers of layers.
-        """
-        check('sparse_cfg', options, MAPPING)
-        allowed = [field.name for field in fields(cls)]
-        unknown = sorted(set(options) - set(allowed))
-        if unknown:
-            raise ValueError(f'sparse_cfg keys must be among {allowed}, got {unknown}')
-        config = cls(**options)
-        layers = config.layers
-        if list(layers) != sorted(set(layers) & set(range(num_layers))):
-            raise ValueError(
-                f'sparse_cfg layers must be increasing numbers from 0 to '
-                f'{num_layers - 1}, got {layers}'
-            )
-        return config
 
 
 def _count(ratio: float, tokens: int) -> int:
@@ -167,8 +144,10 @@ class Pruning(nn.Module):
         self.config = config
         self.num_keypoints = num_keypoints
         self.grid = grid
-        self.by_keypoints = config.mode == 'shared' and config.queries == 'keypoint'
-        counts = self.counts(config, grid[0] * grid[1])
+        self.by_keypoints = config.mode == 'token' or (
+            config.mode == 'shared' and config.queries == 'keypoint'
+        )
+        counts = self._counts(config, grid[0] * grid[1])
         self.selectors = nn.ModuleDict(
             {
                 str(layer): self.selector(count)
@@ -177,7 +156,7 @@ class Pruning(nn.Module):
         )
 
     @staticmethod
-    def counts(config: SparseConfig, visual: int) -> list[int]:
+    def _counts(config: SparseConfig, visual: int) -> list[int]:
         """Keys to keep at each pruning layer, of ``visual`` tokens."""
         masked = config.reselect == 'masked'
         return [
@@ -190,14 +169,14 @@ class Pruning(nn.Module):
         attention, kept, name = layer.attention, stream.kept, str(index)
         selects = name in self.selectors
         normed = layer.attention_norm(stream.tokens)
-        heads, query, key = self.attend(attention, normed, kept, selects)
+        heads, query, key = self._attend(attention, normed, kept, selects)
         if selects:
-            scores = self.scores(query, key, kept, attention.scale)
+            scores = self._scores(query, key, kept, attention.scale)
             kept = self.selectors[name](scores)
         tokens = layer.feed(stream.tokens + attention.merge(heads))
         return Stream(tokens, stream.position, kept)
 
-    def attend(
+    def _attend(
         self,
         attention: SelfAttention,
         normed: Tensor,
@@ -211,9 +190,9 @@ class Pruning(nn.Module):
         query, key, value = attention.project(normed)
         if kept is None:
             return attention.attend(query, key, value), query, key
-        return self.pruned(query, key, value, kept, attention.scale), query, key
+        return self._pruned(query, key, value, kept, attention.scale), query, key
 
-    def scores(
+    def _scores(
         self, query: Tensor, key: Tensor, kept: Tensor | None, scale: float
     ) -> Tensor:
         """What a choice is made from, in the shape that the mode's selector takes."""
@@ -221,19 +200,18 @@ class Pruning(nn.Module):
         masked = self.config.reselect == 'masked' and kept is not None
         queries = query[:, :, :front] if self.by_keypoints else query[:, :, front:]
         mask = self.as_mask(kept) if masked else None
-        return self.pool(visual_importance(queries, key, scale, front, mask))
+        return self._pool(visual_importance(queries, key, scale, front, mask))
 
-    def pruned(
+    def _pruned(
         self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor, scale: float
     ) -> Tensor:
-        """Attention of every head under a choice."""
         raise NotImplementedError
 
     def as_mask(self, kept: Tensor) -> Tensor:
         """The visual mask that a choice stands for, ``(B, n or 1, n)``."""
         raise NotImplementedError
 
-    def pool(self, importance: Tensor) -> Tensor:
+    def _pool(self, importance: Tensor) -> Tensor:
         """Importance ``(B, queries, n)`` to the scores of the mode's selector."""
         return importance.sum(dim=1)
 
@@ -243,18 +221,16 @@ class MaskPruning(Pruning):
 
     selector = RowMask
 
-    def pruned(
+    def _pruned(
         self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor, scale: float
     ) -> Tensor:
-        """Masked attention."""
         return masked_attention(query, key, value, kept, scale, self.config.mask_eps)
 
     def as_mask(self, kept: Tensor) -> Tensor:
         """The choice itself."""
         return kept
 
-    def pool(self, importance: Tensor) -> Tensor:
-        """Every row chooses for itself."""
+    def _pool(self, importance: Tensor) -> Tensor:
         return importance
 
 
@@ -273,25 +249,23 @@ class WindowPruning(Pruning):
             )
         self.register_buffer('members', window_members(grid, block), persistent=False)
 
-    def pruned(
+    def _pruned(
         self, query: Tensor, key: Tensor, value: Tensor, kept: Tensor, scale: float
     ) -> Tensor:
-        """Attention on gathered keys."""
         return windowed_attention(query, key, value, kept, self.members, scale)
 
     def as_mask(self, kept: Tensor) -> Tensor:
         """The lists of the windows, and everyone itself."""
         return window_mask(kept, self.members)
 
-    def pool(self, importance: Tensor) -> Tensor:
-        """Sum over the queries of each window."""
+    def _pool(self, importance: Tensor) -> Tensor:
         return importance[:, self.members].sum(dim=2)
 
 
 class SharedPruning(Pruning):
     """One list of visual keys per image; a choice is ``(B, K)``."""
 
-    def attend(
+    def _attend(
         self,
         attention: SelfAttention,
         normed: Tensor,
@@ -308,7 +282,6 @@ class SharedPruning(Pruning):
         return heads, query, key
 
     def _take(self, tensor: Tensor, kept: Tensor) -> Tensor:
-        """Keypoints and kept tokens of the last but one axis."""
         return take_tokens(tensor, with_keypoints(kept, self.num_keypoints))
 
     def as_mask(self, kept: Tensor) -> Tensor:
@@ -321,14 +294,8 @@ class SharedPruning(Pruning):
 class TokenPruning(Pruning):
     """Visual tokens that the keypoints look at least are dropped for good."""
 
-    def __init__(
-        self, config: SparseConfig, num_keypoints: int, grid: tuple[int, int]
-    ) -> None:
-        super().__init__(config, num_keypoints, grid)
-        self.by_keypoints = True
-
     @staticmethod
-    def counts(config: SparseConfig, visual: int) -> list[int]:
+    def _counts(config: SparseConfig, visual: int) -> list[int]:
         """Tokens to keep at each pruning layer, a share of those still there."""
         counts = []
         for _ in config.layers:
@@ -343,7 +310,7 @@ class TokenPruning(Pruning):
             return stream.with_tokens(layer(stream.tokens))
         tokens, position = stream.tokens, stream.position
         query, key, value = attention.project(layer.attention_norm(tokens))
-        kept = self.selectors[name](self.scores(query, key, None, attention.scale))
+        kept = self.selectors[name](self._scores(query, key, None, attention.scale))
         wanted = with_keypoints(kept, self.num_keypoints)
         if position is not None:
             position = position.expand(tokens.shape[0], -1, -1)
@@ -371,7 +338,14 @@ def build_pruning(
     """The module of ``options['mode']``.
 
     Raises:
-        ValueError: As of :meth:`SparseConfig.of` and :class:`Pruning`.
+        ValueError: If a key is unknown, a value not allowed, or ``layers`` are not
+            increasing numbers of layers.
     """
-    config = SparseConfig.of(options, num_layers)
+    config = record_of('sparse_cfg', SparseConfig, options, {})
+    layers = config.layers
+    if list(layers) != sorted(set(layers) & set(range(num_layers))):
+        raise ValueError(
+            f'sparse_cfg layers must be increasing numbers from 0 to {num_layers - 1}, '
+            f'got {layers}'
+        )
     return MODES[config.mode](config, num_keypoints, grid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ...checks import check, one_of
 from .conv import conv_norm
 from .shuffle import halves, interleave
 
@@ -45,8 +46,7 @@ class SUSA(nn.Module):
 
     def __init__(self, in_channels: int, axis: str, max_size: int) -> None:
         super().__init__()
-        if axis not in _AXES:
-            raise ValueError(f"axis must be 'h' or 'w', got {axis!r}")
+        check('axis', axis, one_of(*_AXES))
         self.axis = axis
         self.dim = _AXES[axis]
         self.max_size = max_size

@@ -166,9 +166,7 @@ def build(subject: Subject, space: SearchSpace, size: Size) -> tuple[nn.Module, 
         place.in_channels,
         place.out_channels,
         place.stride,
-        kernels=block.kernels,
-        channels=block.channels,
-        tokens=block.tokens,
+        **vars(block),
         norm_cfg=dict(type='BN'),
     )
     return module, (place.in_channels, *place.sizes(size)[0])
@@ -314,7 +312,6 @@ def measure_latency(
 def _measure_size(
     settings: LatencySettings, size: Size, header: dict, progress: Progress
 ) -> dict[str, Any]:
-    """Entry of one image size."""
     space = settings.space
     skeleton = Network((DEAD,) * len(full_arch(space)))
     # Not the whole supernet, which verification measures too.

@@ -170,7 +170,6 @@ def _sample_findings(dataset: BaseDataset) -> Iterator[Finding]:
 
 
 def _progress(logger: MMLogger, path: str, total: int) -> Callable[[], None]:
-    """What says in the log, when called after each image, how far the check is."""
     done, begun = 0, time.monotonic()
     said = begun
 

@@ -65,7 +65,6 @@ class FiniteSteps:
         self._refuse(f'gradients are not finite ({shown})')
 
     def _refuse(self, what: str) -> None:
-        """End the training by an error that names the step and its samples."""
         samples = list(_samples(self.batch))
         more = f' and {len(samples) - _SHOWN} more' * (len(samples) > _SHOWN)
         raise FloatingPointError(
@@ -90,7 +89,6 @@ def _have_finite_gradients(parameters: Iterable[nn.Parameter]) -> bool:
 
 
 def _samples(batch: Any) -> Iterator[str]:
-    """File and id of a batch's samples, as far as they tell."""
     samples = batch.get('data_samples', ()) if isinstance(batch, Mapping) else ()
     for sample in samples if isinstance(samples, (list, tuple)) else ():
         path, number = (getattr(sample, name, None) for name in ('img_path', 'id'))

@@ -26,31 +26,20 @@ _SHOWN = 50  # findings that the log lists
 class DataGuardHook(Hook):
     """Checks data before the first step, and passes over what is damaged.
 
-    Before the first step every annotation, and head and end of every image file, are
-    checked as ``mmpose-lite check-data`` does it. Then
+    What ``mmpose-lite check-data`` calls fatal ends the run; single damaged images and
+    persons are left out, and one warning lists them. While the run trains, an image
+    that cannot be read after all and a sample that augmentation made infinite are
+    passed over and logged once; a loss or gradient that is not finite ends the run
+    before it reaches the weights. ``docs/data.md`` says which is which.
 
-    - annotations that MMPose reads otherwise than they were meant (repeated ids, other
-      keypoints than the model's, nobody in them) end the run;
-    - single damaged images and persons (not-a-numbers, empty boxes, missing files,
-      wrong categories, sizes that do not match, …) are left out, and one warning lists
-      them with file and id. MMEngine draws another sample in the place of each;
-    - more than ``tolerance`` of them end the run, and so does any of them in the
-      validation data, whose figures would be of another data set.
-
-    While the run trains, an image that cannot be read after all, and a sample that is
-    not finite after augmentation, are passed over as well and logged once. A loss or
-    gradient that is not finite ends the run before it reaches the weights, with the
-    files of the batch; the last checkpoint is left as it was.
-
-    In several processes the first one checks and tells the others. Annotations that
-    MMPose cannot load at all end the run before any hook is asked: a data set of type
-    ``mmpose_lite.CocoDataset`` (likewise all of MMPose's) says why.
+    In several processes the first one checks and tells the others.
 
     Args:
         tolerance: Part of the training samples that may be damaged, rounded up: one
             may unless it is 0.
         images: Whether image files are looked at beforehand.
-        validation: Whether the validation data are checked, too.
+        validation: Whether the validation data, in which nothing may be damaged, are
+            checked, too.
 
     Raises:
         ValueError: If an argument is none of those; before training, if the data
@@ -128,7 +117,6 @@ class DataGuardHook(Hook):
     def _judge(
         self, runner: Runner, dataset: BaseDataset, findings: list[Finding], limit: int
     ) -> None:
-        """Raise, or say once what is left out."""
         worst, bad = graded(findings, 'fatal'), graded(findings, 'error')
         path = str(dataset.ann_file)
         if worst:

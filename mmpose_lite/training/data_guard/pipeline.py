@@ -107,7 +107,6 @@ class GuardedPipeline:
         return packed
 
     def _is_refused(self, image: Any, persons: Any) -> bool:
-        """Whether the image, or one of its persons, was found damaged before."""
         given = persons if isinstance(persons, (list, tuple)) else (persons,)
         known = not isinstance(image, list) and image in self.images
         return known or not self.persons.isdisjoint(given)
@@ -136,7 +135,6 @@ def _why_unreadable(path: Any) -> str | None:
 
 
 def _not_finite(value: Any, name: str = '') -> Iterator[str]:
-    """Names of tensors in a packed sample that are not finite."""
     if isinstance(value, torch.Tensor):
         if value.is_floating_point() and not value.isfinite().all():
             yield name

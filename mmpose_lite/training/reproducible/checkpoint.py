@@ -103,23 +103,17 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
 
     Takes the same arguments and makes the same files, and differs in four things:
 
-    - Every file (``epoch_*``, ``best_*``, published ones, ``last_checkpoint``) is
-      written under a temporary name in the same folder, synced and renamed, so that
-      ``last_checkpoint`` always names a whole file.
+    - Every file is written beside, synced and renamed: ``last_checkpoint`` always names
+      a whole one.
     - Older files are deleted only after ``last_checkpoint`` names the newer one. The
       disk needs room for one checkpoint more than ``max_keep_ckpts``.
     - At the next start the temporary files of killed runs are removed, and the
       deletions that a kill prevented are made up for.
-    - A run that was killed between a checkpoint and the end of the validation that was
-      due then makes up for that validation when it resumes. MMEngine skips it, and
-      with it ``best_*`` files and steps of schedulers that follow a metric.
+    - A validation that was due and that a kill cut off is made up for in the
+      ``before_train`` of the resumed run. MMEngine skips it, and with it ``best_*``
+      files and steps of schedulers that follow a metric.
 
-    The priority is MMEngine's ``VERY_LOW`` (90): what a hook of another package does to
-    the model in ``after_train_epoch`` is part of the checkpoint when its priority is
-    higher, that is the number lower than 90; this package's own come in the order of
-    :func:`~mmpose_lite.training.epoch_end.end_of_epoch`. What a hook must restore for
-    validation belongs into ``before_run`` or ``after_load_checkpoint``: the validation
-    made up for runs in ``before_train``.
+    ``docs/reproducible_training.md`` says what hooks of other packages must heed.
 
     Args:
         interval: Epochs (iterations with ``by_epoch=False``) between checkpoints;
@@ -205,7 +199,6 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
         self._remove_outdated(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        """Save, then let ``last_checkpoint`` name it, then delete older ones."""
         name = self.filename_tmpl.format(step)
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
@@ -231,7 +224,6 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
             self._remove_outdated(runner)
 
     def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
-        """Publish a checkpoint under a name with its hash, as a whole file."""
         if not is_main_process():
             return
         stored = CheckpointLoader.load_checkpoint(ckpt_path, map_location='cpu')
@@ -265,7 +257,6 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
         self._remove_outdated(runner)
 
     def _validation_missed(self, runner: Runner) -> bool:
-        """Whether the run was killed between its checkpoint and a due validation."""
         loop = runner.train_loop
         if runner.val_loop is None or not isinstance(loop, EpochBasedTrainLoop):
             return False

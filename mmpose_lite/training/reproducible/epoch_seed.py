@@ -23,24 +23,17 @@ class EpochSeedHook(Hook):
     """Random numbers that follow from (seed, epoch, rank) alone.
 
     A run that was killed and resumed at its last saved epoch then ends with the weights
-    of one that was not: bitwise on a CPU with one thread.
+    of one that was not: bitwise on a CPU with one thread. Python, NumPy and torch are
+    seeded at the start of every epoch and again before its first step, so that what
+    other hooks draw in between does not shift the steps' numbers; every sample is
+    loaded under a seed of (seed, epoch, index).
 
-    - Python, NumPy and torch (with CUDA) are seeded from (seed, epoch, rank) at the
-      start of every epoch and again before its first step.
-    - Every sample is loaded under a seed of (seed, epoch, index), also in persistent
-      workers; so their number does not matter either.
-    - The seed is ``randomness.seed`` of the config. Where that is None, MMEngine draws
-      one; it is logged. The seed and that of the sampler travel in the checkpoint
-      (``meta['epoch_seed']``), and a resumed run goes on with them.
+    The seed is ``randomness.seed`` of the config. Where that is None, MMEngine draws
+    one; it is logged. The seed and that of the sampler travel in the checkpoint
+    (``meta['epoch_seed']``), and a resumed run goes on with them.
 
-    What cannot be had is refused before the first step: ``IterBasedTrainLoop``, data
-    sets without indices, samplers whose order depends on earlier epochs
-    (``InfiniteSampler``, ``MultiSourceSampler``), transforms with a generator of their
-    own, gradients accumulated across epochs, ``EarlyStoppingHook``, checkpoints that
-    lack state or lie within an epoch, another number of processes.
-
-    The priority is the highest, so that other hooks' ``before_train_epoch`` already
-    draws from the epoch's stream. What they draw there does not shift the steps'.
+    What cannot be had is refused before the first step;
+    ``docs/reproducible_training.md`` lists it.
 
     Args:
         strict: Refuse; with False the same sentences are warnings in the log. A loop or
@@ -123,7 +116,6 @@ class EpochSeedHook(Hook):
         seed_all(self.seed or 0, STEPS, runner.epoch, get_rank())
 
     def _refuse(self, runner: Runner, found: list[str]) -> None:
-        """Raise, or warn of, everything that is in the way."""
         if found and self.strict:
             listed = '; '.join(f'({i}) {text}' for i, text in enumerate(found, 1))
             raise ValueError(
@@ -134,7 +126,6 @@ class EpochSeedHook(Hook):
             runner.logger.warning(f'A resumed run will not equal this one: {text}')
 
     def _say(self, runner: Runner, loaded: dict[str, Any]) -> None:
-        """Log the seed and where it came from."""
         if 'seed' in loaded:
             origin = 'stored in the checkpoint'
         elif loaded:

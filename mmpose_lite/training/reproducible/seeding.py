@@ -142,7 +142,6 @@ class SeededLoader:
 
 
 def _find_generators(value: Any, path: str, seen: set[int]) -> Iterator[str]:
-    """Paths below ``value`` at which a random generator lies."""
     if isinstance(value, (*_LEAVES, SeededFetch)) or id(value) in seen:
         return
     seen.add(id(value))
