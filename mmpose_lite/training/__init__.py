@@ -1,8 +1,7 @@
 """What the Runner calls while it trains; importing this module registers it."""
 
-from .data_guard import DataGuardHook
+from .data_guard import DataGuardHook, ZeroBasedMpiiDataset
 from .fit import CheckFitHook
-from .mpii import ZeroBasedMpiiDataset
 from .recalibration import BNRecalibrationHook
 from .reproducible import AtomicCheckpointHook, EpochSeedHook
 from .search import PenaltyHook, ShrinkHook

@@ -18,14 +18,14 @@ from mmpose_lite.models.backbones.hrnas_arch import (
 )
 from mmpose_lite.search import LatencyCost, MacsCost, ResourcePenalty
 from mmpose_lite.search.latency import LatencySettings, check, measure
-from mmpose_lite.search.latency.measure import DEAD, Part, part_groups, thin
-from mmpose_lite.search.latency.table import (
+from mmpose_lite.search.latency.cost import (
     TOKENS,
     make_table,
     place_entry,
     rising,
     round_up,
 )
+from mmpose_lite.search.latency.measure import DEAD, Part, part_groups, thin
 
 SLOW = pytest.mark.slow
 SPACE = SearchSpace(

@@ -15,7 +15,7 @@ from mmengine.dataset import DefaultSampler
 from small_run import Noisy, Small, loader, runner
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from mmpose_lite.training.reproducible.seeding import (
+from mmpose_lite.training.reproducible.epoch_seed import (
     STEPS,
     SeededFetch,
     SeededLoader,

@@ -45,9 +45,6 @@ class HRNetTrunk(ReturnsItself, HRNet):
         self, extra: Mapping[str, Any], num_stages: int = 3, **kwargs: Any
     ) -> None:
         wanted = [f'stage{stage}' for stage in range(1, num_stages + 1)]
-        missing = [name for name in wanted if name not in extra]
-        if missing:
-            raise ValueError(f'extra lacks {missing} for num_stages={num_stages}')
         owner = type(self).__name__
         check_extra(owner, extra, wanted)
         frozen = kwargs.get('frozen_stages', -1)

@@ -123,9 +123,6 @@ class SearchingBlock(nn.Module):
             self.residual = nn.Conv2d(
                 in_channels, out_channels, 1, stride, groups=groups, bias=False
             )
-        self.ops = nn.ModuleList()
-        self.pw_bn: nn.Module | None = None
-        self.transformer: LightTransformer | None = None
         self.register_buffer('constant', None)
         self._fill(kernels, channels, tokens)
 

@@ -14,13 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def attention_map(
-    query: Tensor, key: Tensor, scale: float, mask: Tensor | None = None
-) -> Tensor:
-    """Attention probabilities ``(B, h, Nq, Nk)``; ``mask`` is true where allowed."""
-    return _logits(query, key, scale, mask).softmax(dim=-1)
-
-
 def _logits(query: Tensor, key: Tensor, scale: float, mask: Tensor | None) -> Tensor:
     """Scaled products, minus infinity where not allowed."""
     logits = query @ key.transpose(-2, -1) * scale
@@ -48,7 +41,8 @@ def visual_importance(
     if mask is not None:
         mask = F.pad(mask, (num_keypoints, 0), value=True)[:, None]
     with torch.no_grad():
-        return attention_map(query, key, scale, mask)[..., num_keypoints:].sum(dim=1)
+        weights = _logits(query, key, scale, mask).softmax(dim=-1)
+        return weights[..., num_keypoints:].sum(dim=1)
 
 
 def top_indices(scores: Tensor, count: int) -> Tensor:

@@ -41,8 +41,7 @@ from ...models.backbones.hrnas_arch import (
 )
 from ...models.layers import SearchingBlock
 from ..costs import MacsCost
-from .cost import LatencyCost
-from .table import TOKENS, make_table, place_entry, round_up
+from .cost import TOKENS, LatencyCost, make_table, place_entry, round_up
 
 ENGINES = {
     'pytorch': ('torch',),

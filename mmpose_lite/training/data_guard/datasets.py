@@ -16,6 +16,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
+from mmpose.datasets.datasets.body import MpiiDataset
 from mmpose.registry import DATASETS as MMPOSE_DATASETS
 
 from ...data import Finding, check_annotations, check_images, image_list
@@ -45,6 +46,26 @@ def explained(kind: type[BaseDataset]) -> Callable[..., BaseDataset]:
 for _name, _kind in MMPOSE_DATASETS.module_dict.items():
     if issubclass(_kind, BaseCocoStyleDataset):
         DATASETS.register_module(_name, module=explained(_kind), force=True)
+
+
+class ZeroBasedMpiiDataset(MpiiDataset):
+    """MPII for training, with keypoints that count pixels from 0.
+
+    MPII counts from 1. MMPose 1.x takes that off the centres of people only, and its
+    metric adds it to predictions: a network that is trained on ``MpiiDataset`` is
+    judged one pixel off. Tests keep ``MpiiDataset``, as the metric wants it.
+    """
+
+    def _load_annotations(self) -> tuple[list[dict], list[dict]]:
+        instances, images = super()._load_annotations()
+        for instance in instances:
+            instance['keypoints'] = instance['keypoints'] - 1
+        return instances, images
+
+
+DATASETS.register_module(
+    'ZeroBasedMpiiDataset', module=explained(ZeroBasedMpiiDataset), force=True
+)
 
 
 def loading_error(dataset: BaseDataset, error: Exception) -> Exception:
