@@ -89,12 +89,7 @@ def shown(value: Any) -> str:
 def check_arguments(
     owner: str, rules: Mapping[str, Rule], given: Iterable[tuple[str, Any]]
 ) -> None:
-    """Check arguments by name.
-
-    Raises:
-        TypeError: If a name is none of the rules'.
-        ValueError: If a value is not as its rule wants it.
-    """
+    """Check arguments by name; an unknown one is a ``TypeError``."""
     for name, value in given:
         if name not in rules:
             near = difflib.get_close_matches(name, rules, 1)
@@ -173,9 +168,6 @@ def check_fields(name: str, record: Any, **own: Rule) -> None:
     """Refuse a field of a dataclass that is not as annotation or own rule wants it.
 
     Lists in its fields become tuples.
-
-    Raises:
-        ValueError: As of :func:`check`; the record is called ``name``.
     """
     for field, rule in rules_of(type(record), **own).items():
         value = getattr(record, field)

@@ -233,9 +233,6 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         """Take on the architecture of a checkpoint that is about to be loaded.
 
         The optimizer loses the parameters that leave.
-
-        Raises:
-            ValueError: See :func:`stored_arch`.
         """
         stored = stored_arch(self.backbone, checkpoint)
         if stored is None or stored == self.backbone.arch:

@@ -30,9 +30,6 @@ class BNRecalibrationHook(EpochEndHook):
     Args:
         interval: Epochs between two measurements; the last epoch is always one.
         batch_size: Images per batch and process.
-
-    Raises:
-        ValueError: If one is not positive.
     """
 
     priority = 'LOW'  # after what other hooks do to the model at NORMAL

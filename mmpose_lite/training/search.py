@@ -95,9 +95,6 @@ class ShrinkHook(EpochEndHook):
             last one and what a target asks for.
         tokens_from: First epoch in which tokens may leave, which changes the function;
             late and rarely is better.
-
-    Raises:
-        ValueError: If an argument is out of range.
     """
 
     priority = 'ABOVE_NORMAL'  # takes on an architecture before EMAHook loads weights
@@ -120,11 +117,7 @@ class ShrinkHook(EpochEndHook):
         self.tokens_from = tokens_from
 
     def before_train(self, runner: Runner) -> None:
-        """Note the architecture that the search begins with.
-
-        Raises:
-            ValueError: If the last shrink would come after the training.
-        """
+        """Note the architecture that the search begins with."""
         if self.end is not None and self.end > runner.max_epochs:
             raise ValueError(
                 f'ShrinkHook end must be at most max_epochs {runner.max_epochs}, got '

@@ -71,12 +71,7 @@ class ReturnsItself(nn.Module):
 
 
 def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> None:
-    """Refuse stages of an HRNet that do not fit themselves or each other.
-
-    Raises:
-        TypeError: If there is a key that nothing reads.
-        ValueError: If a stage is missing, or a value is not allowed.
-    """
+    """Refuse stages of an HRNet that do not fit themselves or each other."""
     check_arguments(f'{owner}: extra', _EXTRA, extra.items())
     upsample = extra.get('upsample', {})
     check(f"{owner}: extra['upsample']", upsample, MAPPING)
@@ -106,11 +101,7 @@ def check_extra(owner: str, extra: Mapping[str, Any], stages: Sequence[str]) -> 
 
 
 def check_resnet(owner: str, given: Mapping[str, Any]) -> None:
-    """Refuse arguments of a ResNet, the defaults included, that do not fit each other.
-
-    Raises:
-        ValueError: If something does not fit.
-    """
+    """Refuse arguments of a ResNet, defaults included, that do not fit each other."""
     stages = given['num_stages']
     rules = dict(
         strides=each(whole(1), stages),

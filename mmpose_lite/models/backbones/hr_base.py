@@ -298,6 +298,7 @@ class HRBackbone(ReturnsItself, BaseBackbone):
         make_layers: Factory of a module's blocks.
         stem_branch: Names of the stem's second branch, see :class:`Stem`.
         transition_relu: Whether transitions end in a ReLU.
+        norm_cfg: Norm as MMPose configs write it; ``dict(type='BN')`` if None.
         norm_eval: Keep batch norms in eval mode while training.
         frozen_stages: What gets no gradient: -1 nothing, 0 the stem, k the stem and the
             first k stages with their transitions.

@@ -226,11 +226,7 @@ def resolve_arch(
     arch: str | os.PathLike[str] | Mapping | Sequence | None,
     space: str | Mapping | None,
 ) -> tuple[SearchSpace, list[BlockArch]]:
-    """Space and blocks that the arguments of :class:`HRNASNet` mean.
-
-    Raises:
-        ValueError: See :class:`HRNASNet`.
-    """
+    """Space and blocks that the arguments of :class:`HRNASNet` mean."""
     if isinstance(arch, str | os.PathLike):
         arch = read_arch(arch)
     found: Any = None

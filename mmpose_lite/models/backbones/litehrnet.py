@@ -50,9 +50,7 @@ class LiteHRNet(HRBackbone):
         arch: A row of ``ARCHS`` (``'18'``, ``'30'``, ``'naive-18'``,
             ``'wider-naive-18'``) or a dict of :class:`HRArch` fields, whose ``unit`` is
             ``'ccw'`` or ``'naive'``.
-        **options: ``in_channels``, ``norm_cfg``, ``norm_eval``, ``frozen_stages``,
-            ``with_cp``, ``with_head``, ``init_cfg``; see :class:`HRBackbone`, which
-            also gives shapes and errors.
+        **options: As of :class:`HRBackbone`, which also gives shapes and errors.
 
     Example:
         >>> import torch

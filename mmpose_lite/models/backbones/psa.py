@@ -96,14 +96,6 @@ class PSAHRNet(ReturnsItself, HRNet):
             authors' segmentation network they do not.
         layout, variant: See :class:`PolarizedSelfAttention`.
         *args, **kwargs: As of MMPose's ``HRNet``.
-
-    Shape:
-        - Input: ``(B, 3, H, W)``.
-        - Output: tuple as of MMPose's ``HRNet``.
-
-    Raises:
-        TypeError: If an argument or a key of ``extra`` is unknown.
-        ValueError: If an argument is not allowed.
     """
 
     blocks_dict: ClassVar[dict[str, type[nn.Module]]] = {
@@ -137,14 +129,6 @@ class PSAResNet(ReturnsItself, ResNet):
     Args:
         layout, variant: See :class:`PolarizedSelfAttention`.
         *args, **kwargs: As of MMPose's ``ResNet``.
-
-    Shape:
-        - Input: ``(B, 3, H, W)``.
-        - Output: tuple as of MMPose's ``ResNet``.
-
-    Raises:
-        TypeError: If an argument is unknown.
-        ValueError: If an argument is not allowed.
     """
 
     arch_settings: ClassVar[dict[int, tuple]] = {

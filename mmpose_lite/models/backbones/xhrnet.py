@@ -72,13 +72,8 @@ class XHRNet(HRBackbone):
             parallel) or a dict of :class:`HRArch` fields, whose ``unit`` is
             ``'sequential'``, ``'parallel'`` or ``'naive'``.
         max_size: Largest (H, W) of the stride-4 map, that is a quarter of the largest
-            input; published weights hold (96, 72).
-        **options: ``in_channels``, ``norm_cfg``, ``norm_eval``, ``frozen_stages``,
-            ``with_cp``, ``with_head``, ``init_cfg``; see :class:`HRBackbone`, which
-            also gives shapes and errors.
-
-    Raises:
-        ValueError: Also if an input's stride-4 map exceeds ``max_size``.
+            input; published weights hold (96, 72). A larger one is a ``ValueError``.
+        **options: As of :class:`HRBackbone`, which also gives shapes and errors.
 
     Example:
         >>> import torch
