@@ -34,9 +34,6 @@ def uniform_arch(space: SearchSpace, cost: CostModel, target: float) -> list[Blo
     Every kernel size of every block keeps the same share of its hidden channels,
     every transformer the same share of its tokens, rounded down; none loses all.
 
-    Args:
-        target: Limit for :meth:`CostModel.network`.
-
     Raises:
         ValueError: If even one channel each costs more.
     """

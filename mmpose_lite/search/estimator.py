@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -62,9 +63,6 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
             ``dict(latency_ms=…)``: where a search is to end. None for a network that
             has been found: nothing is economised.
         **options: See ``TopdownPoseEstimator``; the backbone must be an ``HRNASNet``.
-
-    Raises:
-        ValueError: If ``resource`` or the backbone does not fit.
     """
 
     @checked(
@@ -105,7 +103,16 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
         check("resource['input_size']", resource['input_size'], each(whole(1), 2))
         width, height = (int(side) for side in resource['input_size'])
         self.input_size = (width, height)
-        self.cost_model = build_cost(resource.get('cost', 'macs'), (height, width))
+        cost = resource.get('cost', 'macs')
+        if cost == 'macs':
+            self.cost_model: CostModel = MacsCost((height, width))
+        elif isinstance(cost, str) and cost.endswith('.json'):
+            self.cost_model = LatencyCost.from_file(cost, (height, width))
+        else:
+            raise ValueError(
+                "resource['cost'] must be 'macs' or the path of a latency table "
+                f'(.json), got {cost!r}'
+            )
         self.target = self._read_target(resource.get('target'))
         self.penalty = ResourcePenalty(self.backbone, self.cost_model)
 
@@ -137,18 +144,15 @@ class SearchablePoseEstimator(TopdownPoseEstimator):
                 f'{target!r}'
             )
         value = target[name]
-        check(f"resource['target'] {name}", value, number())
         if units[name] != self.cost_model.unit:
             raise ValueError(
                 f"resource['target'] {name} needs a cost in {units[name]}, but "
                 f"resource['cost'] counts {self.cost_model.unit}"
             )
         least = self.cost([BlockArch((), ()) for _ in self.backbone.places])
-        if not least < value:
-            raise ValueError(
-                f"resource['target'] {name} must be more than what no search can "
-                f'remove, {least:.4g}, got {value}'
-            )
+        wanted = f'more than what no search can remove, {least:.4g}'
+        rule = replace(number(above=least), wanted=wanted)
+        check(f"resource['target'] {name}", value, rule)
         return float(value)
 
     @property
@@ -287,15 +291,3 @@ def stored_arch(
             f'{"".join(differing)}'
         )
     return found
-
-
-def build_cost(cost: str, image_size: tuple[int, int]) -> CostModel:
-    """Cost model by name, or from a latency table's path."""
-    if cost == 'macs':
-        return MacsCost(image_size)
-    if isinstance(cost, str) and cost.endswith('.json'):
-        return LatencyCost.from_file(cost, image_size)
-    raise ValueError(
-        f"resource['cost'] must be 'macs' or the path of a latency table (.json), got "
-        f'{cost!r}'
-    )

@@ -75,11 +75,7 @@ class CheckFitHook(Hook):
 
 
 def check_keypoints(head: Any, metainfo: dict[str, Any]) -> None:
-    """Refuse a head with another number of keypoints than a data set has.
-
-    Raises:
-        ValueError: If they differ (the message gives both).
-    """
+    """Refuse a head with another number of keypoints than a data set has."""
     keypoints = metainfo.get('num_keypoints')
     # Heads that also tag, shift or group keypoints have further outputs, and name them.
     names = ('num_keypoints', 'num_joints', 'out_channels')
@@ -99,11 +95,7 @@ def check_keypoints(head: Any, metainfo: dict[str, Any]) -> None:
 
 @torch.no_grad()
 def check_sizes(model: Any) -> None:
-    """Refuse a backbone, a head and a codec of which one does not take another's maps.
-
-    Raises:
-        ValueError: If they do not fit (the message gives the sizes).
-    """
+    """Refuse a backbone, a head and a codec of which one does not take another's maps."""
     head, decoder = model.head, getattr(model.head, 'decoder', None)
     size = getattr(decoder, 'input_size', None)
     if size is None:

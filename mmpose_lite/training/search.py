@@ -88,7 +88,6 @@ class ShrinkHook(EpochEndHook):
     shrunk can be resumed from, loaded and tested without naming the architecture.
 
     Args:
-        interval: Epochs between two shrinks.
         end: Epoch of the last one; the last epoch of the training if None.
         threshold: Importance up to which a channel or token is dead.
         min_saving: Share of the supernet's cost that a shrink must save, except the

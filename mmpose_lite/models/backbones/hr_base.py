@@ -104,12 +104,7 @@ class HRArch:
 def resolve_arch(
     arch: str | Mapping, table: Mapping[str, HRArch], units: Mapping[str, object]
 ) -> HRArch:
-    """Row named ``arch``, or a row of one's own from a dict of :class:`HRArch` fields.
-
-    Raises:
-        ValueError: If the name, a field or the unit is unknown; what is allowed is
-            listed.
-    """
+    """Row named ``arch``, or a row of one's own from a dict of :class:`HRArch` fields."""
     row = record_of('arch', HRArch, arch, table)
     check("arch['unit']", row.unit, one_of(*units))
     return row
@@ -221,9 +216,6 @@ class HRModule(nn.Module):
 
     that is, o_0 and f_i0 count twice, and f_i0 sees the fused map before its ReLU. In
     training f_i0 really runs twice: its batch norms then count each batch twice.
-
-    Args:
-        layers: The blocks, from a list of maps to a list of like maps.
 
     Shape:
         - Input, output: list of ``(B, channels[i], H / 2^i, W / 2^i)``.

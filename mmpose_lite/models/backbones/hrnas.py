@@ -38,9 +38,6 @@ class FuseModule(nn.Module):
     paths from below are resized after their block. A new resolution grows from the
     fused map above it, without a ReLU of its own.
 
-    Args:
-        blocks: Source of searching blocks, in block order.
-
     Shape:
         - Input: list of ``(B, C_i, H / 2^i, W / 2^i)``, one per resolution.
         - Output: the same with the widths of the next stage.

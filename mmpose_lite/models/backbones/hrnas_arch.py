@@ -95,11 +95,7 @@ SPACES = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where a searching block stands; the search changes nothing of it.
-
-    Attributes:
-        level: Resolution of its input: a stride of 4 * 2^level.
-    """
+    """Where a searching block stands: its input has stride ``4 * 2^level``."""
 
     in_channels: int
     out_channels: int
@@ -126,11 +122,7 @@ class Place:
 
 @dataclass(frozen=True)
 class BlockArch:
-    """What the search left of a block.
-
-    Attributes:
-        tokens: Tokens of the transformer, 0 for none.
-    """
+    """What the search left of a block; 0 tokens are no transformer."""
 
     kernels: tuple[int, ...]
     channels: tuple[int, ...]
@@ -179,11 +171,7 @@ def full_arch(space: SearchSpace) -> list[BlockArch]:
 
 
 def resolve_space(space: str | Mapping) -> SearchSpace:
-    """Space by name, by a dict of its fields, or by ``dict(base=name, **changes)``.
-
-    Raises:
-        ValueError: If a name, key or value is not allowed.
-    """
+    """Space by name, by a dict of its fields, or by ``dict(base=name, **changes)``."""
     if isinstance(space, Mapping) and 'base' in space:
         changes = {key: value for key, value in space.items() if key != 'base'}
         space = {**asdict(resolve_space(space['base'])), **changes}

@@ -33,11 +33,6 @@ class HRNetTrunk(ReturnsItself, HRNet):
     Shape:
         - Input: ``(B, 3, H, W)``.
         - Output: tuple of one map, the finest branch, ``(B, C, H / 4, W / 4)``.
-
-    Raises:
-        TypeError: If an argument or a key of ``extra`` is unknown.
-        ValueError: If ``num_stages`` is not 1, 2 or 3, ``extra`` lacks a stage, or
-            another argument is not allowed.
     """
 
     @checked(**HRNET, num_stages=whole(1, 3))

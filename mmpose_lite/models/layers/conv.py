@@ -25,9 +25,6 @@ def conv_norm(
     Shape:
         - Input: ``(B, in_channels, H, W)``.
         - Output: ``(B, out_channels, ceil(H / stride), ceil(W / stride))``.
-
-    Raises:
-        ValueError: If the norm does not suit the width (as of :func:`norm_layer`).
     """
     with blaming('norm_cfg', norm_cfg):
         return ConvModule(

@@ -65,9 +65,6 @@ class LightTransformer(nn.Module):
     Every token is one 8x8 map. The weights of the first batch norm are the tokens'
     importance in the search.
 
-    Args:
-        tokens: Number n of tokens and queries.
-
     Shape:
         - Input: ``(B, C, H, W)``.
         - Output: ``(B, C', H', W')``, H' and W' as asked for.

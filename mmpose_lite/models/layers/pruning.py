@@ -335,12 +335,7 @@ def build_pruning(
     num_keypoints: int,
     grid: tuple[int, int],
 ) -> Pruning:
-    """The module of ``options['mode']``.
-
-    Raises:
-        ValueError: If a key is unknown, a value not allowed, or ``layers`` are not
-            increasing numbers of layers.
-    """
+    """The module of ``options['mode']``."""
     config = record_of('sparse_cfg', SparseConfig, options, {})
     layers = config.layers
     if list(layers) != sorted(set(layers) & set(range(num_layers))):

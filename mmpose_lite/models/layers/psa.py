@@ -77,10 +77,6 @@ class PolarizedSelfAttention(nn.Module):
     Usable by hand, as a plugin of mmdet's ResNet (``build_plugin_layer``) and, through
     :class:`PSAHRNet` and :class:`PSAResNet`, in MMPose's residual networks.
 
-    Args:
-        layout: ``'parallel'`` or ``'sequential'``.
-        variant: ``'code'`` or ``'paper'``.
-
     Shape:
         - Input, output: ``(B, C, H, W)``.
 

@@ -21,9 +21,6 @@ from .surgery import Cut, alive, cut_inputs, cut_norm, cut_outputs, removed, tak
 class InvertedBottleneck(nn.Module):
     """Expand, convolve depthwise, project: what one kernel size adds to a block.
 
-    Args:
-        channels: Hidden width n.
-
     Shape:
         - Input: ``(B, C, H, W)``.
         - Output: ``(B, C', ceil(H / stride), ceil(W / stride))``.
@@ -185,9 +182,6 @@ class SearchingBlock(nn.Module):
         Args:
             masks: Per kernel size that is left, ``(n,)``, true for what stays.
             tokens: ``(n,)``, true for what stays; None keeps all.
-
-        Returns:
-            What became of every parameter that was touched.
         """
         cuts: list[Cut] = []
         lost = torch.zeros(self.out_channels, dtype=torch.float64)

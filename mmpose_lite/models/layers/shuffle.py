@@ -78,7 +78,6 @@ def shuffle_chains(
     """Per resolution a chain of shuffle units.
 
     Args:
-        channels: Width of each resolution, high to low, all even.
         transform: ``(width, norm_cfg)`` to a unit's modules, where ``width`` is half of
             the resolution's channels.
     """

@@ -93,9 +93,6 @@ def verify_latency(
         settings: What the table's networks depend on must agree with it.
         count: Networks, spread evenly over 20 to 100 % of the supernet's MACs.
 
-    Returns:
-        A verification an image size.
-
     Raises:
         ValueError: If the table is of another engine, or lacks an image size.
     """

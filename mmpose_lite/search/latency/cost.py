@@ -196,11 +196,7 @@ class LatencyCost(CostModel):
         *,
         engine: str | None = None,
     ) -> LatencyCost:
-        """Cost from the file of a table.
-
-        Raises:
-            ValueError: See the class; also if the file is no JSON or missing.
-        """
+        """Cost from a table's file; a missing one is a ``ValueError``, too."""
         name = os.fspath(path)
         try:
             with open(path, encoding='utf-8') as file:
