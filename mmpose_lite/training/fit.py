@@ -95,7 +95,7 @@ def check_keypoints(head: Any, metainfo: dict[str, Any]) -> None:
 
 @torch.no_grad()
 def check_sizes(model: Any) -> None:
-    """Refuse a backbone, a head and a codec of which one does not take another's maps."""
+    """Refuse a backbone, a head and a codec that do not take each other's maps."""
     head, decoder = model.head, getattr(model.head, 'decoder', None)
     size = getattr(decoder, 'input_size', None)
     if size is None:

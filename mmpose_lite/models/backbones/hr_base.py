@@ -104,7 +104,7 @@ class HRArch:
 def resolve_arch(
     arch: str | Mapping, table: Mapping[str, HRArch], units: Mapping[str, object]
 ) -> HRArch:
-    """Row named ``arch``, or a row of one's own from a dict of :class:`HRArch` fields."""
+    """Row named ``arch``, or a row of one's own from a dict of its fields."""
     row = record_of('arch', HRArch, arch, table)
     check("arch['unit']", row.unit, one_of(*units))
     return row
