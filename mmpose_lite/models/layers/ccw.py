@@ -17,6 +17,20 @@ from .conv import conv_norm
 from .shuffle import halves, interleave
 
 
+def _bottleneck(
+    channels: Sequence[int], ratio: int, norm_cfg: dict | None
+) -> tuple[nn.Module, nn.Module]:
+    """Convolutions to one of ``ratio`` channels and back to all, with a sigmoid."""
+    total, reduced = sum(channels), sum(channels) // ratio
+    if reduced < 1:
+        raise ValueError(
+            f'channels {channels} must sum to at least {ratio}, so that one is left in '
+            'the bottleneck'
+        )
+    first = conv_norm(total, reduced, 1, norm_cfg=norm_cfg)
+    return first, conv_norm(reduced, total, 1, norm_cfg=norm_cfg, act='Sigmoid')
+
+
 class CrossResolutionWeighting(nn.Module):
     """Channel weights per position, computed at the lowest resolution from all.
 
@@ -24,20 +38,10 @@ class CrossResolutionWeighting(nn.Module):
         - Input, output: list of ``(B, channels[i], H_i, W_i)``, high to low resolution.
     """
 
-    def __init__(
-        self, channels: Sequence[int], norm_cfg: dict, reduce_ratio: int = 8
-    ) -> None:
+    def __init__(self, channels: Sequence[int], norm_cfg: dict) -> None:
         super().__init__()
         self.channels = list(channels)
-        total = sum(self.channels)
-        reduced = total // reduce_ratio
-        if reduced < 1:
-            raise ValueError(
-                f'channels {self.channels} sum to {total}, fewer than reduce_ratio '
-                f'{reduce_ratio}; the bottleneck needs at least one channel'
-            )
-        self.conv1 = conv_norm(total, reduced, 1, norm_cfg=norm_cfg)
-        self.conv2 = conv_norm(reduced, total, 1, norm_cfg=norm_cfg, act='Sigmoid')
+        self.conv1, self.conv2 = _bottleneck(self.channels, 8, norm_cfg)
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """Weight every map by its share of the common gate."""
@@ -59,16 +63,9 @@ class SpatialWeighting(nn.Module):
         - Input, output: ``(B, C, H, W)``.
     """
 
-    def __init__(self, channels: int, ratio: int = 4) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        reduced = channels // ratio
-        if reduced < 1:
-            raise ValueError(
-                f'channels {channels} is below ratio {ratio}; the bottleneck needs at '
-                'least one channel'
-            )
-        self.conv1 = conv_norm(channels, reduced, 1, norm_cfg=None)
-        self.conv2 = conv_norm(reduced, channels, 1, norm_cfg=None, act='Sigmoid')
+        self.conv1, self.conv2 = _bottleneck([channels], 4, None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Weight the channels."""

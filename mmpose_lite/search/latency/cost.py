@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -256,11 +255,9 @@ class LatencyCost(CostModel):
             return sizes[self.image_size]
         pixels = math.prod(self.image_size)
         ordered = sorted(sizes, key=math.prod)
-        counts = [math.prod(size) for size in ordered]
-        right = bisect_left(counts, pixels)
-        if right < len(counts) and counts[right] == pixels:
-            return sizes[ordered[right]]
-        if right in (0, len(counts)):
+        smaller = [size for size in ordered if math.prod(size) <= pixels]
+        larger = [size for size in ordered if math.prod(size) >= pixels]
+        if not smaller or not larger:
             height, width = self.image_size
             names = [f'{height}x{width}' for height, width in ordered]
             raise ValueError(
@@ -268,9 +265,10 @@ class LatencyCost(CostModel):
                 f'between two of them, got {height}x{width} and measured {names}; run '
                 f'{COMMAND} --input-size {height} {width}'
             )
-        small, large = (sizes[ordered[index]] for index in (right - 1, right))
-        share = (pixels - counts[right - 1]) / (counts[right] - counts[right - 1])
-        return small.towards(large, share)
+        small, large = max(smaller, key=math.prod), larger[0]
+        few, many = math.prod(small), math.prod(large)
+        share = (pixels - few) / (many - few) if few < many else 0.0
+        return sizes[small].towards(sizes[large], share)
 
     def _look_up(self, place: Place, part: int, count: int) -> float:
         """Milliseconds of so many channels of a kernel size, or of tokens."""
