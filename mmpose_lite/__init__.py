@@ -22,11 +22,7 @@ from .paths import config_path, register_config_scope
 
 __version__ = '0.1.0'
 
-_HOMES = {
-    'get_model': '.loading',
-    'inferencer': '.inference',
-    'list_models': '.zoo',
-}
+_HOMES = {'get_model': '.loading', 'inferencer': '.inference', 'list_models': '.zoo'}
 """Public name to the module that holds it, imported when it is first asked for."""
 
 __all__ = ['__version__', 'config_path', *_HOMES]

@@ -44,10 +44,7 @@ HEADS = {
     'README_zh-CN.md': ('配置', '输入（H x W）', '参数量', 'MACs', '已发表结果'),
 }
 # By training data: the part it is judged on.
-PARTS = {
-    'COCO': 'COCO val2017',
-    'MPII': 'MPII val',
-}
+PARTS = {'COCO': 'COCO val2017', 'MPII': 'MPII val'}
 FAMILY = """<!-- Made by tools/model_zoo.py of metafile.yml and CITATION.cff -->
 
 # {names}

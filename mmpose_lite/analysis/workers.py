@@ -158,10 +158,7 @@ class Outcome:
 
 
 def time_benches(
-    builds: Sequence[Callable[[], Bench]],
-    rounds: int,
-    progress: Progress,
-    title: str,
+    builds: Sequence[Callable[[], Bench]], rounds: int, progress: Progress, title: str
 ) -> list[Outcome]:
     """Time calls in turns, each bench in a forked process; no other thread may run.
 

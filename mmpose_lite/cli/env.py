@@ -66,11 +66,7 @@ def report() -> str:
             'models': _models,
             'versions': _versions,
         },
-        'machine': {
-            'python': _python,
-            'system': platform.platform,
-            'cpu': _cpu,
-        },
+        'machine': {'python': _python, 'system': platform.platform, 'cpu': _cpu},
         'packages': {
             'torch': _torch,
             **{name: partial(_package, name) for name in _PACKAGES},

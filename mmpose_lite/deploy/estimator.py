@@ -174,10 +174,7 @@ def _codec(decoder: Mapping[str, Any]) -> dict[str, Any]:
     name = _name(options)
     rest = {k: v for k, v in options.items() if k not in ('type', '_scope_')}
     return dict(
-        input_size=input_size,
-        heatmap_size=heatmap_size,
-        codec=name,
-        codec_options=rest,
+        input_size=input_size, heatmap_size=heatmap_size, codec=name, codec_options=rest
     )
 
 

@@ -14,11 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.layers import (
-    SUSA,
-    ConditionalChannelWeighting,
-    PolarizedSelfAttention,
-)
+from ..models.layers import SUSA, ConditionalChannelWeighting, PolarizedSelfAttention
 from .panels import Panel, Section, Seen, spread
 from .record import Calls
 

@@ -32,10 +32,7 @@ class Painter:
     draw_boxes: bool = False
 
     def __call__(
-        self,
-        image: np.ndarray,
-        people: PoseDataSample,
-        visualizer: PoseLocalVisualizer,
+        self, image: np.ndarray, people: PoseDataSample, visualizer: PoseLocalVisualizer
     ) -> np.ndarray:
         """A drawn copy of an image ``(H, W, 3)`` ``uint8`` BGR."""
         visualizer.radius = max(2, round(min(image.shape[:2]) / _FINE))

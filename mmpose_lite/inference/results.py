@@ -19,9 +19,7 @@ _SURE = 0.2  # keypoints above it count in a person's score, as in MMPose's Coco
 
 
 def as_sample(
-    boxes: np.ndarray,
-    keypoints: np.ndarray,
-    scores: np.ndarray,
+    boxes: np.ndarray, keypoints: np.ndarray, scores: np.ndarray
 ) -> PoseDataSample:
     """N people of K keypoints as MMPose holds them and its visualizer draws them.
 

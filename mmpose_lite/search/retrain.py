@@ -155,11 +155,8 @@ def architecture_of(
 ) -> dict[str, Any]:
     """Architecture of a checkpoint, ready for JSON: as noted in it, else by its config.
 
-    The checkpoint is of a search, of a retraining, or of :func:`write_retraining`.
-
-    Raises:
-        ValueError: If weights and notes contradict each other, or it is no such
-            checkpoint.
+    The checkpoint is of a search, of a retraining, or of :func:`write_retraining`; one
+    that contradicts itself is a ``ValueError``.
     """
     noted = (checkpoint.get('meta') or {}).get(ARCH_KEY)
     if noted is None or config is not None:

@@ -48,8 +48,7 @@ def _onnxruntime(contents: Mapping[str, bytes], threads: int, hint: str) -> Sess
     name = session.get_inputs()[0].name
     metadata = session.get_modelmeta().custom_metadata_map
     return Session(
-        lambda images: session.run(None, {name: images}),
-        metadata.get(METADATA_KEY, ''),
+        lambda images: session.run(None, {name: images}), metadata.get(METADATA_KEY, '')
     )
 
 

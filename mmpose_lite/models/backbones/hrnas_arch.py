@@ -180,11 +180,7 @@ def resolve_space(space: str | Mapping) -> SearchSpace:
 
 
 def read_arch(path: str | os.PathLike[str]) -> dict:
-    """The mapping that an architecture file holds.
-
-    Raises:
-        ValueError: If the file is no architecture.
-    """
+    """The mapping in a file; a ``ValueError`` if that is no architecture."""
     with open(path, encoding='utf-8') as file:
         try:
             data = json.load(file)
@@ -214,10 +210,7 @@ def dump_arch(
 
 
 def parse_arch(space: SearchSpace, blocks: Sequence[Sequence]) -> list[BlockArch]:
-    """Check a list of blocks against a space.
-
-    Args:
-        blocks: Upstream entries of 6 or ours of 7 elements.
+    """Check blocks, upstream's of 6 elements or ours of 7, against a space.
 
     Raises:
         ValueError: If there are too many or few, or one does not fit its place or is no

@@ -122,9 +122,6 @@ class TokenPoseHead(HeatmapHead):
     Shape:
         - Input: tuple of maps, the last ``(B, C, H, W)``.
         - Output: heatmaps ``(B, J, heatmap height, heatmap width)``, raw.
-
-    Raises:
-        ValueError: If a size does not fit another or an option is not allowed.
     """
 
     @checked(

@@ -55,9 +55,8 @@ class SelfAttention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of ``tokens``; keys and values of ``keys_from``, or of the same.
 
-        Returns:
-            Three tensors ``(B, h, N, D / h)``, the last two with the ``N`` of
-            ``keys_from``.
+        Three tensors ``(B, h, N, D / h)``, the last two with the ``N`` of
+        ``keys_from``.
         """
         if keys_from is None:
             query, key, value = self._split(self.qkv(tokens), 3)

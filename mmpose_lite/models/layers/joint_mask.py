@@ -25,7 +25,7 @@ def joint_mask(
     variant: str = 'skeleton',
     drop_links: Iterable[tuple[int, int]] = (),
 ) -> Tensor:
-    """Symmetric mask of self, skeleton links and flip pairs.
+    """Symmetric boolean mask ``(J, J)`` of self, skeleton links and flip pairs.
 
     Args:
         metainfo: A data set's parsed metainfo (``dataset.metainfo`` in MMPose):
@@ -34,9 +34,6 @@ def joint_mask(
         variant: ``'skeleton'`` takes every link, ``'limb'`` all but those between
             shoulder and hip and between ear and shoulder.
         drop_links: Further links to leave out, pairs of joint numbers in any order.
-
-    Returns:
-        Boolean ``(J, J)``.
 
     Raises:
         ValueError: If ``variant`` is unknown or a dropped link is none of the skeleton.

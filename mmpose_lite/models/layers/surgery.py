@@ -20,7 +20,6 @@ class Cut:
 
     Attributes:
         parameter: The parameter, already cut.
-        dim: Dimension that was cut.
         keep: Indices along ``dim`` that went on; None if the parameter left the model.
     """
 

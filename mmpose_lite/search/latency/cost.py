@@ -65,11 +65,7 @@ class SizedCosts(NamedTuple):
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> SizedCosts:
-        """Costs as a table stores them, noise that makes them fall smoothed away.
-
-        Raises:
-            ValueError: If there are no points, or their widths do not rise.
-        """
+        """Costs as a table stores them, noise that makes them fall smoothed away."""
         shortcuts, curves = {}, {}
         for row in stored['places']:
             place = Place(**row['place'])

@@ -49,9 +49,6 @@ class AtomicBackend(LocalBackend):
     """Local files that appear whole, and disappear only when one says so.
 
     ``backend_args=dict(backend='mmpose_lite.atomic')`` is how mmengine takes it.
-
-    Attributes:
-        outdated: Paths that were to be removed and are still there.
     """
 
     def __init__(self) -> None:
@@ -120,11 +117,6 @@ class AtomicCheckpointHook(EpochEndHook, CheckpointHook):
             -1 for never.
         **kwargs: The further arguments of MMEngine's hook; ``backend_args`` and
             ``file_client_args`` may only name local files.
-
-    Raises:
-        TypeError: If an argument is unknown (MMEngine fails only at the first
-            checkpoint).
-        ValueError: If one is not as MMEngine takes it.
     """
 
     @checked(
