@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
+import io
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..io.files import remove_parts, write_atomically
-from . import hrnas, mmpose, paddle, psa, tokenpose
+from . import hrnas, hrnets, safetensors, tokenpose
 from .check import check
-from .layout import Drop, Dropped, Layout, Rename, describe
+from .layout import Drop, Dropped, Layout, Rename, describe, nearest
 from .read import read_checkpoint
-from .write import encode_checkpoint
 
 OWN = Layout('mmpose_lite', (), (Rename(r'((?:backbone|head)\..+)', r'\1'),))
 LAYOUTS: tuple[Layout, ...] = (
-    *mmpose.LAYOUTS,
+    hrnets.MMPOSE,
     *tokenpose.LAYOUTS,
     *hrnas.LAYOUTS,
-    *psa.LAYOUTS,
-    *paddle.LAYOUTS,
+    *hrnets.PSA,
+    *hrnets.PADDLE,
 )
 
 
@@ -32,10 +33,8 @@ LAYOUTS: tuple[Layout, ...] = (
 class Conversion:
     """Converted weights and an account of everything that the file held.
 
-    Args:
-        state_dict: Weights under our keys; the tensors are those of the file.
-        dropped: Keys without a successor, each with its row.
-        set_aside: Entries of the file beside its ``state_dict`` (optimizer, epoch, …).
+    The tensors are those of the file, under our keys; ``set_aside`` are entries of the
+    file beside its ``state_dict`` (optimizer, epoch, …).
     """
 
     layout: Layout
@@ -65,8 +64,7 @@ def convert(
         model: Model that the result must fit strictly; it is not changed.
 
     Returns:
-        State dict that such a model loads with ``strict=True``. The tensors are not
-        copied.
+        State dict for ``strict=True``; its tensors are not copied.
 
     Raises:
         ValueError: If there are no weights, no layout is recognised, a key is left over
@@ -104,7 +102,6 @@ def convert_file(
 
     Raises:
         ImportError: If safetensors are to be read or written and not installed.
-        OSError: If a file cannot be read or written.
         ValueError: See :func:`convert`; also if target is source.
     """
     source, target = Path(source), Path(target)
@@ -121,6 +118,26 @@ def convert_file(
     remove_parts(target.parent)
     write_atomically(target, data)
     return done
+
+
+def encode_checkpoint(
+    path: str | os.PathLike[str],
+    state_dict: dict[str, Tensor],
+    notes: Mapping[str, Any],
+) -> bytes:
+    """Content of a file of this name, so that whoever writes it can do so atomically.
+
+    With ``.safetensors`` its header has the notes as json; any other is ``torch.save``
+    of ``state_dict`` and ``meta``, as MMEngine does.
+    """
+    if Path(path).suffix == safetensors.SUFFIX:
+        words = {
+            k: v if isinstance(v, str) else json.dumps(v) for k, v in notes.items()
+        }
+        return safetensors.dump(state_dict, words)
+    buffer = io.BytesIO()
+    torch.save({'state_dict': state_dict, 'meta': dict(notes)}, buffer)
+    return buffer.getvalue()
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
@@ -154,9 +171,7 @@ def unwrap(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], tuple[str,
 def recognise(keys: Iterable[str]) -> Layout:
     """The layout that keys belong to.
 
-    Raises:
-        ValueError: If none is recognised (the message lists those known, and says
-            what is missing for the one that most keys would fit).
+    ValueError lists those known, and what is missing for the one that most keys fit.
     """
     keys = list(keys)
     if all(key.startswith(('backbone.', 'head.')) for key in keys):
@@ -213,10 +228,7 @@ def _nearest(keys: list[str]) -> str:
         ('not known there', strange, best.patterns()),
         ('missing', [mark for mark in best.marks if mark not in keys], keys),
     ):
-        for name in names[:8]:
-            near = difflib.get_close_matches(name, known)
-            hint = f'; nearest: {", ".join(near)}' if near else ''
-            lines.append(f'{what}: {name}{hint}')
+        lines += [f'{what}: {name}{nearest(name, known)}' for name in names[:8]]
     return ''.join(f'\n  {line}' for line in lines)
 
 

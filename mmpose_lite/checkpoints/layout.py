@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -66,7 +66,6 @@ class Layout:
     Args:
         marks: Keys by which it is known; all must be there. Of several layouts whose
             marks are all there, the one with the most marks is meant.
-        rows: What becomes of each key.
         note: What a user must know to use such weights, beyond the keys.
         prepare: Done before the rows, where one key decides over others.
     """
@@ -95,6 +94,12 @@ class Layout:
         return list(dict.fromkeys(row.pattern.replace('\\.', '.') for row in self.rows))
 
 
+def nearest(key: str, known: Sequence[str]) -> str:
+    """End of a line about a key: the known names nearest to it, if any are."""
+    near = difflib.get_close_matches(key, known)
+    return f'; nearest: {", ".join(near)}' if near else ''
+
+
 def describe(
     keys: Iterable[str], tensors: dict[str, Tensor], known: Iterable[str]
 ) -> list[str]:
@@ -103,7 +108,6 @@ def describe(
     lines: list[str] = []
     for key in keys:
         # Comparing a thousand names with a thousand takes minutes: the first must do.
-        near = difflib.get_close_matches(key, known) if len(lines) < 20 else []
-        hint = f'; nearest: {", ".join(near)}' if near else ''
+        hint = nearest(key, known) if len(lines) < 20 else ''
         lines.append(f'{key} {tuple(tensors[key].shape)}{hint}')
     return lines

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .archive import DamagedError, OtherFileError
+from .damage import DamagedError, OtherFileError
 
 _TORCH_BEFORE_1_6 = b'\x80\x02\x8a\x0a'
 _NAME_TABLE = 'StructuredToParameterName@@'

@@ -13,9 +13,8 @@ from urllib.parse import urlparse
 import torch
 
 from ..io.download import download
-from . import pdparams, safetensors
-from .archive import DamagedError, OtherFileError, check_archive, is_archive, is_tar
-from .contents import check_content
+from . import damage, pdparams, safetensors
+from .damage import DamagedError, OtherFileError
 
 _LONGEST = 200
 _CODE = re.compile(r'[Uu]nsupported (?:global|class|GLOBAL)\b[^.\n]*\S*')
@@ -47,7 +46,7 @@ def read_checkpoint(
     try:
         content = _load(path)
         size = os.path.getsize(path)
-        check_content(content, size, allow_nonfinite=allow_nonfinite)
+        damage.check_content(content, size, allow_nonfinite=allow_nonfinite)
         return content
     except ImportError:
         raise
@@ -94,15 +93,17 @@ def fetch(where: str | os.PathLike[str]) -> str:
 
 
 def _load(path: str | os.PathLike[str]) -> Any:
-    if os.path.getsize(path) == 0:
+    with open(path, 'rb') as file:
+        start = file.read(len(damage.ARCHIVE))
+    if not start:
         raise DamagedError('it is empty')
     if safetensors.is_safetensors(path):
         return safetensors.load(path)
     if pdparams.is_pdparams(path):
         return pdparams.load(path)
-    if is_archive(path):
-        check_archive(path)
-    elif is_tar(path):
+    if start == damage.ARCHIVE:
+        damage.check_archive(path)
+    elif damage.is_tar(path):
         raise DamagedError('it is a tar of torch before 0.2, or begins with zeros')
     # With mmengine, the safe loader also learns what mmengine writes.
     if find_spec('mmengine') is not None:

@@ -8,12 +8,28 @@ and the number of heads leave no trace in a checkpoint: the config must say them
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from .layout import Drop, Layout, Rename
-from .position import is_sine_table
 
 STEM = 'conv1|bn1|conv2|bn2|layer1'
 TRUNK = f'{STEM}|transition1|stage2|transition2|stage3'  # HRNet up to stage 3
 FIRST_LAYER = 'layers.0.0.fn.fn.to_qkv.weight'
+
+
+def is_sine_table(table: Tensor) -> bool:
+    """Whether a table ``(1, tokens, width)`` is made of sines and cosines.
+
+    Neighbouring features ``2k`` and ``2k + 1`` are then the sine and the cosine of one
+    angle, so their squares add up to 1; in a learned table they do not.
+    """
+    if table.ndim != 3 or table.shape[-1] % 2 or not table.is_floating_point():
+        return False
+    pairs = table.double().unflatten(-1, (-1, 2))  # (1, tokens, width / 2, 2)
+    deviation = (pairs.square().sum(-1) - 1).abs()
+    # Tables may have been rounded to a smaller type.
+    return bool((deviation <= max(1e-4, 4 * torch.finfo(table.dtype).eps)).all())
 
 
 def trunk_rows(prefix: str, parts: str) -> tuple[Rename, ...]:

@@ -95,7 +95,6 @@ def _name(entry: Mapping[str, Any]) -> str:
 
 
 def _pipeline(config: Config) -> list[Any]:
-    """Steps of the test pipeline, which may be changed."""
     loader = config.get('test_dataloader') or config.get('val_dataloader')
     if not loader or 'pipeline' not in loader['dataset']:
         raise ValueError('the config has no test_dataloader with a pipeline')
@@ -111,15 +110,8 @@ def describe(
 ) -> Contract:
     """Contract of an estimator that :func:`mmpose_lite.loading.load_model` returned.
 
-    Args:
-        checkpoint: Where the weights came from.
-        source: Further names of what the model was made of.
-        versions: Of further packages.
-        **more: Further entries of the contract.
-
-    Raises:
-        ValueError: If the config asks for something that cannot be done without MMPose;
-            the message names it.
+    ``source`` and ``versions`` are added to the contract's own, ``more`` are its other
+    entries. ValueError names what cannot be done without MMPose.
     """
     config, meta, path = estimator.cfg, estimator.dataset_meta, Path(checkpoint)
     codec = _codec(config.model.head.decoder)
@@ -171,11 +163,9 @@ def _codec(decoder: Mapping[str, Any]) -> dict[str, Any]:
         heatmap_size = vector_sizes(input_size, **ratio)
     else:
         heatmap_size = tuple(options.pop('heatmap_size'))
-    name = _name(options)
     rest = {k: v for k, v in options.items() if k not in ('type', '_scope_')}
-    return dict(
-        input_size=input_size, heatmap_size=heatmap_size, codec=name, codec_options=rest
-    )
+    sizes = dict(input_size=input_size, heatmap_size=heatmap_size)
+    return dict(**sizes, codec=_name(options), codec_options=rest)
 
 
 def _colours(preprocessor: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..io.files import atomic_file, remove_parts
@@ -28,6 +28,7 @@ from .runtime import (
     model_paths,
     open_engine,
 )
+from .runtime.contract import digests
 from .samples import find_samples
 
 
@@ -108,7 +109,8 @@ def export(
         raise RuntimeError(
             f'the exported network differs too much on {samples.name}: {exceeded}'
         )
-    contract = contract.sealed(files, difference.figures())
+    verified = {name: float(value) for name, value in asdict(difference).items()}
+    contract = replace(contract, sha256=digests(files), verified=verified)
     return Exported(contract, difference, save(out, files, contract))
 
 

@@ -122,10 +122,6 @@ class Difference:
             moved=int((~stays).sum()),
         )
 
-    def figures(self) -> dict[str, float]:
-        """All attributes by name."""
-        return {name: float(value) for name, value in asdict(self).items()}
-
     def exceeded(self, limits: Mapping[str, float]) -> list[str]:
         """A sentence for every one of :func:`tolerances` that does not hold."""
         found = dict(asdict(self), heatmap=self.relative)

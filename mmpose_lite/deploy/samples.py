@@ -73,12 +73,7 @@ class Samples:
 
 
 def coco_samples(annotations: FilePath, folder: FilePath) -> Samples:
-    """People with keypoints in a COCO json and its folder, by their true boxes.
-
-    Raises:
-        OSError: If a file is missing.
-        ValueError: If the json is damaged or of another kind, or there are no people.
-    """
+    """People with keypoints in a COCO json and its folder, by their true boxes."""
     return _with_keypoints(read_json(annotations), Path(annotations), Path(folder))
 
 
@@ -128,8 +123,7 @@ def config_samples(config: Mapping[str, Any]) -> Samples | None:
 def find_samples(paths: Sequence[FilePath], config: Mapping[str, Any]) -> Samples:
     """The named samples, else the config's validation data, else drawn people.
 
-    Args:
-        paths: A folder of images; or a COCO json and the folder of its images.
+    ``paths`` are a folder of images, or a COCO json and the folder of its images.
 
     Raises:
         OSError: If what was named is missing, or some of the validation data.

@@ -32,7 +32,7 @@ from mmpose_lite.checkpoints import (
 )
 from mmpose_lite.checkpoints import safetensors as safetensors_files
 from mmpose_lite.checkpoints.convert import apply
-from mmpose_lite.checkpoints.position import is_sine_table
+from mmpose_lite.checkpoints.tokenpose import is_sine_table
 from mmpose_lite.models.heads import TokenPoseHead
 from mmpose_lite.models.layers import EncoderLayer
 

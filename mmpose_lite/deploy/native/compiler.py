@@ -66,7 +66,7 @@ def compiled(
     batch: int = 1,
     march: str = 'native',
 ) -> bytes:
-    """Library of an optimized network; the rest as of :func:`compile_network`."""
+    """Library of a network that was optimized; see :func:`compile_network`."""
     lanes = lanes_of(march)
     graph = fuse(lower(network, image_size, batch))
     text, weights = emit(graph, MemoryPlan(graph), lanes)
@@ -89,10 +89,8 @@ def compile_network(
 
     Args:
         network: A convolutional network from ``(B, 3, H, W)`` to one map, alone or in a
-            tuple; left as it is. It is optimized first, see
-            :func:`mmpose_lite.deploy.optimize`.
+            tuple; left as it is, a copy is optimized first.
         image_size: Height and width.
-        out: Library to write, replaced if it exists.
         batch: Images of a call.
         march: Architecture to compile for, as the compiler names it.
 

@@ -48,10 +48,7 @@ def blocks(width: int, lanes: int) -> list[Block]:
 
 
 def _pack_block(weight: Floats, bias: Floats, block: Block) -> Floats:
-    """Bias of a block, then its weights ``(out, in, kh, kw)`` in the order of reading.
-
-    That is, for every row, column and input those of all outputs, zero beyond the last.
-    """
+    """Bias, then for every row, column and input all outputs' weights, zero beyond."""
     width = block.lanes * block.vectors
     run = slice(block.channel, block.channel + width)
     rows = weight.transpose(2, 3, 1, 0).reshape(-1, len(bias))

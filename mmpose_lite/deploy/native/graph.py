@@ -52,16 +52,13 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """A map, times ``scale``, as it enters an element-wise operation.
-
-    Attributes:
-        factors: Rows and columns of the result that share a pixel of the map.
-        index: Channel of the map for every channel of the result; None for the same.
-    """
+    """A map, times ``scale``, as it enters an element-wise operation."""
 
     value: Value
     scale: float = 1.0
+    # Rows and columns of the result that share a pixel of the map.
     factors: tuple[int, int] = (1, 1)
+    # Channel of the map for every channel of the result; None for the same.
     index: tuple[int, ...] | None = None
 
     @property
@@ -72,10 +69,7 @@ class Term:
 
 @dataclass(eq=False)
 class Node:
-    """An operation of a kind, with what else it needs, by its kind, in ``attrs``.
-
-    ``source`` is the path of the module that asked for it.
-    """
+    """An operation of the module at path ``source``; its kind decides on ``attrs``."""
 
     kind: str
     inputs: list[Value]
@@ -128,7 +122,6 @@ def fuse(graph: Graph) -> Graph:
 
 
 def _drop_unused(graph: Graph) -> None:
-    """Remove operations whose output is not read."""
     needed: set[Value] = set()
     kept: list[Node] = []
     for node in reversed(graph.nodes):

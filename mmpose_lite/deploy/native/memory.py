@@ -18,10 +18,7 @@ def round_up(number: int, multiple: int) -> int:
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory of maps that share pixels.
-
-    It begins at the float ``start`` of the arena; pixels are ``stride`` apart.
-    """
+    """Memory of maps from float ``start`` of the arena on, pixels ``stride`` apart."""
 
     pixels: int
     stride: int
@@ -44,7 +41,6 @@ def _resolve(value: Value) -> tuple[Value, int]:
 
 
 def _put(value: Value, buffer: Buffer, offset: int) -> None:
-    """Let a map lie in a buffer."""
     value.buffer, value.offset = buffer, offset
     buffer.residents.append(value)
 
@@ -107,15 +103,10 @@ class MemoryPlan:
         for value, start in zip(cat.inputs, offsets, strict=True):
             assert value.node is not None
             if value.node.kind == 'slice' or value.buffer is not None:
-                value = self._copy(cat, value)
+                copy = combined([Term(value)], value.shape, cat.source)
+                self._position[copy] = self._position[cat] - 0.5
+                value = copy.output
             _put(value, buffer, start)
-
-    def _copy(self, cat: Node, value: Value) -> Value:
-        """A copy, just before a cat, of a map that lies elsewhere."""
-        node = combined([Term(value)], value.shape, cat.source)
-        self._position[node] = self._position[cat] - 0.5
-        self._reads[node.output] = []
-        return node.output
 
     def _kept(
         self, cat: Node, offsets: list[int]

@@ -15,30 +15,15 @@ _FIELDS = 12
 _ALIGNMENT = 64
 
 
-def _load(content: bytes) -> ctypes.CDLL:
-    """A library of its own, which stays when its file is gone."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'network.so')
-        path.write_bytes(content)
-        return ctypes.CDLL(str(path))
-
-
 class NativeNetwork:
     """A compiled network as a function from images to maps, on one thread.
 
     A library is a program: load only one that you, or someone you trust, compiled. One
-    object serves one call at a time; make one per thread.
-
-    The library is loaded from a copy of its own, which is gone afterwards: a loader
-    takes a path, or a file, that it has seen before for the library that it knows,
-    whatever was written there since.
+    object serves one call at a time; make one per thread. Attributes ``input_shape``
+    and ``output_shape`` are batch, channels, height and width.
 
     Args:
-        library: File written by :func:`mmpose_lite.deploy.compile_network`, or its
-            content.
-
-    Attributes:
-        input_shape: Batch, channels, height and width; ``output_shape`` likewise.
+        library: File of :func:`mmpose_lite.deploy.compile_network`, or its content.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -54,7 +39,12 @@ class NativeNetwork:
                 raise FileNotFoundError(f'no compiled network at {name}')
             library = Path(name).read_bytes()
         try:
-            self._library = _load(library)
+            # A loader takes a path that it has seen before for the library that it
+            # knows, whatever was written there since: this one is new.
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, 'network.so')
+                path.write_bytes(library)
+                self._library = ctypes.CDLL(str(path))
             contract = (ctypes.c_longlong * _FIELDS).in_dll(
                 self._library, 'mmpose_lite_native_contract'
             )

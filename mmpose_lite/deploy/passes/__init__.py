@@ -93,15 +93,11 @@ def optimize(
         model: A backbone, a head, or a pose estimator of MMPose; left as it is.
         target: ``'graph'`` for tracing and export to any engine; ``'onnxruntime'`` and
             ``'openvino'`` for export to these, in the form that they are fastest with;
-            ``'eager'`` for running it in PyTorch, where work in place and fused
-            operators replace what engines do by themselves.
+            ``'eager'`` for running it in PyTorch, in eval mode without gradients.
         layout: How shuffles are removed, see :func:`remove_shuffles`; None is what
             suits the target best.
         image_size: Height and width of every image to come, if known; images of another
             size may then fail.
-
-    Returns:
-        A new network in eval mode, without gradients.
 
     Raises:
         ValueError: If ``target`` or ``layout`` is unknown.
@@ -117,8 +113,7 @@ class Gain:
     Attributes:
         traffic: Operators and bytes of one image.
         difference: Largest difference of an output in double precision, over the
-            largest output of the network as trained.
-        difference_f32: The same of both in single precision.
+            largest output of the network as trained; ``difference_f32`` in single.
     """
 
     name: str
@@ -137,13 +132,9 @@ def _outputs(model: nn.Module, image: Tensor) -> list[Tensor]:
 def gains(model: nn.Module, image: Tensor, **options: Any) -> list[Gain]:
     """What every pass gains, cumulatively, and how exact it is.
 
-    Args:
-        image: Batch ``(B, 3, H, W)`` in single precision that the traffic is counted on
-            and outputs compared.
-        **options: Of :func:`optimize`.
-
-    Returns:
-        A row for the network as trained, then one per pass.
+    Traffic is counted and outputs compared on the image, a batch ``(B, 3, H, W)`` in
+    single precision. The first row is the network as trained; options are those of
+    :func:`optimize`.
     """
     rows: list[Gain] = []
     exact = copy.deepcopy(model).double()

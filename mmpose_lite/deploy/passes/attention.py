@@ -13,9 +13,7 @@ class AxisAttention(nn.Module):
 
     The position weight, the per-channel factor of the query and the mean are one
     product; the query's bias adds the same to all logits of a softmax and is left out.
-
-    Args:
-        size: Extent of maps ``(B, C, H, W)`` along the axis, if it is always the same.
+    ``size`` is the extent of maps ``(B, C, H, W)`` along the axis, if always the same.
     """
 
     def __init__(self, layer: SUSA, size: int | None = None) -> None:

@@ -35,10 +35,7 @@ def pooled(feats: Sequence[Tensor]) -> list[Tensor]:
 def gated(
     feats: Sequence[Tensor], gates: Sequence[Tensor], filters: nn.ModuleList
 ) -> list[Tensor]:
-    """Maps, each half as large as the one before, times their gates, then filtered.
-
-    Gates have the size of the last map.
-    """
+    """Halving maps times gates, which are as large as the last map, then filtered."""
     filtered = []
     for i, (feat, gate) in enumerate(zip(feats, gates, strict=True), 1):
         if i < len(feats):
@@ -59,12 +56,9 @@ def _block_diagonal(steps: Sequence[nn.Module]) -> nn.Linear:
 class MergedCCW(nn.Module):
     """The weighting of the changed channels of all resolutions.
 
-    Every resolution is half as large as the one before, so the pooling and up-sampling
-    factors are powers of two. The spatial weightings of all resolutions, small networks
-    on the maps' means, are block-diagonal layers of one network.
-
-    Maps are ``(B, widths[i], H / 2^i, W / 2^i)``; each that it gives has a gate
-    ``(B, widths[i], 1, 1)`` yet to be multiplied.
+    The spatial weightings of all resolutions, small networks on the maps' means, are
+    block-diagonal layers of one network. Maps are ``(B, widths[i], H / 2^i, W / 2^i)``;
+    each that it gives has a gate ``(B, widths[i], 1, 1)`` yet to be multiplied.
     """
 
     def __init__(self, block: ConditionalChannelWeighting) -> None:

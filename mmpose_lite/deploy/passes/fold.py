@@ -57,11 +57,7 @@ def _fold_pairs(module: nn.Module) -> nn.Module:
 
 
 def fold_norms(model: nn.Module) -> nn.Module:
-    """Fold every batch norm that directly follows a convolution.
-
-    In MMCV's convolution groups, in plain sequences and in MMPose's residual networks;
-    a norm that stands elsewhere stays.
-    """
+    """Fold batch norms after convolutions of groups, sequences and residual blocks."""
     rules = {ConvModule: _fold_group, nn.Module: _fold_pairs}
     sequences = {nn.Sequential: partial(merge_steps, merge=_fold_norm)}
     return replace_modules(model, {**rules, **sequences})

@@ -82,8 +82,7 @@ def shuffled(labels: Tensor) -> Tensor:
 def entry_order(channels: int, blocks: int) -> Tensor:
     """Labels with which the next blocks, two at most, each change a run of slots.
 
-    Channels are sorted by what happens to them: nothing, only the second block, both,
-    only the first.
+    Channels are sorted by what changes them: nothing, the second, both, the first.
     """
     labels = torch.arange(channels)
     first = labels >= channels // 2
@@ -106,10 +105,7 @@ def _put(x: Tensor, product: Product, slots: Slots, in_place: bool) -> Tensor:
 
 
 class OnSlots(nn.Module):
-    """A transform of a run of channels of every map; the other channels stay.
-
-    ``transform`` makes as many products of the runs, which lie in ``slots``.
-    """
+    """A transform of the run ``slots[i]`` of map i's channels; the other ones stay."""
 
     in_place = False
 
@@ -206,10 +202,7 @@ class PerMap(nn.Module):
 def _place_on_slots(
     transform: MergedCCW | PerMap, labels: Sequence[Tensor], whole: bool
 ) -> tuple[OnSlots, list[Tensor]]:
-    """A transform of the changed halves where they lie, and the labels after it.
-
-    ``whole`` lets it cover all slots, those of other channels unchanged.
-    """
+    """A transform of changed halves, or of ``whole`` maps, and the labels after it."""
     slots, channels = [], []
     for order in labels:
         half = width(order) // 2
@@ -268,10 +261,7 @@ class ConcatenatedStem(nn.Module):
 
 
 class StaticHead(nn.Module):
-    """The iterative head for maps of which each is half as large as the one before.
-
-    ``labels`` are those of the maps; the output is in the published order.
-    """
+    """The iterative head for maps with ``labels``; its output is in published order."""
 
     def __init__(self, head: IterativeHead, labels: Sequence[Tensor]) -> None:
         super().__init__()
@@ -293,10 +283,7 @@ class StaticHead(nn.Module):
 
 
 def _carry(path: nn.Module, labels: Tensor, wanted: Tensor) -> nn.Module:
-    """Let a path read the order ``labels`` and write ``wanted``; what replaces it.
-
-    It is of nested sequences of depthwise and 1x1 convolutions and activations.
-    """
+    """What replaces a path, of depthwise and 1x1 convolutions, in other orders."""
     convs = [m for m in path.modules() if isinstance(m, nn.Conv2d)]
     replaced: dict[nn.Module, nn.Module] = {}
     for conv in convs:
@@ -373,10 +360,7 @@ def _relabel_stage(
     entry: Sequence[Tensor] | None,
     leave: Sequence[Tensor] | None,
 ) -> list[Tensor]:
-    """Let the modules of a stage work on slots; the labels of its maps.
-
-    All blocks want maps in the order ``entry``, the last ones leave ``leave``, if any.
-    """
+    """Let a stage work on slots from ``entry`` to ``leave``; the labels of its maps."""
     for module in modules:
         runs = entry is not None
         module.layers, labels = _relabel_blocks(module.layers, labels, runs)
@@ -417,7 +401,7 @@ def remove_shuffles(model: nn.Module, layout: str = 'runs') -> nn.Module:
     """Carry the permutations of all channel shuffles into the weights.
 
     Args:
-        model: A network after :func:`nest_upsampling` and :func:`merge_ccw`.
+        model: Network after :func:`nest_upsampling` and :func:`merge_ccw`.
         layout: ``'runs'`` brings the channels that a block changes next to each other,
             by one copy of each map per module; ``'full'`` never moves any: the
             convolutions and gates of a block cover all channels, with identity kernels

@@ -79,11 +79,10 @@ class ConvolvedAttention(AxisAttention):
 
 def convolve_attention(model: nn.Module) -> nn.Module:
     """Compute attention along axes by convolutions, where their length is known."""
-
-    def convolved(layer: AxisAttention) -> AxisAttention:
-        return layer if layer.size is None else ConvolvedAttention(layer)
-
-    return replace_modules(model, {AxisAttention: convolved})
+    return replace_modules(
+        model,
+        {AxisAttention: lambda a: a if a.size is None else ConvolvedAttention(a)},
+    )
 
 
 def convolve_reorders(model: nn.Module) -> nn.Module:
@@ -169,10 +168,7 @@ class BlockedCCW(nn.Module):
 
 
 class BlockedFusionLayers(NestedFusionLayers):
-    """Nested fusion layers with a convolution and an up-sampling per pair of maps.
-
-    The map of the highest resolution comes doubled.
-    """
+    """Fusion layers with a convolution per pair of maps; the first comes doubled."""
 
     def __init__(self, fusion: NestedFusionLayers) -> None:
         take_over(self, fusion)
@@ -256,11 +252,7 @@ def _blocked(net: OptimizedHRNet) -> OptimizedHRNet:
 
 
 def stay_in_blocks(model: nn.Module) -> nn.Module:
-    """Let no operator between large maps take them out of blocks of channels.
-
-    Networks of other layouts than ``'blocks'``, and with other transforms than
-    CCW, stay as they are.
-    """
+    """Keep maps in blocks of channels, in networks of CCW with layout ``'blocks'``."""
     return replace_modules(model, {OptimizedHRNet: _blocked})
 
 

@@ -197,20 +197,16 @@ class Codec:
     vectors: bool = False
 
 
+# Options, encoding and fixed parameters of either.
+_UDP: Any = (
+    ('blur_kernel_size',),
+    ('sigma', 'radius_factor'),
+    dict(heatmap_type='gaussian'),
+)
 DECODERS = {
     'MSRAHeatmap': Codec(decode_msra, ('unbiased', 'blur_kernel_size'), ('sigma',)),
-    'UDPHeatmap': Codec(
-        decode_udp,
-        ('blur_kernel_size',),
-        ('sigma', 'radius_factor'),
-        dict(heatmap_type='gaussian'),
-    ),
-    'CenteredUDPHeatmap': Codec(
-        decode_centered_udp,
-        ('blur_kernel_size',),
-        ('sigma', 'radius_factor'),
-        dict(heatmap_type='gaussian'),
-    ),
+    'UDPHeatmap': Codec(decode_udp, *_UDP),
+    'CenteredUDPHeatmap': Codec(decode_centered_udp, *_UDP),
     'SimCCLabel': Codec(
         decode_simcc,
         ('simcc_split_ratio',),

@@ -109,12 +109,6 @@ class Contract:
         """The part that a model file can hold itself."""
         return replace(self, sha256={}, verified={})
 
-    def sealed(
-        self, contents: Mapping[str, bytes], verified: Mapping[str, float]
-    ) -> Contract:
-        """The contract with digests of the model's files, and what was measured."""
-        return replace(self, sha256=digests(contents), verified=verified)
-
     def to_json(self) -> str:
         """The contract as text of several lines."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False)

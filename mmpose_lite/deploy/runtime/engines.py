@@ -1,7 +1,6 @@
 """Model files as functions from arrays to arrays: the one way to open an engine.
 
-:class:`PoseRuntime` runs what is opened here, and benchmarks time the same. An engine
-that is missing takes a function and a row of :data:`ENGINES`.
+:class:`PoseRuntime` runs what is opened here, and benchmarks time the same.
 """
 
 from __future__ import annotations

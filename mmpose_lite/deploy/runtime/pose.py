@@ -91,11 +91,7 @@ class PoseNetwork:
     def heatmaps(
         self, crops: NDArray[np.float32], flip_test: bool = False
     ) -> NDArray[np.float32]:
-        """The network's output for at most a batch of crops.
-
-        Returns:
-            ``(N, K, h, w)``; of codecs with vectors ``(N, K, Wx + Wy)``, x first.
-        """
+        """Output ``(N, K, h, w)`` or ``(N, K, Wx + Wy)`` of at most a batch."""
         found = self._padded(crops)
         if flip_test:
             other = self._padded(np.ascontiguousarray(crops[..., ::-1]))
