@@ -55,8 +55,8 @@ class Dropped:
     row: Drop
 
 
+# From weights to weights and what was dropped of them.
 Prepare = Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], list[Dropped]]]
-"""Weights to weights and what was dropped of them."""
 
 
 @dataclass(frozen=True)

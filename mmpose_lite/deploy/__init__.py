@@ -32,7 +32,6 @@ _HOMES = {
     'relative_difference': '.parity',
     'to_onnx': '.onnx',
 }
-"""Public name to the module that holds it."""
 
 __all__ = list(_HOMES)
 

@@ -24,8 +24,7 @@ FLAGS = (
     # Sums may be contracted to fused multiply-adds, but not reordered.
     *('-ffp-contract=fast', '-fno-math-errno', '-fno-trapping-math'),
 )
-LANES = {'__AVX512F__': 16, '__AVX__': 8}
-"""Macro of the compiler to the floats of a vector, widest first."""
+LANES = {'__AVX512F__': 16, '__AVX__': 8}  # macro to floats of a vector, widest first
 
 
 def compiler() -> list[str]:

@@ -12,12 +12,10 @@ from .memory import ALIGNMENT, MemoryPlan, room, round_up
 from .running import VERSION
 
 Floats = NDArray[np.float32]
-VECTORS = {16: 4, 8: 2, 4: 4}
-"""Lanes to the vectors of output channels that a tile may have."""
+VECTORS = {16: 4, 8: 2, 4: 4}  # lanes to vectors of output channels of a tile
 PIXELS = {16: {1: 12, 2: 12, 3: 8, 4: 6}, 8: {1: 8, 2: 6}, 4: {1: 12, 2: 8, 3: 6, 4: 6}}
 """Lanes and vectors to the pixels of a tile, so that its sums fit the registers."""
-_STEPS = 6
-"""Vectors from which one is put together at most; else it is copied by channels."""
+_STEPS = 6  # vectors from which one is put together; else it is copied by channels
 
 
 class Block(NamedTuple):

@@ -21,8 +21,8 @@ from .modules import (
     write_order,
 )
 
+# A map and what it is still to be multiplied with, if anything.
 Product = tuple[Tensor, Tensor | None]
-"""A map and what it is still to be multiplied with, if anything."""
 
 
 def pooled(feats: Sequence[Tensor]) -> list[Tensor]:

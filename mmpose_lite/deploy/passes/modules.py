@@ -14,12 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Rule = Callable[[nn.Module], nn.Module]
-PASS = -1
-"""Number of a channel that passes through."""
-BLOCK = 16
-"""Channels of a block: what engines hold in one register of AVX-512."""
-OPEN = 40.0
-"""Bias of a sigmoid that makes it exactly one, in double precision too."""
+PASS = -1  # number of a channel that passes through
+BLOCK = 16  # channels of a block: what engines hold in one register of AVX-512
+OPEN = 40.0  # bias of a sigmoid that makes it exactly one, in double precision too
 
 
 def replace_modules(model: nn.Module, rules: Mapping[type, Rule]) -> nn.Module:

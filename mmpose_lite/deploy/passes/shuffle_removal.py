@@ -34,8 +34,7 @@ from .modules import (
 )
 
 CHANNEL_LAYOUTS = ('runs', 'full', 'blocks')
-Slots = tuple[int, int]
-"""First slot of a run, and the one after its last."""
+Slots = tuple[int, int]  # the first of a run, and the one after its last
 
 
 class Reorder(nn.Module):
