@@ -96,7 +96,6 @@ def convert_file(
     Args:
         source: Of the research code, of MMPose or of this package.
         target: Where to, whole or not at all; ``.safetensors`` decides for that format.
-        model: See :func:`convert`.
         notes: What else the file's ``meta`` holds, such as ``geometry`` (see
             :func:`geometry_of`).
 
@@ -148,9 +147,12 @@ def unwrap(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], tuple[str,
         weights = checkpoint['state_dict']
         set_aside = tuple(str(key) for key in checkpoint if key != 'state_dict')
     if not isinstance(weights, Mapping) or not weights:
+        received = f'a {type(checkpoint).__name__}'
+        if isinstance(checkpoint, Mapping):
+            received = f'a mapping with the entries {[str(key) for key in checkpoint]}'
         raise ValueError(
             'the checkpoint holds no weights: expected a state dict that is not empty, '
-            f"or one under 'state_dict', received {_kind(checkpoint)}"
+            f"or one under 'state_dict', received {received}"
         )
     other = [
         str(key)
@@ -230,9 +232,3 @@ def _nearest(keys: list[str]) -> str:
     ):
         lines += [f'{what}: {name}{nearest(name, known)}' for name in names[:8]]
     return ''.join(f'\n  {line}' for line in lines)
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, Mapping):
-        return f'a mapping with the entries {[str(key) for key in value]}'
-    return f'a {type(value).__name__}'

@@ -32,16 +32,13 @@ def read_checkpoint(
     A change in what ``torch.save`` wrote is noticed by its checksums. Files of torch
     before 1.6 and safetensors have none.
 
-    Args:
-        allow_nonfinite: Whether tensors may hold NaN and infinite values.
-
     Raises:
         ImportError: If it holds safetensors and their package is missing.
         MemoryError: If it does not fit into the memory of this machine.
         OSError: If the file cannot be opened.
         ValueError: If loading it needs code of its own (the message names what), or if
-            it is damaged or no checkpoint, or if a tensor holds NaN (the message names
-            its key).
+            it is damaged or no checkpoint, or if a tensor holds NaN or infinite values
+            (the message names its key), unless ``allow_nonfinite``.
     """
     try:
         content = _load(path)

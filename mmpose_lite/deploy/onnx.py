@@ -38,8 +38,6 @@ def to_onnx(
             in, but traced in eval mode. A pose estimator goes in as
             :class:`EstimatorGraph`.
         x: An input, whose first image is traced; ``(B, 3, H, W)`` for whole networks.
-        batch: Inputs that the graph takes at a time.
-        opset: Version of ONNX's operators.
         names: Of the graph's input and of its outputs, at least of the first.
 
     Raises:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-SCHEMA = 1
+SCHEMA = 1  # version of the contract's entries
 FORMATS = {'onnx': ('.onnx',), 'openvino': ('.xml', '.bin'), 'native': ('.so',)}
 """Format to the suffixes of its files, that of the path which users name first."""
 PRECISIONS = ('fp32', 'fp16', 'int8')  # int8 is read, of older files, and not written
@@ -41,12 +41,9 @@ class Contract:
         skeleton: Pairs of keypoints to draw a line between.
         flip_pairs: Pairs of keypoints that a mirror swaps.
         batch: Crops per run; None is any number.
-        opset: Version of ONNX's operators.
         source: Names of config, checkpoint and data set.
-        versions: Package to version, as exported.
         sha256: Suffix of each file of the model to its digest; empty within a model.
         verified: Measured differences from PyTorch; empty within a model.
-        schema: Version of this list of attributes.
     """
 
     mean: tuple[float, ...]

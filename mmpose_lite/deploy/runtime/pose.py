@@ -49,15 +49,13 @@ class PoseNetwork:
             boxes: ``(N, 4)``: left, top, right, bottom, px; None is the whole image.
             flip_test: Whether to average with the mirrored crop's heatmaps, which takes
                 twice as long and is a little more exact.
-            batch: Crops per run of the engine; None is what the model was exported
-                for, or 16.
+            batch: Crops per run; None is what the model was exported for, or 16.
 
         Returns:
             Keypoints ``(N, K, 2)`` in pixels of the image, and scores ``(N, K)``.
 
         Raises:
-            ValueError: If an argument is not as described, or ``batch`` is another than
-                the model's.
+            ValueError: If an argument is not so, or ``batch`` is not the model's.
         """
         shape = (0, len(self.contract.keypoint_names), 2)
         keypoints, scores = [np.empty(shape, np.float32)], [np.empty(shape[:2])]
@@ -131,9 +129,7 @@ class PoseRuntime(PoseNetwork):
     Args:
         file: The model (``.onnx``, ``.xml`` or ``.so``), its contract beside it. A
             compiled network is a program: load only those of people you trust.
-        threads: Of the engine.
-        engine: ``'onnxruntime'``, ``'openvino'`` or ``'native'``; None is the format's
-            own.
+        engine: A key of ``ENGINES``; None is the format's own.
         hint: Number format to compute in, ``'bf16'`` only with OpenVINO: faster on
             processors that have it, and less exact.
 
