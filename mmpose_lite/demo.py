@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,6 @@ _LOADERS = ('train', 'val', 'test')
 _SHOWN = re.compile(r'Epoch\((?:train|val)\) .*|.*Error.*')
 
 
-@dataclass(frozen=True)
-class Demonstration:
-    """What was measured, in order, and the path of the picture of held-out images."""
-
-    rows: Mapping[str, str]
-    picture: Path
-
-
 def demonstrate(
     out: str | os.PathLike[str] = 'work_dirs/demo',
     data: str | os.PathLike[str] = 'data/toy',
@@ -46,13 +37,16 @@ def demonstrate(
     val: int = 240,
     options: Iterable[str] = (),
     tell: Callable[[str], None] = lambda line: None,
-) -> Demonstration:
+) -> tuple[dict[str, str], Path]:
     """Draw toy people, train an X-HRNet on them, evaluate before and after, draw.
 
     Args:
         out: Folder of runs, logs and the picture.
         options: More ``'key=value'`` settings for mim's ``--cfg-options``.
         tell: Called with every line of progress.
+
+    Returns:
+        What was measured, in order, and the path of a picture of held-out images.
 
     Raises:
         RuntimeError: If training or testing fails (the message names its log).
@@ -112,4 +106,4 @@ def demonstrate(
         'seconds per step': f'{seconds_per_step(out / "train"):.3f}',
         'seconds in all': f'{time.monotonic() - begun:.0f}',
     }
-    return Demonstration(rows, picture)
+    return rows, picture

@@ -61,9 +61,11 @@ def config_path(name: str) -> str:
         return str(root / found[0])
     if found:
         raise ValueError(f'config name {name!r} is not unique; give one of {found}')
-    raise ValueError(
-        f'there is no config {name!r} in {root}; nearest: {_nearest(wanted, known)}'
-    )
+    # A name alone is compared with names.
+    names = {path: path if '/' in wanted else path.rpartition('/')[2] for path in known}
+    likest = difflib.get_close_matches(wanted, {*names.values()}, n=5, cutoff=0.3)
+    nearest = [path for name in likest for path in known if names[path] == name]
+    raise ValueError(f'there is no config {name!r} in {root}; nearest: {nearest}')
 
 
 def copy_config(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
@@ -88,11 +90,8 @@ def copy_config(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
         if '::' not in name:  # else of another package, which mmengine looks up
             text = text.replace(written, repr(str((path.parent / name).resolve())), 1)
     # What else it reads lies beside it, and is named by these variables of mmengine.
-    for variable, value in (
-        ('fileDirname', str(path.parent.resolve())),
-        ('fileBasenameNoExtension', path.stem),
-    ):
-        text = text.replace(f'{{{{{variable}}}}}', value)
+    text = text.replace('{{fileDirname}}', str(path.parent.resolve()))
+    text = text.replace('{{fileBasenameNoExtension}}', path.stem)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, text.encode())
     return target
@@ -108,17 +107,6 @@ def _bases(text: str) -> list[tuple[str, str]]:
         for node in ast.walk(statement.value)
         if isinstance(node, ast.Constant)
     ]
-
-
-def _nearest(wanted: str, known: list[str]) -> list[str]:
-    """The known paths most like ``wanted``; file names count if it is only one."""
-    if '/' in wanted:
-        return difflib.get_close_matches(wanted, known, n=5, cutoff=0.3)
-    by_file: dict[str, list[str]] = {}
-    for path in known:
-        by_file.setdefault(path.rpartition('/')[2], []).append(path)
-    files = difflib.get_close_matches(wanted, by_file, n=5, cutoff=0.3)
-    return [path for file in files for path in by_file[file]]
 
 
 def register_config_scope(execute: Callable[[], None]) -> None:

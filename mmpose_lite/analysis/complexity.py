@@ -110,9 +110,7 @@ def complexity(
             f'image_size must be two positive numbers (H, W), got {image_size!r}'
         )
     weight = next(model.parameters())
-    image = torch.zeros(
-        1, in_channels, *image_size, dtype=weight.dtype, device=weight.device
-    )
+    image = weight.new_zeros(1, in_channels, *image_size)
     # A pose estimator's forward wants data samples too; this is its plain twin.
     run = getattr(model, '_forward', model)
     was_training = model.training
@@ -121,5 +119,4 @@ def complexity(
         macs = count_macs(lambda: run(image))
     finally:
         model.train(was_training)
-    params = sum(p.numel() for p in model.parameters())
-    return Complexity(params=params, macs=macs)
+    return Complexity(sum(p.numel() for p in model.parameters()), macs)

@@ -13,6 +13,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -89,10 +90,8 @@ def schedule(
     """
     others = [name for name in every if name not in names]
     if not names or others:
-        raise ValueError(
-            'there must be something to time and nothing else in every, got '
-            f'{list(names)} and {others}'
-        )
+        what = 'there must be something to time and nothing else in every'
+        raise ValueError(f'{what}, got {list(names)} and {others}')
     _at_least_one(rounds=rounds, warmup=warmup, every=min(every.values(), default=1))
     order = [(-1, name) for _ in range(warmup) for name in names]
     for number in range(rounds):
@@ -197,14 +196,9 @@ def describe_machine(packages: Iterable[str]) -> dict[str, Any]:
     """Date, processor, load and versions of installed packages, ready for JSON."""
     versions = {'python': platform.python_version()}
     for name in packages:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return dict(
-        date=datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        cpu=cpu_model(),
-        cores=os.cpu_count(),
-        load_average=round(os.getloadavg()[0], 2),
-        versions=versions,
-    )
+    date = datetime.now(timezone.utc).isoformat(timespec='seconds')
+    load = round(os.getloadavg()[0], 2)
+    about = dict(date=date, cpu=cpu_model(), cores=os.cpu_count(), load_average=load)
+    return dict(about, versions=versions)

@@ -133,10 +133,8 @@ def choose(names: Sequence[str] = ()) -> tuple[Contestant, ...]:
             model = find_model(wanted)
         except ValueError:
             near = difflib.get_close_matches(wanted.lower(), known, 3, 0.3)
-            raise ValueError(
-                f'there is no contestant {wanted!r}, nor such a config; nearest: '
-                f'{near or known}'
-            ) from None
+            what = f'there is no contestant {wanted!r}, nor such a config'
+            raise ValueError(f'{what}; nearest: {near or known}') from None
         more.append(Contestant(model.name, model.name, config=wanted))
     return (*(one for one in CONTESTANTS if one.name in chosen), *more)
 

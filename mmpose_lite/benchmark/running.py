@@ -21,14 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..analysis import (
-    Traffic,
-    count_macs,
-    count_macs_once,
-    count_traffic,
-    describe_machine,
-)
-from ..analysis.timing import steps
+from ..analysis import Traffic, count_macs, count_macs_once, count_traffic
+from ..analysis.timing import describe_machine, steps
 from ..analysis.workers import (
     FAILURES,
     WARMUP,
@@ -271,12 +265,10 @@ class RowBench(Bench):
     def facts(self) -> dict[str, Any]:
         """Peak memory of the calls with engine and network, and the difference."""
         peak = _resident('VmHWM')
+        known = peak is not None and self.before is not None
+        megabytes = peak - self.before if known else None
         if self.on_gpu:
-            megabytes: float | None = torch.cuda.max_memory_allocated() / 1e6
-        elif peak is None or self.before is None:
-            megabytes = None
-        else:
-            megabytes = peak - self.before
+            megabytes = torch.cuda.max_memory_allocated() / 1e6
         return dict(megabytes=megabytes, difference=self.difference)
 
 
@@ -312,9 +304,8 @@ def on_gpu(network: nn.Module, images: Tensor, precision: str) -> Callable[[], A
     torch.backends.cudnn.allow_tf32 = False
     half = precision == 'f16'
     order = torch.channels_last if half else torch.contiguous_format
-    run = in_eager(
-        network.to('cuda', memory_format=order), images.to('cuda', memory_format=order)
-    )
+    network, images = (v.to('cuda', memory_format=order) for v in (network, images))
+    run = in_eager(network, images)
 
     def call() -> Any:
         with torch.autocast('cuda', torch.float16, enabled=half):

@@ -192,17 +192,13 @@ def _gains(gains: Sequence[dict], rows: Sequence[Row]) -> str:
     lines = []
     for gain, form in zip(gains, forms, strict=True):
         mine = [by[form] for by in timed.values()]
-        lines.append(
-            (
-                gain['name'],
-                str(gain['traffic']['operators']),
-                f'{gain["megabytes"]:.0f}',
-                f'{gain["difference"]:.1g}',
-                f'{gain["difference_f32"]:.1g}',
-                *(middle_half(r.milliseconds) if r.seconds else NONE for r in mine),
-                *(times_as_fast(by[form], by[AS_IS]) for by in timed.values()),
-            )
-        )
+        lines.append((
+            gain['name'], str(gain['traffic']['operators']),
+            f'{gain["megabytes"]:.0f}', f'{gain["difference"]:.1g}',
+            f'{gain["difference_f32"]:.1g}',
+            *(middle_half(r.milliseconds) if r.seconds else NONE for r in mine),
+            *(times_as_fast(by[form], by[AS_IS]) for by in timed.values()),
+        ))  # fmt: skip
     header = (
         'pass', 'operators', 'MB moved', 'difference f64', 'difference f32',
         *(f'{column}, ms' for column in timed),
@@ -219,12 +215,8 @@ def difference_text(results: Results) -> str:
             column, found = ' '.join(row.column), (row.difference, row.network)
             largest[column] = max(largest.get(column, found), found)
     parts = [f'{k} {value:.1g} ({name})' for k, (value, name) in largest.items()]
-    if not parts:
-        return ''
-    return (
-        'Largest difference of an output from that of PyTorch as is, over the largest '
-        f'output: {", ".join(parts)}.'
-    )
+    what = 'Largest difference of an output from that of PyTorch as is'
+    return f'{what}, over the largest output: {", ".join(parts)}.' if parts else ''
 
 
 def failure_table(results: Results) -> str:
@@ -235,10 +227,8 @@ def failure_table(results: Results) -> str:
         if row.error is not None:
             where = f'{" ".join(row.column)}, batch {row.batch}'
             rows.append((row.network, row.form, where, row.error))
-    if not rows:
-        return ''
     table = markdown_table(('network', 'form', 'engine', 'why'), rows)
-    return f'### Failed\n\n{table}'
+    return f'### Failed\n\n{table}' if rows else ''
 
 
 def sections(results: Results) -> dict[str, str]:

@@ -72,9 +72,7 @@ def parser_of(verb: str) -> Parser:
     module.add_arguments(parser)
     # As they are typed, for messages.
     names = {
-        action.dest: next(
-            iter(action.option_strings[:1]), action.metavar or action.dest
-        )
+        action.dest: (*action.option_strings, action.metavar or action.dest)[0]
         for action in parser._actions
     }
     # `error` is for arguments that do not go together.

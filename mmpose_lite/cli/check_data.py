@@ -32,9 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='how many each person must have; 0 is what the categories say',
     )  # fmt: skip
     add('--workers', type=common.positive, default=4, help='threads')
-    add(
-        '--mend', metavar='OUT', help='write annotations with derived entries filled in'
-    )
+    mend = 'write annotations with derived entries filled in'
+    add('--mend', metavar='OUT', help=mend)
     add('--json', metavar='FILE', help='also write the list there')
 
 

@@ -31,20 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compare, and print the figures."""
     with common.bars() as show:
-        found = deploy.compare(
-            args.model, args.reference, args.images, args.rounds, show
-        )
-    print(
-        format_table(
-            {
-                'people': str(found.people),
-                'keypoint shift, median': f'{found.median:.3f} px',
-                '95 of 100, all keypoints': f'{found.p95:.2f} px',
-                '95 of 100, labelled ones': f'{found.labelled_p95:.2f} px',
-                'AP of the reference': f'{found.reference_ap:.2f}',
-                'AP of the model': f'{found.ap:.2f}',
-                'difference': f'{found.ap - found.reference_ap:+.2f}, '
-                f'95 % within {found.low:+.2f} and {found.high:+.2f}',
-            }
-        )
-    )
+        files = args.model, args.reference, args.images
+        found = deploy.compare(*files, args.rounds, show)
+    interval = f'95 % within {found.low:+.2f} and {found.high:+.2f}'
+    rows = {
+        'people': str(found.people),
+        'keypoint shift, median': f'{found.median:.3f} px',
+        '95 of 100, all keypoints': f'{found.p95:.2f} px',
+        '95 of 100, labelled ones': f'{found.labelled_p95:.2f} px',
+        'AP of the reference': f'{found.reference_ap:.2f}',
+        'AP of the model': f'{found.ap:.2f}',
+        'difference': f'{found.ap - found.reference_ap:+.2f}, {interval}',
+    }
+    print(format_table(rows))

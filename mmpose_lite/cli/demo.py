@@ -33,13 +33,9 @@ def run(args: argparse.Namespace) -> None:
     from ..io.markdown import format_table
 
     common.quiet()
-    done = demonstrate(
-        args.out,
-        args.data,
-        train=args.train,
-        val=args.val,
-        options=args.cfg_options,
-        tell=partial(print, flush=True),
-    )
-    print(format_table(done.rows))
-    print(f'{done.picture}: held-out images, ground truth and prediction')
+    rows, picture = demonstrate(
+        args.out, args.data, train=args.train, val=args.val,
+        options=args.cfg_options, tell=partial(print, flush=True),
+    )  # fmt: skip
+    print(format_table(rows))
+    print(f'{picture}: held-out images, ground truth and prediction')

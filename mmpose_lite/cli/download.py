@@ -16,9 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('name', nargs='*', metavar='NAME', help='model of the zoo, or one of its files')
     ask = parser.add_mutually_exclusive_group()
-    ask.add_argument(
-        '--list', action='store_true', help='names, figures, which are kept'
-    )
+    said = 'names, figures, which are kept'
+    ask.add_argument('--list', action='store_true', help=said)
     ask.add_argument('--verify', action='store_true', help='check what is kept')
 
 
@@ -32,16 +31,11 @@ def run(args: argparse.Namespace) -> int:
         args.error('nothing to do: give names, --list or --verify')
     chosen = [public_file(name) for name in args.name] or list(public_files())
     if args.list:
-        rows = [
-            (
-                file.alias,
-                model.aliases[-1],
-                percent(file.metrics).partition(',')[0],
-                file.boxes,
-                'kept' if weights_path(file).exists() else file.url or '',
-            )
-            for model, file in chosen
-        ]
+        rows = []
+        for model, file in chosen:
+            figure = percent(file.metrics).partition(',')[0]
+            where = 'kept' if weights_path(file).exists() else file.url or ''
+            rows.append((file.alias, model.aliases[-1], figure, file.boxes, where))
         print(markdown_table(('name', 'model', 'published', 'boxes', 'where'), rows))
         return 0
     if args.verify:

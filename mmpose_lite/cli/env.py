@@ -27,13 +27,13 @@ from .. import __version__, compat
 from ..paths import PACKAGE, config_root
 
 _PACKAGES = (
-    *('torchvision', 'mmcv', 'mmengine', 'mmdet', 'mmpose', 'mim', 'numpy', 'cv2'),
+    'torchvision', 'mmcv', 'mmengine', 'mmdet', 'mmpose', 'mim', 'numpy', 'cv2',
     'xtcocotools',
-)
+)  # fmt: skip
 _ENGINES = (
-    *('onnx', 'onnxruntime', 'openvino', 'ai_edge_litert', 'tensorflow', 'ncnn'),
-    *('MNN', 'tensorrt'),
-)
+    'onnx', 'onnxruntime', 'openvino', 'ai_edge_litert', 'tensorflow', 'ncnn', 'MNN',
+    'tensorrt',
+)  # fmt: skip
 
 # What pip installs for models of MMPose, in this order → modules that show its absence.
 _INSTALLS = {
@@ -176,11 +176,9 @@ def _torch() -> str:
         return 'not installed'
     import torch
 
-    build = 'CPU build'
-    if torch.version.cuda is not None:
-        build = f'built for CUDA {torch.version.cuda}'
-    elif getattr(torch.version, 'hip', None) is not None:
-        build = f'built for ROCm {torch.version.hip}'
+    builds = dict(CUDA=torch.version.cuda, ROCm=getattr(torch.version, 'hip', None))
+    found = [f'built for {name} {number}' for name, number in builds.items() if number]
+    build = next(iter(found), 'CPU build')
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     seen = ', '.join(devices) or 'no GPU seen'
     return f'{torch.__version__}, {build}, {seen}, {torch.get_num_threads()} threads'

@@ -130,13 +130,9 @@ def _architecture(args: argparse.Namespace) -> np.ndarray:
     if size:
         macs = complexity(net, (size[1], size[0])).macs / 1e9
         cost = f'{macs:.3f} GMACs · {cost} at {size[1]}x{size[0]} (H x W)'
-    return draw_architecture(
-        net.space,
-        net.arch,
-        args.title or source.stem,
-        f'{cost}, without the head',
-        (size[1], size[0]) if size else None,
-    )
+    texts = (args.title or source.stem, f'{cost}, without the head')
+    image_size = (size[1], size[0]) if size else None
+    return draw_architecture(net.space, net.arch, *texts, image_size)
 
 
 def _network(source: Path, config: str | None) -> tuple[HRNASNet, Sequence[int] | None]:

@@ -34,9 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('config', metavar='CONFIG', help='config, or name in the zoo')
     add('checkpoint', metavar='CHECKPOINT')
-    add(
-        'out', metavar='OUT', help='model.onnx, model.xml (OpenVINO), model.so (native)'
-    )
+    files = 'model.onnx, model.xml (OpenVINO), model.so (native)'
+    add('out', metavar='OUT', help=files)
     add('--format', help='default: that of the suffix of OUT')
     add('--precision', choices=PRECISIONS, default='fp32', help='of stored weights')
     add('--input-size', type=common.pixels, nargs=2, metavar=('H', 'W'), help='px')
@@ -47,12 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what to compare on: a folder of images, or a COCO json and its folder; '
         "default: the config's validation data, or drawn people where it is missing",
     )  # fmt: skip
-    add(
-        '--people',
-        type=common.positive,
-        default=32,
-        help='to compare on, at most about',
-    )
+    people = 'to compare on, at most about'
+    add('--people', type=common.positive, default=32, help=people)
     add(
         '--tolerance', type=tolerance, nargs='+', default=(), metavar='NAME=LIMIT',
         help='of heatmap (relative), median, p95, max (px)',
@@ -63,31 +58,22 @@ def run(args: argparse.Namespace) -> None:
     """Export, and print what was compared and written."""
     with common.bars() as show:
         done = deploy.export(
-            find_model(args.config).config,
-            args.checkpoint,
-            args.out,
-            format=args.format,
-            precision=args.precision,
+            find_model(args.config).config, args.checkpoint, args.out,
+            format=args.format, precision=args.precision,
             image_size=args.input_size and tuple(args.input_size),
-            batch=args.batch,
-            optimized=not args.no_optimize,
-            images=args.images,
-            people=args.people,
-            tolerance=dict(args.tolerance),
-            progress=show,
-        )
+            batch=args.batch, optimized=not args.no_optimize,
+            images=args.images, people=args.people,
+            tolerance=dict(args.tolerance), progress=show,
+        )  # fmt: skip
     found, source = done.difference, done.contract.source
-    print(
-        format_table(
-            {
-                'compared on': f'{source["compared_on"]}, {found.people} people',
-                'largest heatmap difference': f'{found.heatmap:.2e} '
-                f'({found.relative:.1e})',
-                'largest keypoint shift': f'{found.max:.3f} px',
-                'median, 95 of 100': f'{found.median:.4f} px, {found.p95:.4f} px',
-                'other peaks': f'{found.moved} of {found.keypoints}',
-            }
-        )
-    )
+    heatmap = f'{found.heatmap:.2e} ({found.relative:.1e})'
+    rows = {
+        'compared on': f'{source["compared_on"]}, {found.people} people',
+        'largest heatmap difference': heatmap,
+        'largest keypoint shift': f'{found.max:.3f} px',
+        'median, 95 of 100': f'{found.median:.4f} px, {found.p95:.4f} px',
+        'other peaks': f'{found.moved} of {found.keypoints}',
+    }
+    print(format_table(rows))
     for path in done.paths:
         print(f'{path} ({path.stat().st_size / 1e6:.2f} MB)')

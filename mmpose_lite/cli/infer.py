@@ -21,12 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_model(parser, ', or an exported .onnx, .xml or .so')
     people = parser.add_mutually_exclusive_group()
     people.add_argument('--detector', help='config of mmdet, or a name it knows')
-    people.add_argument(
-        '--boxes', help='json: {image: [[x1, y1, x2, y2], …]}, or of COCO'
-    )
-    people.add_argument(
-        '--whole-image', action='store_true', help='one person per image (the default)'
-    )
+    file = 'json: {image: [[x1, y1, x2, y2], …]}, or of COCO'
+    people.add_argument('--boxes', help=file)
+    whole = 'one person per image (the default)'
+    people.add_argument('--whole-image', action='store_true', help=whole)
     add('--category', help='name or id of the people in --boxes, if it cannot tell')
     add('--detector-weights', help='checkpoint; a name that mmdet knows needs none')
     add(
@@ -60,54 +58,35 @@ def run(args: argparse.Namespace) -> int:
     common.quiet()
     source = inference.open_source(args.input)
     if args.json:
-        inputs = (
-            *source.paths,
-            args.model,
-            f'{args.model}.json',
-            args.weights,
-            args.boxes,
-        )
-        common.check_output('--json', args.json, inputs)
-    boxes = (
-        inference.read_boxes(args.boxes, threshold, args.category)
-        if args.boxes
-        else None
-    )
+        read = [args.model, f'{args.model}.json', args.weights, args.boxes]
+        common.check_output('--json', args.json, [*source.paths, *read])
+    boxes = None
+    if args.boxes:
+        boxes = inference.read_boxes(args.boxes, threshold, args.category)
     painter = inference.Painter(args.keypoint_threshold, args.draw_boxes)
     writers: list[inference.Writer] = []
     if args.out:
         writers.append(inference.open_writer(args.out, source, painter))
     model = inference.open_predictor(
-        args.model,
-        args.weights,
-        detector=args.detector,
-        detector_weights=args.detector_weights,
-        device=args.device,
-        threads=args.threads,
-    )
+        args.model, args.weights, device=args.device, threads=args.threads,
+        detector=args.detector, detector_weights=args.detector_weights,
+    )  # fmt: skip
     if args.json:
-        numbered = boxes is not None and boxes.image_ids
+        known = None if boxes is not None and boxes.image_ids else source
         given = {} if boxes is None else dict(category=boxes.category)
-        writers.append(
-            inference.Results(args.json, None if numbered else source, **given)
-        )
+        writers.append(inference.Results(args.json, known, **given))
     total = min(filter(None, (source.total, args.frames)), default=None)
     with common.bars('images') as show:
+
+        def tell(done: inference.Done, problem: str) -> None:
+            line = problem and f'skipped {problem}'
+            count = done.images + len(done.failures)
+            show(source.name, count, total, rate=done.rate, line=line)
+
         done = inference.run(
-            source,
-            model,
-            boxes,
-            writers,
-            threshold=threshold,
-            limit=args.frames,
-            on_frame=lambda done, problem: show(
-                source.name,
-                done.images + len(done.failures),
-                total,
-                rate=done.rate,
-                line=problem and f'skipped {problem}',
-            ),
-        )
+            source, model, boxes, writers, threshold=threshold, limit=args.frames,
+            on_frame=tell,
+        )  # fmt: skip
     rate = f' ({done.rate:.1f} images/s)' if done.seconds else ''
     print(f'{done.images} images, {done.people} people{rate}')
     print(*filter(None, (args.out, args.json)), sep='\n')

@@ -21,9 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add = parser.add_argument
     add('--out', type=Path, required=True, help='the table, JSON')
-    add(
-        '--engine', choices=['pytorch', 'onnxruntime', 'openvino'], default='pytorch'
-    )  # fmt: skip
+    engines = ['pytorch', 'onnxruntime', 'openvino']
+    add('--engine', choices=engines, default='pytorch')
     add('--space', default='keypoint', help='name, or a config with an HRNASNet')
     add('--transformer', choices=['residual', 'all'], help='in named spaces')
     add(
@@ -65,10 +64,9 @@ def run(args: argparse.Namespace) -> None:
         else:
             table = latency.measure_latency(settings, args.space, progress)
             write_table(args.out, table)
-        count = args.verify or 0
-        found = (
-            latency.verify_latency(settings, table, count, progress) if count else []
-        )
+        found = []
+        if args.verify:
+            found = latency.verify_latency(settings, table, args.verify, progress)
     for one in found:
         print(f'\n{one}')
     if found:

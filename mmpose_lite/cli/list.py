@@ -26,17 +26,11 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f'no model has a name like {args.pattern!r}')
     rows = [
         (
-            model.aliases[0],
-            model.size,
-            f'{model.params / 1e6:.3f} M',
-            f'{model.macs / 1e6:.1f} M',
-            model.published.partition(',')[0],
-            'public' if model.weights else '–',
+            model.aliases[0], model.size,
+            f'{model.params / 1e6:.3f} M', f'{model.macs / 1e6:.1f} M',
+            model.published.partition(',')[0], 'public' if model.weights else '–',
         )
         for model in models
-    ]
-    print(
-        markdown_table(
-            ('model', 'input', 'params', 'MACs', 'published', 'weights'), rows
-        )
-    )
+    ]  # fmt: skip
+    header = ('model', 'input', 'params', 'MACs', 'published', 'weights')
+    print(markdown_table(header, rows))

@@ -32,14 +32,9 @@ def run(args: argparse.Namespace) -> None:
     total = args.train + args.val
     with common.bars('images') as show:
         data = generate_toy_coco(
-            args.out_dir,
-            args.train,
-            args.val,
-            args.size,
-            args.seed,
-            args.max_persons,
+            args.out_dir, args.train, args.val, args.size, args.seed, args.max_persons,
             lambda done, _: show('toy images', done, total),
-        )
+        )  # fmt: skip
         show('toy images', total, total)
     what = f'{data.written} images written' if data.written else 'all there already'
     print(f'{data.root}: {what}')

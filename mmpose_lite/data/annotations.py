@@ -120,8 +120,7 @@ def fill_annotations(content: Any) -> tuple[Any, Counter[str]]:
     Raises:
         ValueError: If it is no COCO file with categories.
     """
-    faults = [what for grade, what in table_faults(content) if grade != 'warning']
-    if faults:
+    if faults := [what for grade, what in table_faults(content) if grade != 'warning']:
         raise ValueError('; '.join(faults))
     most = max(len(c.get('keypoints') or ()) for c in content['categories'])
     filled: Counter[str] = Counter()
@@ -248,10 +247,9 @@ def table_faults(content: Any) -> Iterator[Fault]:
     else:
         for entry in categories:
             names = entry.get('keypoints') or ()
-            if all(isinstance(name, str) for name in names):
-                problem = pair_problem(names)
-                if problem:
-                    yield 'warning', problem
+            named = all(isinstance(name, str) for name in names)
+            if named and (problem := pair_problem(names)):
+                yield 'warning', problem
 
 
 def image_record_faults(record: Any) -> Iterator[Fault]:
@@ -312,7 +310,8 @@ def person_faults(
         yield 'warning', 'visibilities other than 0, 1 and 2 count as themselves or 1'
     if not math.isfinite(record.get('area') or 0):
         yield 'error', f'its area is {record["area"]}'
-    if not lost and _is_mostly_outside(box, size):
+    left = 1 - _MOST_OUTSIDE
+    if not lost and math.prod(_kept(box, size)) < left * box[2] * box[3]:
         yield 'warning', f'its box {box} lies mostly outside of the image'
 
 
@@ -377,10 +376,6 @@ def _kept(box: list[float], size: tuple[float, float]) -> list[float]:
         min(max(low + side, 0), end) - min(max(low, 0), end)
         for low, side, end in zip(box[:2], box[2:], size, strict=True)
     ]
-
-
-def _is_mostly_outside(box: list[float], size: tuple[float, float]) -> bool:
-    return math.prod(_kept(box, size)) < (1 - _MOST_OUTSIDE) * box[2] * box[3]
 
 
 def _point_faults(points: list[float], size: tuple[float, float]) -> Iterator[str]:

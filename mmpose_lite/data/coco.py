@@ -128,8 +128,7 @@ def images_of(content: Any, path: str, category: str | None = None) -> list[Coco
         raise ValueError(f'{path} lacks {error} in an image or annotation') from None
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from None
-    unknown = set(people) - set(records)
-    if unknown:
+    if unknown := set(people) - set(records):
         raise ValueError(f'{path} has people of images that it lacks: {unknown}')
     crowds: dict[Any, list[Mapping[str, Any]]] = {}
     for record in content['annotations']:
@@ -193,12 +192,10 @@ def person_categories(
             or (set(used) if len(used) == 1 and not names else set())
         )
     if not found and known:
-        listed = ', '.join(
-            f'{i} {name!r}' if name else f'{i}' for i, name in known.items()
-        )
+        listed = [f'{i} {name!r}' if name else f'{i}' for i, name in known.items()]
         raise ValueError(
-            'category must be that of the people, one of '
-            f'{listed}; got {wanted or "none"}'
+            f'category must be that of the people, one of {", ".join(listed)}; '
+            f'got {wanted or "none"}'
         )
     # Without a category of its own a record is of the one that there is.
     return found | {None} if len(found) == 1 else found

@@ -67,20 +67,17 @@ def convention_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
     found = {what: _overlap(*pair) for what, pair in readings.items()}
     best = max(found, key=lambda what: found[what])
     if found[best] > _overlap(own, ends) + _BETTER:
-        yield (
-            'fatal',
-            (f'its {best}; MMPose wants px, and boxes as left, top, width, height'),
-        )
+        what = f'its {best}; MMPose wants px, and boxes as left, top, width, height'
+        yield 'fatal', what
 
 
 def _area_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
     """Areas that belong to no person of the box's size: OKS divides by them."""
     odd = []
     for record, _ in people:
-        area, box = record.get('area'), record['bbox']
-        if area is not None and not (
-            _AREAS[0] < area / max(box[2] * box[3], 1e-9) < _AREAS[1]
-        ):
+        area, (_, _, width, height) = record.get('area'), record['bbox']
+        share = None if area is None else area / max(width * height, 1e-9)
+        if share is not None and not _AREAS[0] < share < _AREAS[1]:
             odd.append(record)
     if odd:
         first = odd[0]

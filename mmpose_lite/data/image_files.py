@@ -13,8 +13,7 @@ from .annotations import Fault, Finding
 
 LARGEST_SIDE = 32766
 """OpenCV cuts from images up to this size, px."""
-LARGE_SIDE = 8000
-SMALL_SIDE = 16
+LARGE_SIDE, SMALL_SIDE = 8000, 16
 _AHEAD = 64  # images per worker that are under way
 
 
@@ -72,11 +71,8 @@ def image_faults(
     width, height = facts.size
     size = f'{width} x {height} px'
     if min(width, height) < 2 or max(width, height) > LARGEST_SIDE:
-        yield (
-            'error',
-            f'it is {size}; no person can be cut from it (sides must be 2 to '
-            f'{LARGEST_SIDE} px)',
-        )
+        wanted = f'sides must be 2 to {LARGEST_SIDE} px'
+        yield 'error', f'it is {size}; no person can be cut from it ({wanted})'
     elif max(width, height) > LARGE_SIDE:
         memory = f'{width * height * 3 / 2**20:.0f} MB'
         yield 'warning', f'it is {size}, {memory} for every process that loads it'

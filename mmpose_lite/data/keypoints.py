@@ -132,9 +132,7 @@ def dataset_info(
         paper_info={},
         keypoint_info={
             i: dict(
-                name=n,
-                id=i,
-                color=list(COLOURS[sides[i]]),
+                name=n, id=i, color=list(COLOURS[sides[i]]),
                 type='lower' if any(part in n.lower() for part in _LOWER) else 'upper',
                 swap=pairs[n][1] if n in pairs else '',
             )
@@ -142,15 +140,14 @@ def dataset_info(
         },
         skeleton_info={
             i: dict(
-                link=(names[a], names[b]),
-                id=i,
+                link=(names[a], names[b]), id=i,
                 color=list(COLOURS[sides[a] if sides[a] == sides[b] else 'middle']),
             )
             for i, (a, b) in enumerate(links)
         },
         joint_weights=[1.0] * len(names),
         sigmas=[sigma_of(n) for n in names],
-    )
+    )  # fmt: skip
 
 
 def describe_keypoints(annotations: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -37,10 +37,6 @@ def _part(model: nn.Module, kind: type[nn.Module]) -> Any:
     return next((one for one in model.modules() if isinstance(one, kind)), None)
 
 
-def _attention_parts(model: nn.Module) -> list[nn.Module]:
-    return tokens.attention_parts(_part(model, TokenPoseHead))
-
-
 def _architecture(seen: Seen) -> list[np.ndarray]:
     from .architecture import draw_architecture  # matplotlib
 
@@ -53,15 +49,9 @@ def _architecture(seen: Seen) -> list[np.ndarray]:
 
 FAMILIES: dict[str, Family] = {
     'TokenPose': Family(
-        TokenPoseHead,
-        _attention_parts,
-        lambda seen: tokens.attention_sections(seen, _part(seen.model, TokenPoseHead)),
+        TokenPoseHead, tokens.attention_parts, tokens.attention_sections
     ),
-    'pruning': Family(
-        Pruning,
-        _attention_parts,
-        lambda seen: tokens.pruning_sections(seen, _part(seen.model, TokenPoseHead)),
-    ),
+    'pruning': Family(Pruning, tokens.attention_parts, tokens.pruning_sections),
     'X-HRNet': Family(SUSA, gates.susa_parts, gates.susa_sections),
     'Polarized self-attention': Family(
         PolarizedSelfAttention, gates.psa_parts, gates.psa_sections
@@ -106,8 +96,7 @@ def explain(
         raise ValueError(f'model must be top-down, got a {type(model).__name__}')
     estimator: Any = model
     names = [n for _, n in sorted(estimator.dataset_meta['keypoint_id2name'].items())]
-    unknown = [name for name in keypoints or () if name not in names]
-    if unknown:
+    if unknown := [name for name in keypoints or () if name not in names]:
         raise ValueError(f'keypoints must be among {names}, got {unknown}')
     head = estimator.head
     count = getattr(head, 'out_channels', getattr(head, 'num_joints', len(names)))
@@ -118,8 +107,7 @@ def explain(
             f'{type(head).__name__} of {count}'
         )
     known = families(model)
-    missing = [name for name in only or () if name not in known]
-    if missing:
+    if missing := [name for name in only or () if name not in known]:
         hint = '; only a TokenPoseHead with sparse_cfg prunes'
         raise ValueError(
             f'only must be among the families of the model, {known}, got {missing}'

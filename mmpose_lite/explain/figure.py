@@ -24,6 +24,7 @@ _DARK = 0.78  # share of black over what is pruned
 _PRUNED = (0.87, 0.88, 0.9, 1.0)
 _MAP = colormaps['magma']
 _INK, _GREY = '#222222', '#5f6672'
+_SURE = 0.2  # score from which on keypoints of the skeleton are drawn
 
 
 def rendered(figure: Figure) -> np.ndarray:
@@ -38,13 +39,11 @@ def draw_explanation(
     dataset_meta: Mapping[str, Any],
     title: str,
     caption: str = '',
-    score_threshold: float = 0.2,
 ) -> np.ndarray:
     """Picture of what :func:`explain` found.
 
     Args:
         dataset_meta: Links and colours of keypoints, as a MMPose model carries them.
-        score_threshold: Predicted keypoints below this score are not drawn.
 
     Returns:
         ``(H, W, 3)``, ``uint8`` BGR.
@@ -56,7 +55,7 @@ def draw_explanation(
     for section in explanation.sections:
         figure, axes = _page(section, explanation.crop)
         for panel, axis in zip(section.panels, axes, strict=True):
-            _draw(panel, axis, explanation, dataset_meta, score_threshold)
+            _draw(panel, axis, explanation, dataset_meta)
         pictures.append(rendered(figure))
     width = pictures[0].shape[1]
     for one in explanation.pictures:
@@ -100,11 +99,7 @@ def _page(section: Section, crop: np.ndarray) -> tuple[Figure, list[Axes]]:
 
 
 def _draw(
-    panel: Panel,
-    axis: Axes,
-    explanation: Explanation,
-    meta: Mapping[str, Any],
-    threshold: float,
+    panel: Panel, axis: Axes, explanation: Explanation, meta: Mapping[str, Any]
 ) -> None:
     """One panel, in px of the crop."""
     points = explanation.points
@@ -136,11 +131,10 @@ def _draw(
         share = panel.links / max(float(panel.links.max()), 1e-12)
         for i, j in zip(*np.nonzero(np.triu(share, 1)), strict=True):
             line(i, j, _MAP(0.45), alpha=share[i, j], linewidth=2.6 * share[i, j])
-    marks = (
-        np.arange(len(points)) if panel.marks is None else np.array(panel.marks, int)
-    )
+    chosen = range(len(points)) if panel.marks is None else panel.marks
+    marks = np.array(chosen, int)
     if panel.skeleton:
-        sure = points[:, 2] >= threshold
+        sure = points[:, 2] >= _SURE
         marks = np.flatnonzero(sure)
         colours = np.asarray(meta['skeleton_link_colors']) / 255
         for (i, j), colour in zip(meta['skeleton_links'], colours, strict=True):

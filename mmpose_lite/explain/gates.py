@@ -31,9 +31,8 @@ def modules_of(model: nn.Module, kind: type[nn.Module]) -> dict[str, Any]:
 
 def susa_parts(model: nn.Module) -> list[nn.Module]:
     """What to record of SUSA: inputs, and gates before the sigmoid."""
-    return [
-        part for susa in modules_of(model, SUSA).values() for part in (susa, susa.ln)
-    ]
+    found = modules_of(model, SUSA).values()
+    return [part for susa in found for part in (susa, susa.ln)]
 
 
 def susa_gate(calls: Calls, susa: SUSA) -> Tensor:
@@ -86,9 +85,8 @@ def psa_parts(model: nn.Module) -> list[nn.Module]:
 def psa_gates(psa: PolarizedSelfAttention, x: Tensor) -> tuple[Tensor, Tensor]:
     """Channel gate ``(1, C, 1, 1)`` and spatial gate ``(1, 1, H, W)`` for an input."""
     by_channel = psa.channel_gate(x)
-    return by_channel, psa.spatial_gate(
-        x if psa.layout == 'parallel' else x * by_channel
-    )
+    seen = x if psa.layout == 'parallel' else x * by_channel
+    return by_channel, psa.spatial_gate(seen)
 
 
 def psa_sections(seen: Seen) -> list[Section]:

@@ -66,9 +66,7 @@ def draw_pose_grid(
         raise ValueError(f'zoom must be above 0 and at most 8, got {zoom}')
     cells = []
     for item in items:
-        image = cv2.resize(
-            item.image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC
-        )
+        image = cv2.resize(item.image, None, None, zoom, zoom, cv2.INTER_CUBIC)
         labelled = item.truth[..., 2] > 0
         sure = item.predicted[..., 2] >= score_threshold
         pair = [
@@ -79,10 +77,8 @@ def draw_pose_grid(
         cells.append(np.pad(cell, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255))
     columns = min(columns, len(cells))
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
-    rows = [
-        np.concatenate(cells[i : i + columns], axis=1)
-        for i in range(0, len(cells), columns)
-    ]
+    starts = range(0, len(cells), columns)
+    rows = [np.concatenate(cells[i : i + columns], axis=1) for i in starts]
     bar = np.full((_BAR, rows[0].shape[1], 3), 255, np.uint8)
     grid = np.concatenate([bar, *rows])
     half = grid.shape[1] / columns / 2

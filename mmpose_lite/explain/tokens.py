@@ -59,8 +59,9 @@ class LayerAttention:
         return seen[seen.any(dim=1)].numpy()
 
 
-def attention_parts(head: Any) -> list[nn.Module]:
-    """Modules of a head to record: norms and projections of its layers, choices."""
+def attention_parts(model: nn.Module) -> list[nn.Module]:
+    """Modules to record: norms and projections of the head's layers, choices."""
+    head: Any = model.head
     parts = [
         part
         for layer in _layers(head).values()
@@ -143,8 +144,9 @@ def _attention(
 # Panels ----------------------------------------------------------------------------
 
 
-def attention_sections(seen: Seen, head: Any) -> list[Section]:
+def attention_sections(seen: Seen) -> list[Section]:
     """What keypoints look at; with pruning also what the patches below them may see."""
+    head: Any = seen.model.head
     found, front = head_attention(head, seen.calls), _front(head)
     encoder = [name for name in found if name.isdigit()]
     shown = {encoder[i]: found[encoder[i]] for i in spread(len(encoder), _LAYERS)}
@@ -203,16 +205,14 @@ def _among_keypoints(found: Mapping[str, LayerAttention], front: int) -> Section
     )
 
 
-def pruning_sections(seen: Seen, head: Any) -> list[Section]:
+def pruning_sections(seen: Seen) -> list[Section]:
     """What is kept after each pruning layer, and who sees whom in graph layers."""
+    head: Any = seen.model.head
     found, front, grid = head_attention(head, seen.calls), _front(head), _grid(head)
     mode = f'mode {head.pruning.config.mode}'
     # A choice holds from the next layer on.
-    after = {
-        name: found[str(int(name) + 1)]
-        for name in head.pruning.selectors
-        if str(int(name) + 1) in found
-    }
+    following = {name: str(int(name) + 1) for name in head.pruning.selectors}
+    after = {name: found[then] for name, then in following.items() if then in found}
 
     def keeps(name: str, kept: np.ndarray, marks: list[int] | None) -> Panel:
         title = f'after layer {name}\n{kept.sum()} of {kept.size}'

@@ -173,10 +173,10 @@ def read_boxes(
         raise ValueError(
             f'{path} is a list of no COCO detections ({type(error).__name__}: {error})'
         ) from None
-    boxes = {
-        name: as_boxes(v, f'boxes of {name} in {path}') for name, v in rows.items()
-    }
-    kept = {name: rows[rows[:, 4] >= threshold] for name, rows in boxes.items()}
+    kept = {}
+    for name, values in rows.items():
+        found = as_boxes(values, f'boxes of {name} in {path}')
+        kept[name] = found[found[:, 4] >= threshold]
     return BoxFile(path, kept, ids, people, complete=isinstance(data, list))
 
 

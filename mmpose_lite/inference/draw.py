@@ -37,14 +37,9 @@ class Painter:
         """A drawn copy of an image ``(H, W, 3)`` ``uint8`` BGR."""
         visualizer.radius = max(2, round(min(image.shape[:2]) / _FINE))
         visualizer.line_width = max(1, visualizer.radius - 1)
-        drawn = visualizer.add_datasample(
-            'people',
-            np.ascontiguousarray(image[..., ::-1]),
-            people,
-            draw_gt=False,
-            draw_bbox=self.draw_boxes,
-            kpt_thr=self.threshold,
-        )
+        rgb = np.ascontiguousarray(image[..., ::-1])
+        what = dict(draw_gt=False, draw_bbox=self.draw_boxes, kpt_thr=self.threshold)
+        drawn = visualizer.add_datasample('people', rgb, people, **what)
         return np.ascontiguousarray(drawn[..., ::-1])
 
 

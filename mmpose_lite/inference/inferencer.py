@@ -63,16 +63,8 @@ class PoseInferencer(Pose2DInferencer):
             # Only MMPose's own configs say it outside of their data sets.
             whole = cfg.model.type.rpartition('.')[2] != 'BottomupPoseEstimator'
             cfg.data_mode = 'topdown' if whole else 'bottomup'
-        super().__init__(
-            model=cfg,
-            weights=weights,
-            device=device,
-            scope=scope,
-            det_model=det_model,
-            det_weights=det_weights,
-            det_cat_ids=det_cat_ids,
-            show_progress=show_progress,
-        )
+        detector = (det_model, det_weights, det_cat_ids)
+        super().__init__(cfg, weights, device, scope, *detector, show_progress)
 
     def _init_detector(
         self,
@@ -104,12 +96,15 @@ class PoseInferencer(Pose2DInferencer):
             ValueError: If ``bboxes`` has not one entry for each image.
         """
         if self.cfg.data_mode != 'topdown':
-            yield from super().preprocess(
-                inputs, batch_size, None, bbox_thr, nms_thr, **kwargs
-            )
+            limits = (bbox_thr, nms_thr)
+            yield from super().preprocess(inputs, batch_size, None, *limits, **kwargs)
             return
-        if bboxes is not None and hasattr(inputs, '__len__'):
-            _check_count(bboxes, inputs)
+        count = len(inputs) if hasattr(inputs, '__len__') else None
+        if bboxes is not None and count not in (None, len(bboxes)):
+            raise ValueError(
+                f'bboxes must have one entry for each of {count} images, '
+                f'got {len(bboxes)}'
+            )
         for index, given in enumerate(inputs):
             image = mmcv.imread(given) if isinstance(given, str) else given
             if image is None:
@@ -151,14 +146,6 @@ class PoseInferencer(Pose2DInferencer):
         bboxes = None if boxes is None else [boxes]
         done = self(image, return_datasamples=True, bboxes=bboxes, bbox_thr=threshold)
         return next(iter(done))['predictions'][0]
-
-
-def _check_count(bboxes: Sequence[Any], inputs: Sequence[Any]) -> None:
-    if len(bboxes) != len(inputs):
-        raise ValueError(
-            f'bboxes must have one entry for each of {len(inputs)} images, '
-            f'got {len(bboxes)}'
-        )
 
 
 def inferencer(

@@ -117,21 +117,14 @@ def open_predictor(
                 f'threads are those of an exported network, which {model} is not; '
                 'OMP_NUM_THREADS sets those of torch'
             )
-        return inferencer(
-            model,
-            weights,
-            detector=detector,
-            detector_weights=detector_weights,
-            device=device,
-        )
+        finder: dict[str, Any] = dict(detector=detector, detector_weights=detector_weights)
+        return inferencer(model, weights, device=device, **finder)
     if weights is not None:
         raise ValueError(f'weights: {model} holds its own already')
     if device not in (None, 'cpu') and detector is None:
         raise ValueError(f'device must be cpu for the exported {model}, got {device}')
-    found = None
-    if detector is not None:
-        given = None if detector_weights is None else os.fspath(detector_weights)
-        found = Detector(detector, given, device)
+    given = None if detector_weights is None else os.fspath(detector_weights)
+    found = None if detector is None else Detector(detector, given, device)
     return ExportedPredictor(model, found, 1 if threads is None else threads)
 
 

@@ -28,15 +28,11 @@ def as_sample(
         keypoints: ``(N, K, 2)``, px.
         scores: ``(N, K)``.
     """
-    return PoseDataSample(
-        pred_instances=InstanceData(
-            bboxes=boxes[:, :4],
-            bbox_scores=boxes[:, 4],
-            keypoints=keypoints,
-            keypoint_scores=scores,
-            keypoints_visible=scores,
-        )
+    people = InstanceData(bboxes=boxes[:, :4], bbox_scores=boxes[:, 4])
+    people.update(
+        dict(keypoints=keypoints, keypoint_scores=scores, keypoints_visible=scores)
     )
+    return PoseDataSample(pred_instances=people)
 
 
 def coco_results(
@@ -61,14 +57,9 @@ def coco_results(
     ):
         sure = scores[scores > _SURE]
         flat = np.concatenate([points, scores[:, None]], axis=1).round(4).ravel()
-        results.append(
-            dict(
-                image_id=image,
-                category_id=category,
-                keypoints=flat.tolist(),
-                score=round(float(box_score * sure.mean()) if len(sure) else 0.0, 6),
-            )
-        )
+        score = round(float(box_score * sure.mean()) if len(sure) else 0.0, 6)
+        about = dict(image_id=image, category_id=category)
+        results.append(dict(about, keypoints=flat.tolist(), score=score))
     return results
 
 

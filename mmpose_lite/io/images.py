@@ -70,15 +70,6 @@ class ImageFacts:
         return self.stored[::-1] if self.orientation > 4 else self.stored
 
 
-@dataclass(frozen=True)
-class _Head:
-    """What a file says of itself, where its image data begin, and what ends them."""
-
-    facts: ImageFacts
-    place: int
-    mark: bytes
-
-
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """An image file, upright as its EXIF data say.
 
@@ -106,20 +97,23 @@ def image_facts(path: str | os.PathLike[str], decode: bool = False) -> ImageFact
         ValueError: If OpenCV, and so MMPose, cannot make a whole image of it.
     """
     with open(path, 'rb') as file:
-        head = None if decode else _read_head(file)
+        facts, place, mark = (not decode and _read_head(file)) or (None, 0, b'')
         # Whether a PNG file is turned depends on the version of OpenCV.
-        turned = head and b'IEND' in head.mark and head.facts.orientation != 1
-        if head is not None and head.mark and not turned:
+        turned = facts and b'IEND' in mark and facts.orientation != 1
+        if facts and mark and not turned:
             end = file.seek(0, os.SEEK_END)
-            file.seek(max(head.place, end - _TAIL))
-            if head.mark in file.read():
-                return head.facts
+            file.seek(max(place, end - _TAIL))
+            if mark in file.read():
+                return facts
         file.seek(0)
         return _decode(file.read())[1]
 
 
-def _read_head(file: BinaryIO) -> _Head | None:
-    """The head of a file; None where Pillow does not understand it."""
+def _read_head(file: BinaryIO) -> tuple[ImageFacts, int, bytes] | None:
+    """What a file says of itself, where its image data begin, and what ends them.
+
+    None where Pillow does not understand it.
+    """
     start = file.read(4)
     file.seek(0)
     for prefix, (reader, mark) in _FORMATS.items():
@@ -135,7 +129,7 @@ def _read_head(file: BinaryIO) -> _Head | None:
                 16 if ';16' in f'{image.mode} {image.tile}' else 8,
                 _orientation(image.info.get('exif', b'')),
             )
-            return _Head(facts, file.tell(), mark)
+            return facts, file.tell(), mark
     return None
 
 
@@ -165,17 +159,17 @@ def _decode(data: bytes) -> tuple[NDArray[np.uint8], ImageFacts]:
     head = _read_head(io.BytesIO(data))
     if head is None:
         return image, ImageFacts(size)
-    if data[:4] == b'RIFF' and head.facts.orientation != 1 and not _turns_webp():
+    facts, place, mark = head
+    if data[:4] == b'RIFF' and facts.orientation != 1 and not _turns_webp():
         raise ValueError(
-            f'its EXIF data turn it (orientation {head.facts.orientation}), which '
+            f'its EXIF data turn it (orientation {facts.orientation}), which '
             f'OpenCV {cv2.__version__} does not do with WebP: save it upright'
         )
-    if data.find(head.mark, head.place) < 0:
+    if data.find(mark, place) < 0:
         raise ValueError('its end is missing: it is cut off or overwritten')
-    upright = size == head.facts.size
-    return image, head.facts if upright else replace(
-        head.facts, stored=size, orientation=1
-    )
+    if size != facts.size:
+        facts = replace(facts, stored=size, orientation=1)
+    return image, facts
 
 
 @lru_cache(maxsize=1)

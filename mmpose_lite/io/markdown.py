@@ -30,17 +30,9 @@ def markdown_table(
         first, *rest = (f'| {" | ".join(line)} |' for line in lines)
         return '\n'.join((first, '|' + '---|' * len(header), *rest))
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    padded = [
-        [
-            f'{cell:>{width}}' if index else f'{cell:<{width}}'
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        for line in lines
-    ]
-    rule = ['-' * (w - 1) + ':' if i else '-' * w for i, w in enumerate(widths)]
-    return '\n'.join(
-        f'| {" | ".join(line)} |' for line in (padded[0], rule, *padded[1:])
-    )
+    lines.insert(1, [f'{"-:"[i > 0]:->{w}}' for i, w in enumerate(widths)])
+    form = ' | '.join(f'{{:{">" if i else "<"}{w}}}' for i, w in enumerate(widths))
+    return '\n'.join(f'| {form.format(*line)} |' for line in lines)
 
 
 def format_table(rows: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ PATCHES = 48
 
 def attention_of(model):
     image = torch.randn(1, 3, HEIGHT, WIDTH)
-    with recorded(attention_parts(model.head)) as calls, torch.no_grad():
+    with recorded(attention_parts(model)) as calls, torch.no_grad():
         model.head((image,))
     return calls, head_attention(model.head, calls)
 
