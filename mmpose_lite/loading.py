@@ -55,11 +55,7 @@ def read_config(
 
 
 def build_model(config: Config) -> nn.Module:
-    """The model of a config, as its constructor leaves it; the config stays as it is.
-
-    Raises:
-        ValueError: If it cannot be built.
-    """
+    """The model of a config, which stays as it is; ValueError if it cannot be built."""
     if 'model' not in config:
         raise ValueError(f'{config.filename} describes no model')
     init_default_scope(config.get('default_scope') or 'mmpose')
@@ -157,11 +153,7 @@ def load_weights(
 
 
 def find_dataset_meta(checkpoint: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """Names and pairs of keypoints, where MMPose looks for them, and further.
-
-    Raises:
-        ValueError: If neither checkpoint nor config has them.
-    """
+    """Names and pairs of keypoints, where MMPose looks for them, and further."""
     meta = (checkpoint.get('meta') or {}).get('dataset_meta')
     for loader in ('train', 'val', 'test'):
         if not meta and config.get(f'{loader}_dataloader'):

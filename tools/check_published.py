@@ -62,11 +62,7 @@ class Part:
     unit: int = 1
 
     def missing(self, root: Path) -> str:
-        """Why figures compare with no published ones; ``''`` if the part is whole.
-
-        Raises:
-            ValueError: If something that is needed is missing.
-        """
+        """Why figures compare with no published ones; ``''`` if the part is whole."""
         needed = (self.annotations, self.images, *self.others)
         if absent := [name for name in needed if not (root / name).exists()]:
             raise ValueError(
@@ -117,18 +113,12 @@ def known(model: Model, weights: str) -> Result:
     called = {name, name.rpartition('.')[0]}
     file = next((f for f in model.files if called & {*f.names, f.alias}), None)
     boxes = file.boxes if file else DETECTOR
-    result = Result(
-        model=model.aliases[0],
-        file=weights,
-        boxes=GROUND_TRUTH if model.data == 'MPII' else boxes,
-        source=model.source,
-        published=dict(model.metrics),
-    )
+    source, published = model.source, model.metrics
     if file:
-        result.published = dict(file.metrics or model.metrics)
-        said = (file.source or model.source, file.note)
-        result.source = '; '.join(filter(None, said))
-    return result
+        published = file.metrics or published
+        source = '; '.join(filter(None, (file.source or source, file.note)))
+    boxes = GROUND_TRUTH if model.data == 'MPII' else boxes
+    return Result(model.aliases[0], weights, boxes, source, dict(published))
 
 
 def judge(result: Result, tolerance: float, missing: str = '') -> Result:
@@ -173,10 +163,10 @@ def check(args: argparse.Namespace, model: Model, weights: str) -> Result:
         'test_dataloader.dataset.data_root': f'{root}/',
         'test_dataloader.dataset.ann_file': part.annotations,
         'test_dataloader.dataset.data_prefix.img': part.images,
-        'test_dataloader.dataset.bbox_file': (
-            args.detections if boxes == DETECTOR else None
-        ),
+        'test_dataloader.dataset.bbox_file': None,
     }
+    if boxes == DETECTOR:
+        changes['test_dataloader.dataset.bbox_file'] = args.detections
     config = model.config
     work_dir.mkdir(parents=True, exist_ok=True)
     if model.data == 'MPII':
@@ -239,7 +229,6 @@ def report(results: Sequence[Result]) -> str:
 
 
 def parse_args() -> argparse.Namespace:
-    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add, coco, mpii = parser.add_argument, Path('data/coco'), Path('data/mpii')
     again = dict(action='append', required=True)

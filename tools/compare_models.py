@@ -101,11 +101,7 @@ BUDGET = [*PARTS][:8]
 def departures(
     configs: Mapping[str, Config],
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """What most configs share, by part, and by name what a config has of its own.
-
-    Raises:
-        ValueError: If budgets differ (the message names every difference).
-    """
+    """What most configs share, by part, and by name what a config has of its own."""
     shared: dict[str, Any] = {}
     own: dict[str, dict[str, Any]] = {name: {} for name in configs}
     for part, read in PARTS.items():
@@ -194,10 +190,8 @@ def write_configs(configs: Mapping[str, Config], out: Path) -> None:
     for name, cfg in configs.items():
         path, text = out / f'{name}.py', cfg.pretty_text
         if path.exists() and path.read_text() != text:
-            raise ValueError(
-                f'{path} is another recipe than the one asked for now; choose another '
-                '--out, or remove this file and the runs beside it'
-            )
+            what = f'{path} is another recipe than the one asked for now'
+            raise ValueError(f'{what}; choose another --out, or remove it and its runs')
         write_atomically(path, text.encode())
 
 
@@ -260,18 +254,15 @@ def markdown(
         own = [f'{part}: `{call(value)}`' for part, value in row['own'].items()]
         marks = ''.join(f' [{notes.setdefault(n, len(notes) + 1)}]' for n in own)
         runs = [*row['runs'].values()]
-        cells.append(
-            [
-                row['config'] + marks,
-                f'{row["params"] / 1e6:.3f} M',
-                f'{row["macs"] / 1e6:.1f} M',
-                str(runs[-1]['steps']) if runs else '–',
-                ' '.join(row['runs']) or ('failed' if row['failed'] else 'not yet'),
-                *(figure([r[name] for r in runs if name in r]) for name in metrics),
-                figure([run['seconds'] for run in runs], 2),
-                figure([run['steps'] * run['seconds'] / 60 for run in runs], 1),
-            ]
-        )
+        cells.append([
+            row['config'] + marks,
+            f'{row["params"] / 1e6:.3f} M', f'{row["macs"] / 1e6:.1f} M',
+            str(runs[-1]['steps']) if runs else '–',
+            ' '.join(row['runs']) or ('failed' if row['failed'] else 'not yet'),
+            *(figure([r[name] for r in runs if name in r]) for name in metrics),
+            figure([run['seconds'] for run in runs], 2),
+            figure([run['steps'] * run['seconds'] / 60 for run in runs], 1),
+        ])  # fmt: skip
     header = ['config', 'params', 'MACs', 'steps', 'seeds', *metrics]
     failed = [f'- {row["config"]}, {text}' for row in rows for text in row['failed']]
     parts = (
@@ -284,7 +275,6 @@ def markdown(
 
 
 def parse_args(words: Sequence[str] | None) -> argparse.Namespace:
-    """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

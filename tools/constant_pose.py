@@ -37,7 +37,6 @@ def near(data, k, place, threshold):
 
 
 def main():
-    """Read both files and print both figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('train', type=Path)
     parser.add_argument('val', type=Path)

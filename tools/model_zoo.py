@@ -130,10 +130,8 @@ def _about(collection: Collection, up: str) -> str:
         page = f'[{collection.page}]({up}{collection.page})'
         more.append(f'Equations, departures from the paper, recipe: {page}.')
     if collection.code:
-        more.append(
-            'Research code, of which this implementation is independent: '
-            f'<{collection.code}>.'
-        )
+        said = 'Research code, of which this implementation is independent'
+        more.append(f'{said}: <{collection.code}>.')
     paper = f'> [{collection.title}]({collection.url})'
     parts = (paper, _wrapped(collection.idea), figure, _wrapped(' '.join(more)))
     return '\n\n'.join(filter(None, parts))
@@ -182,14 +180,9 @@ def _files(models: Sequence[Model]) -> str:
                 said += f'; boxes: {file.boxes}'
             if file.note:
                 said += f'; {file.note}'
-            rows.append(
-                (
-                    f'[{names}]({file.url})' if file.url else names,
-                    alias,
-                    f'`{model.aliases[0]}`',
-                    said or ('as above' if model.metrics else '–'),
-                )
-            )
+            said = said or ('as above' if model.metrics else '–')
+            linked = f'[{names}]({file.url})' if file.url else names
+            rows.append((linked, alias, f'`{model.aliases[0]}`', said))
     if not rows:
         return ''
     head = ('file', 'name', 'model', 'published for this file')
@@ -207,16 +200,12 @@ def _own(collections: Sequence[Collection]) -> str:
     rows = []
     for result in (result for collection in collections for result in collection.own):
         name = Path(result['Model'])
+        linked = f'[{name.stem}]({name.name})' if name.suffix == '.py' else f'`{name}`'
+        told = (result[column] for column in ('Data', 'Training', 'Test'))
         shares = (
             f'{metric} {value:.3f}' for metric, value in result['Metrics'].items()
         )
-        rows.append(
-            (
-                f'[{name.stem}]({name.name})' if name.suffix == '.py' else f'`{name}`',
-                *(result[column] for column in ('Data', 'Training', 'Test')),
-                ', '.join(shares),
-            )
-        )
+        rows.append((linked, *told, ', '.join(shares)))
     if not rows:
         return ''
     head = ('model', 'data', 'training', 'test', 'measured')
@@ -229,9 +218,7 @@ def _own(collections: Sequence[Collection]) -> str:
 def bibtex(entry: Mapping[str, Any]) -> str:
     """A reference of ``CITATION.cff`` as BibTeX."""
     kind, field, place = KINDS[entry['type']]
-    people = [
-        f'{one["family-names"]}, {one["given-names"]}' for one in entry['authors']
-    ]
+    people = ['{family-names}, {given-names}'.format(**one) for one in entry['authors']]
     first = entry['authors'][0]['family-names'].lower()
     word = re.sub(r'\W', '', entry['title'].split()[0].rstrip(':')).lower()
     rows = {
@@ -265,22 +252,15 @@ def measured(text: str, models: Sequence[Model]) -> str:
 
 def pages() -> dict[Path, str]:
     """What every generated file should hold."""
-    rows = [
-        (
-            f'[{model.name}]({Path(model.config).relative_to(ROOT)})',
-            *size_of(model),
-            model.published,
-        )
-        for family in families()
-        for model in family.models
-    ]
-    texts = {
-        ROOT / name: fill_marked(
-            (ROOT / name).read_text(), 'model table', table(head, rows)
-        )
-        for name, head in HEADS.items()
-    }
-    return texts | {one.folder / 'README.md': family_page(one) for one in families()}
+    rows = []
+    for model in (model for family in families() for model in family.models):
+        linked = f'[{model.name}]({Path(model.config).relative_to(ROOT)})'
+        rows.append((linked, *size_of(model), model.published))
+    texts = {one.folder / 'README.md': family_page(one) for one in families()}
+    for name, head in HEADS.items():
+        text = (ROOT / name).read_text()
+        texts[ROOT / name] = fill_marked(text, 'model table', table(head, rows))
+    return texts
 
 
 def metafiles(pattern: str) -> dict[Path, str]:

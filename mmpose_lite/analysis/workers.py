@@ -41,7 +41,6 @@ class Isolated:
     Args:
         build: Makes the object; together with ``args`` it must be picklable, unless
             the process is forked.
-        *args: Arguments of ``build``.
         method: How the process starts. ``'spawn'`` imports everything again;
             ``'fork'`` is quick, but safe only where no other thread runs.
 
@@ -62,11 +61,7 @@ class Isolated:
         self._answer()
 
     def ask(self, name: str, *args: Any) -> Any:
-        """Result of a method of the object.
-
-        Raises:
-            RuntimeError: If the method fails, with its traceback, or the process died.
-        """
+        """Result of a method; RuntimeError, with its traceback, if it fails."""
         self._pipe.send((name, args))
         return self._answer()
 
@@ -113,11 +108,7 @@ def _serve(
 
 
 def in_subprocess(function: Callable[..., Any], *args: Any) -> Any:
-    """Result of a function in a forked process, which then ends.
-
-    Raises:
-        RuntimeError: If it fails, with its traceback, or the process died.
-    """
+    """Result of a function in a forked process, which then ends."""
     with Isolated(partial, function, *args, method='fork') as worker:
         return worker.ask('__call__')
 

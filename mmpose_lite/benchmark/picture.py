@@ -48,11 +48,7 @@ def front(found: list[Point]) -> list[Point]:
 
 
 def plot_pareto(results: Results) -> bytes:
-    """The picture as a PNG.
-
-    Raises:
-        ValueError: If no network has both a time at batch 1 and a published AP.
-    """
+    """The picture as a PNG; ValueError if nothing has a time and a published AP."""
     found, without = points(results)
     if not found:
         raise ValueError('the picture needs a network with a time and a published AP')

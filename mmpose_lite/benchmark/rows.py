@@ -25,7 +25,6 @@ class Engine(NamedTuple):
     """What runs networks.
 
     Attributes:
-        precisions: What it can compute in.
         suffix: Of the file that it reads; empty for PyTorch itself.
         target: What networks are optimized for, of :func:`deploy.optimize`.
     """
@@ -226,8 +225,8 @@ def choose_engines(words: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
     """Engines with what they compute in.
 
     Args:
-        words: Such as ``'openvino'``, for all that it can compute in, or
-            ``'openvino:bf16'``; nothing takes all engines of the processor.
+        words: ``'openvino'`` is all that it can compute in, ``'openvino:bf16'`` a part;
+            nothing is all engines of the processor.
 
     Raises:
         ValueError: If an engine is unknown, cannot compute so, or is not installed.

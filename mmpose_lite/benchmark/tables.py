@@ -273,14 +273,10 @@ def write_results(folder: Path, results: Results) -> None:
 def update_document(document: Path, results: Results | None) -> None:
     """Put tables between the markers ``<!-- begin benchmark tables -->`` of a document.
 
-    Args:
-        document: It has markers of at least one of ``SECTIONS``.
-        results: What to write; what was not measured stays as it is. Without results
-            the markers are only checked.
+    What was not measured stays as it is; without results the markers are only checked.
 
     Raises:
-        ValueError: If it has none, or a marker without its partner.
-        OSError: If it cannot be read or written.
+        ValueError: If it has none of ``SECTIONS``, or a marker without its partner.
     """
     text = old = document.read_text(encoding='utf-8')
     names = [name for name in SECTIONS if f'<!-- begin {name} -->' in text]

@@ -19,7 +19,6 @@ BASELINE = 'mmpose-litehrnet-18'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     add = parser.add_argument
     add(
         'networks', nargs='*',

@@ -22,7 +22,6 @@ from . import common
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Annotations, images, and how closely they are looked at."""
     add = parser.add_argument
     add('annotations', metavar='ANNOTATIONS', help='COCO keypoint file')
     add('images', metavar='IMAGES', type=Path, help='folder of its images')

@@ -16,7 +16,6 @@ from . import common
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
     parser.add_argument('model', metavar='MODEL')
     parser.add_argument('reference', metavar='REFERENCE')
     parser.add_argument(
@@ -29,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Compare, and print the figures."""
     with common.bars() as show:
         files = args.model, args.reference, args.images
         found = deploy.compare(*files, args.rounds, show)

@@ -12,13 +12,11 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Name, and where to copy it."""
     parser.add_argument('name', help='name or alias in the zoo, or file name')
     parser.add_argument('--copy', metavar='OUT', help='file, or folder, for a copy')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the path, of the copy if there is one."""
     from ..paths import copy_config
     from ..zoo import find_model
 

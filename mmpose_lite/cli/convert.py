@@ -13,7 +13,6 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Both files, and the config to check against."""
     parser.add_argument('source', metavar='IN', help='checkpoint of the research code')
     parser.add_argument('target', metavar='OUT', help='file for mim test --checkpoint')
     parser.add_argument(
@@ -22,7 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert one file and say what was done with everything in it."""
     from ..checkpoints import convert_file, geometry_of
 
     model, notes = None, {}

@@ -15,7 +15,6 @@ from . import common
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where to, and how much."""
     add = parser.add_argument
     add('--out', default='work_dirs/demo', help='folder of runs and the picture')
     add('--data', default='data/toy', help='folder of the toy data')
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do all of it; the table and the picture's name at the end."""
     from ..demo import demonstrate
     from ..io.markdown import format_table
 

@@ -20,7 +20,6 @@ from ..io.files import write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where from, where to."""
     parser.add_argument('source', metavar='ANNOTATIONS', type=Path)
     parser.add_argument('target', metavar='OUT', type=Path)
     parser.add_argument('--name', help='of the data set; that of OUT if not given')
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the description and show what was guessed."""
     if args.target.exists() and not args.overwrite:
         raise ValueError(
             f'{args.target} exists, perhaps with changes of yours: see --overwrite'

@@ -12,7 +12,6 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Names, or one of two questions."""
     add = parser.add_argument
     add('name', nargs='*', metavar='NAME', help='model of the zoo, or one of its files')
     ask = parser.add_mutually_exclusive_group()

@@ -37,7 +37,6 @@ from .common import add_device, at_least, pixels, positive, quiet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to draw, and how."""
     add = parser.add_argument
     source = 'images of one person each, or with --box or --coco; a toy person if none;'
     source += ' with --architecture an arch.json, a config, or a checkpoint of HR-NAS'
@@ -64,7 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw one picture."""
     picture = _architecture(args) if args.architecture else _explained(args)
     save_image(args.out, picture)
     print(args.out)

@@ -30,7 +30,6 @@ def tolerance(text: str) -> tuple[str, float]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
     add = parser.add_argument
     add('config', metavar='CONFIG', help='config, or name in the zoo')
     add('checkpoint', metavar='CHECKPOINT')
@@ -55,7 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export, and print what was compared and written."""
     with common.bars() as show:
         done = deploy.export(
             find_model(args.config).config, args.checkpoint, args.out,

@@ -15,7 +15,6 @@ from . import common
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Input, model, where people are, where results go."""
     add = parser.add_argument
     add('input', metavar='INPUT', help='image, folder, video or number of a camera')
     common.add_model(parser, ', or an exported .onnx, .xml or .so')

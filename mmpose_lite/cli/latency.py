@@ -18,7 +18,6 @@ from .common import at_least, bars, pixels, positive, threads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     add = parser.add_argument
     add('--out', type=Path, required=True, help='the table, JSON')
     engines = ['pytorch', 'onnxruntime', 'openvino']
@@ -43,7 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure and write; verify, print and write again."""
     from ..search import latency
 
     space, size = latency.read_space(args.space, args.transformer)

@@ -12,12 +12,10 @@ import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A pattern."""
     parser.add_argument('pattern', nargs='?', default='*', help="such as '*mpii*'")
 
 
 def run(args: argparse.Namespace) -> None:
-    """One line a model."""
     from ..io.markdown import markdown_table
     from ..zoo import list_models
 

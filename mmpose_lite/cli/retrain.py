@@ -15,7 +15,6 @@ from ..io.markdown import markdown_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     add = parser.add_argument
     add('checkpoint', metavar='CHECKPOINT', help='of a search')
     add('out_dir', metavar='OUT_DIR', help='new or empty')
@@ -24,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the files, and print what is left of the supernet."""
     from ..search import write_retraining
     from .common import quiet
 

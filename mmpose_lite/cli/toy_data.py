@@ -14,7 +14,6 @@ from . import common
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How many, and how they look."""
     add = parser.add_argument
     add('out_dir', metavar='OUT', help='folder to write to')
     add('--train', type=common.at_least(0), default=2800, help='training images')
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw what is missing."""
     total = args.train + args.val
     with common.bars('images') as show:
         data = generate_toy_coco(

@@ -39,11 +39,9 @@ class Finding:
     """Something wrong or odd.
 
     Attributes:
-        grade: One of :data:`GRADES`.
         kind: What ``id`` is of: ``'annotations'``, ``'image'`` or ``'person'``.
         file: The image's name in the annotations, or path of the annotations.
         id: Of the image or the annotation; None of the file as a whole.
-        what: A sentence.
     """
 
     grade: str
@@ -86,14 +84,9 @@ class Annotations:
 
 
 def check_annotations(path: str | os.PathLike[str], count: int = 0) -> Annotations:
-    """Read and check a COCO keypoint file.
+    """Read and check a COCO keypoint file; OSError if it cannot be read.
 
-    Args:
-        count: Keypoints that every person must have; 0 is what the file's own
-            categories say.
-
-    Raises:
-        OSError: If the file cannot be read.
+    Every person must have ``count`` keypoints; 0 is what the file's categories say.
     """
     found = Annotations(os.fspath(path))
     try:

@@ -24,8 +24,7 @@ Box = tuple[float, float, float, float]
 def corners(box: Sequence[float]) -> Box:
     """COCO's left, top, width, height as left, top, right, bottom; px.
 
-    Raises:
-        ValueError: If the box is not 4 finite numbers.
+    ValueError if the box is not 4 finite numbers.
     """
     try:
         values = np.asarray(box, np.float64)
@@ -173,7 +172,6 @@ def person_categories(
 
     Args:
         categories: Of the file; detections have none.
-        records: Annotations or detections.
         wanted: Name or id of the category, if it is not to be found out.
 
     Raises:

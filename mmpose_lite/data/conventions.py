@@ -1,9 +1,8 @@
 """In which units, and from which corner, the numbers of a COCO file are meant.
 
-Tools write parts of the image, per cent, corners or centres where COCO has pixels and
-left, top, width, height. Nothing fails then; it is only learnt and measured wrongly. A
-person's box and the extent of the keypoints lie over each other if both are read as
-they were meant.
+Tools write parts of the image, per cent, corners or centres; nothing fails then, it is
+only learnt and measured wrongly. A person's box and the extent of the keypoints lie
+over each other if both are read as they were meant.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The one description of keypoints: names, sides, links, colours and sigmas.
 
-Names tell which keypoints change places in a mirrored image (``left_knee`` and
-``right_knee``, ``LKnee`` and ``RKnee``, ``knie_links`` and ``knie_rechts``), which
-belong to the lower body, how they are coloured, and which deviation COCO's metric
-allows them.
+Names (``left_knee``, ``LKnee``, ``knie_links``) tell which keypoints change places in a
+mirrored image, which belong to the lower body, how they are coloured, and which
+deviation COCO's metric allows them.
 """
 
 from __future__ import annotations

@@ -49,7 +49,6 @@ class Layout:
 
     Attributes:
         blocks: Centre of every block, in block order.
-        fuses: Middle of every fuse module.
         stages: Extent along x of each stage's rows of blocks, and their number.
         widths: Where the width of a resolution is written, and what.
     """

@@ -45,17 +45,13 @@ def draw_pose_grid(
     """Picture of images in cells: left the true skeletons, right the predicted ones.
 
     Args:
-        items: Images of one size.
+        items: Images of one size, at least one.
         columns: Cells in a row, at least 1.
         zoom: Factor on the images' size, above 0 to 8.
         score_threshold: Predicted keypoints below this score are not drawn.
 
     Returns:
         ``(H, W, 3)``, ``uint8`` BGR.
-
-    Raises:
-        ValueError: If there are no items, their sizes differ, or a number is out of
-            range.
     """
     sizes = {item.image.shape for item in items}
     if len(sizes) != 1:
@@ -116,11 +112,7 @@ def predict_posed_images(
 ) -> list[PosedImage]:
     """Predictions of a top-down model in the true boxes of a COCO file's first images.
 
-    Only images with persons are taken, ``count`` at most.
-
-    Raises:
-        OSError: If an image cannot be read.
-        ValueError: If ``count`` is below 1, or a file is damaged or no image.
+    Only images with persons are taken, ``count`` at most and at least 1.
     """
     if count < 1:
         raise ValueError(f'count must be at least 1, got {count}')

@@ -75,11 +75,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a model made of one person.
+    """What a model made of one person; crop and points are those of :class:`Seen`.
 
     Attributes:
-        crop: The network's input ``(H, W, 3)``, ``uint8`` BGR.
-        points: ``(J, 3)``: predicted x, y in px of the crop, and score.
         sections: From the prediction to what led to it.
         pictures: Further pictures of the model itself, ``(h, w, 3)`` ``uint8`` BGR.
     """

@@ -72,8 +72,7 @@ class BoxFile:
     def of(self, frame: Frame) -> tuple[np.ndarray, int | None]:
         """Boxes ``(N, 5)`` of an image, and its number in COCO annotations.
 
-        Raises:
-            ValueError: If the image is not in the file, or several could be meant.
+        ValueError if the image is not in the file, or several could be meant.
         """
         name = self._find(frame)
         if name is not None:
@@ -232,10 +231,9 @@ class Detector:
     def __call__(
         self, image: np.ndarray, threshold: float = 0.3, overlap: float = 0.3
     ) -> np.ndarray:
-        """People of an image.
+        """People of an image ``(H, W, 3)`` ``uint8`` BGR.
 
         Args:
-            image: ``(H, W, 3)`` ``uint8`` BGR.
             overlap: Intersection over union above which the box with the lower score
                 is dropped.
 

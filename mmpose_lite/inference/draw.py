@@ -22,11 +22,7 @@ _FPS = 25.0  # of a video that does not say
 
 @dataclass(frozen=True)
 class Painter:
-    """Draws people with MMPose's visualizer.
-
-    Attributes:
-        threshold: Keypoints with a lower score are not drawn.
-    """
+    """Draws people, of keypoints those from a ``threshold`` on, as MMPose does."""
 
     threshold: float = 0.3
     draw_boxes: bool = False
@@ -46,8 +42,7 @@ class Painter:
 class ImageWriter:
     """Drawn images as files of a folder, under their own names.
 
-    Raises:
-        ValueError: If the folder is the images' own, where they would be overwritten.
+    ValueError if the folder is the images' own, where they would be overwritten.
     """
 
     def __init__(
@@ -76,8 +71,7 @@ class ImageWriter:
 class VideoWriter:
     """Drawn frames as one video, which takes its name when it is closed.
 
-    Raises:
-        ValueError: If the video would be overwritten by the drawn one.
+    ValueError if the video would be overwritten by the drawn one.
     """
 
     def __init__(
@@ -123,10 +117,6 @@ class VideoWriter:
 def open_writer(
     folder: str | os.PathLike[str], source: Source, painter: Painter | None = None
 ) -> ImageWriter | VideoWriter:
-    """What writes the drawn images of a source: each of them, or one video.
-
-    Raises:
-        ValueError: If something of the source would be overwritten.
-    """
+    """What writes the drawn images of a source: each of them, or one video."""
     kind = ImageWriter if source.kind == 'images' else VideoWriter
     return kind(folder, source, painter or Painter())

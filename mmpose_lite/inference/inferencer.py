@@ -90,11 +90,7 @@ class PoseInferencer(Pose2DInferencer):
         nms_thr: float = 0.3,
         **kwargs: Any,
     ) -> Iterator[tuple[Any, list[Any]]]:
-        """Batches of the people of each image, with the image.
-
-        Raises:
-            ValueError: If ``bboxes`` has not one entry for each image.
-        """
+        """Batches of the people of each image, with the image."""
         if self.cfg.data_mode != 'topdown':
             limits = (bbox_thr, nms_thr)
             yield from super().preprocess(inputs, batch_size, None, *limits, **kwargs)

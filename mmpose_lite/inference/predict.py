@@ -117,7 +117,7 @@ def open_predictor(
                 f'threads are those of an exported network, which {model} is not; '
                 'OMP_NUM_THREADS sets those of torch'
             )
-        finder: dict[str, Any] = dict(detector=detector, detector_weights=detector_weights)
+        finder: Any = dict(detector=detector, detector_weights=detector_weights)
         return inferencer(model, weights, device=device, **finder)
     if weights is not None:
         raise ValueError(f'weights: {model} holds its own already')
@@ -130,12 +130,7 @@ def open_predictor(
 
 @dataclass
 class Done:
-    """What came of a source.
-
-    Attributes:
-        failures: Name of an image and what was wrong with it.
-        seconds: For all of it, reading and drawing included.
-    """
+    """What came of a source: names and problems of failures, seconds for all of it."""
 
     images: int = 0
     people: int = 0

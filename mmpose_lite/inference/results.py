@@ -29,9 +29,8 @@ def as_sample(
         scores: ``(N, K)``.
     """
     people = InstanceData(bboxes=boxes[:, :4], bbox_scores=boxes[:, 4])
-    people.update(
-        dict(keypoints=keypoints, keypoint_scores=scores, keypoints_visible=scores)
-    )
+    people.keypoints = keypoints
+    people.keypoint_scores = people.keypoints_visible = scores
     return PoseDataSample(pred_instances=people)
 
 
@@ -64,13 +63,9 @@ def coco_results(
 
 
 class Results:
-    """COCO results of all images, and of them a json file when it is closed.
+    """COCO results of all images, and of them a json file, if any, when it is closed.
 
-    Args:
-        path: Of the file, the folder of which is made; none is written if not given.
-
-    Raises:
-        ValueError: If two images of the source have one number.
+    ValueError if two images of the source have one number.
     """
 
     def __init__(

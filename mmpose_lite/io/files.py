@@ -21,12 +21,10 @@ _UNTOUCHED = 24 * 3600.0  # seconds after which another machine's part is dead
 
 
 def part_name(path: str | os.PathLike[str]) -> str:
-    """Name beside ``path`` under which this process writes it.
+    """Name beside ``path``, under which this process writes it.
 
-    Returns:
-        ``.NAME.HOST.PID.START.part`` in the same folder, so that a rename makes it
-        ``path``. The host and the time at which the process started tell it from one
-        of the same number elsewhere or later.
+    Host and start of the process, in ``.NAME.HOST.PID.START.part``, tell it from one of
+    the same number elsewhere or later.
     """
     folder, name = os.path.split(os.fspath(path))
     pid = os.getpid()
@@ -43,9 +41,6 @@ def atomic_file(
         path: Where to; an older file there is replaced. Its folder must exist.
         sync: Also wait until the content, and then the name, are on the disk, so that
             a power cut cannot leave the new name with missing content either.
-
-    Yields:
-        The file, open for writing bytes.
 
     Raises:
         OSError: If the folder cannot be written to; nothing is left behind.
@@ -103,11 +98,9 @@ def remove_parts(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def adopt_part(path: str | os.PathLike[str]) -> Path:
-    """Part of a file that this process may go on writing.
+    """Part of a file, named by :func:`part_name`, that this process may go on writing.
 
-    Returns:
-        The path that :func:`part_name` gives. What a killed process left of the same
-        file has been renamed to it, if there was any.
+    What a killed process left of the same file has been renamed to it.
     """
     own = Path(part_name(path))
     if not own.exists():

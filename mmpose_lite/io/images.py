@@ -189,12 +189,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
 
 
 def images_in(folder: str | os.PathLike[str]) -> list[Path]:
-    """Image files of a folder, but not of its folders, in the order of their names.
-
-    Raises:
-        OSError: If there is no such folder.
-        ValueError: If it holds no images.
-    """
+    """Image files of a folder, but not of its folders, by name; ValueError if none."""
     found = [path for path in sorted(Path(folder).iterdir()) if is_image(path)]
     if not found:
         raise ValueError(f'the folder {folder} holds no images ({", ".join(SUFFIXES)})')

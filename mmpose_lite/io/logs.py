@@ -36,11 +36,7 @@ def read_scalars(work_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def last_metric(work_dir: str | os.PathLike[str], name: str) -> float:
-    """Newest value of a metric, such as ``'coco/AP'``, below a work dir.
-
-    Raises:
-        ValueError: If no run there logged the metric.
-    """
+    """Newest value of a metric, such as ``'coco/AP'``; ValueError if there is none."""
     for record in reversed(read_scalars(work_dir)):
         if name in record:
             return float(record[name])
@@ -48,11 +44,7 @@ def last_metric(work_dir: str | os.PathLike[str], name: str) -> float:
 
 
 def seconds_per_step(work_dir: str | os.PathLike[str]) -> float:
-    """Mean seconds per logged training step, loading of data included.
-
-    Raises:
-        ValueError: If no run there logged a training step.
-    """
+    """Mean seconds per training step, data included; ValueError if none was logged."""
     times = [one['time'] for one in read_scalars(work_dir) if 'loss' in one]
     if not times:
         raise ValueError(f'no run below {str(work_dir)!r} logged a training step')

@@ -49,8 +49,7 @@ def format_table(rows: Mapping[str, str]) -> str:
 def marked(text: str, name: str) -> str:
     """Text between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``, stripped.
 
-    Raises:
-        ValueError: If the two markers do not occur exactly once each, in this order.
+    ValueError if the two markers do not occur exactly once each, in this order.
     """
     return _split(text, name)[1].strip()
 
