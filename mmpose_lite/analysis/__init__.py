@@ -14,18 +14,7 @@ from .timing import (
 from .workers import Isolated
 
 __all__ = [
-    'Complexity',
-    'Isolated',
-    'Spread',
-    'Timing',
-    'Traffic',
-    'complexity',
-    'count_macs',
-    'count_macs_once',
-    'count_traffic',
-    'cpu_model',
-    'describe_machine',
-    'interleave',
-    'stopwatch',
-    'time_interleaved',
-]
+    'Complexity', 'Isolated', 'Spread', 'Timing', 'Traffic', 'complexity', 'count_macs',
+    'count_macs_once', 'count_traffic', 'cpu_model', 'describe_machine', 'interleave',
+    'stopwatch', 'time_interleaved',
+]  # fmt: skip

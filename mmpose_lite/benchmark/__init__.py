@@ -10,14 +10,6 @@ from .running import run
 from .tables import report, update_document, write_results
 
 __all__ = [
-    'Contestant',
-    'Plan',
-    'Results',
-    'Row',
-    'choose',
-    'choose_engines',
-    'report',
-    'run',
-    'update_document',
-    'write_results',
-]
+    'Contestant', 'Plan', 'Results', 'Row', 'choose', 'choose_engines', 'report', 'run',
+    'update_document', 'write_results',
+]  # fmt: skip

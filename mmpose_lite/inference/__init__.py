@@ -8,26 +8,8 @@ from .results import Results, coco_results
 from .sources import Frame, Source, open_source
 
 __all__ = [
-    'EXPORTED',
-    'BoxFile',
-    'Detector',
-    'Done',
-    'ExportedPredictor',
-    'Frame',
-    'ImageWriter',
-    'Painter',
-    'PoseInferencer',
-    'Predictor',
-    'Results',
-    'Source',
-    'VideoWriter',
-    'Writer',
-    'as_boxes',
-    'coco_results',
-    'inferencer',
-    'open_predictor',
-    'open_source',
-    'open_writer',
-    'read_boxes',
-    'run',
-]
+    'EXPORTED', 'BoxFile', 'Detector', 'Done', 'ExportedPredictor', 'Frame',
+    'ImageWriter', 'Painter', 'PoseInferencer', 'Predictor', 'Results', 'Source',
+    'VideoWriter', 'Writer', 'as_boxes', 'coco_results', 'inferencer', 'open_predictor',
+    'open_source', 'open_writer', 'read_boxes', 'run',
+]  # fmt: skip
