@@ -149,9 +149,10 @@ def _models(data: str, models: Sequence[Model]) -> str:
             f'[{model.name}]({Path(model.config).name})',
             ', '.join(f'`{alias}`' for alias in model.aliases),
             *size_of(model),
-            *(_percent(model.metrics.get(name)) for name in metrics),
+            *(f'{100 * found[m]:.1f}' if m in found else '–' for m in metrics),
         )
         for model in models
+        for found in [model.metrics]
     ]
     head = ('config', 'short name', 'input (H x W)', 'params', 'MACs', *metrics)
     sources: dict[str, list[str]] = {}
@@ -162,10 +163,6 @@ def _models(data: str, models: Sequence[Model]) -> str:
     said = '\n'.join(['With flip test; sources and boxes:\n', *lines]) if lines else ''
     said = said or 'Nothing published.'
     return f'\n### {PARTS[data]}\n\n{table(head, rows)}\n\n{said}\n'
-
-
-def _percent(value: float | None) -> str:
-    return '–' if value is None else f'{100 * value:.1f}'
 
 
 def _files(models: Sequence[Model]) -> str:

@@ -64,15 +64,6 @@ def check_output(
         raise ValueError(f'{name} must not be a file that is read, got {path}')
 
 
-def add_model(parser: argparse.ArgumentParser, more: str = '') -> None:
-    """``--model``, ``--weights`` and ``--device``; a model may be ``more``."""
-    add = parser.add_argument
-    add('--model', required=True, help=f'name or alias in the zoo, a config{more}')
-    said = 'checkpoint, or a name of `download --list`; if not given, the public one'
-    add('--weights', help=said)
-    add_device(parser)
-
-
 def add_device(parser: argparse.ArgumentParser) -> None:
     """``--device``."""
     parser.add_argument(

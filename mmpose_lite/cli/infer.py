@@ -17,7 +17,11 @@ from . import common
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('input', metavar='INPUT', help='image, folder, video or number of a camera')
-    common.add_model(parser, ', or an exported .onnx, .xml or .so')
+    model = 'name or alias in the zoo, a config, or an exported .onnx, .xml or .so'
+    add('--model', required=True, help=model)
+    said = 'checkpoint, or a name of `download --list`; if not given, the public one'
+    add('--weights', help=said)
+    common.add_device(parser)
     people = parser.add_mutually_exclusive_group()
     people.add_argument('--detector', help='config of mmdet, or a name it knows')
     file = 'json: {image: [[x1, y1, x2, y2], …]}, or of COCO'

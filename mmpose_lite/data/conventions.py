@@ -38,7 +38,8 @@ def convention_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
         return
     boxes = np.array([record['bbox'] for record, _ in people], np.float64)
     sizes = np.array([size for _, size in people], np.float64)
-    ends = np.stack([_extent(_visible(record)) for record, _ in people])
+    places = [_visible(record) for record, _ in people]
+    ends = np.stack([np.concatenate([one.min(0), one.max(0)]) for one in places])
     largest = max(boxes.max(), ends.max())
     for whole, what in ((1, 'parts of the image (0 to 1)'), (100, 'per cent')):
         if largest <= 1.01 * whole and sizes.min() > 2 * whole and (
@@ -141,10 +142,6 @@ def _visible(record: Mapping[str, Any]) -> Array:
     """Labelled keypoints ``(N, 2)``."""
     points = np.array(record['keypoints'], np.float64).reshape(-1, 3)
     return points[points[:, 2] > 0, :2]
-
-
-def _extent(points: Array) -> Array:
-    return np.concatenate([points.min(0), points.max(0)])
 
 
 def _overlap(first: Array, second: Array) -> float:

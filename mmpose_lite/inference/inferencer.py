@@ -112,13 +112,12 @@ class PoseInferencer(Pose2DInferencer):
             else:
                 boxes = whole_image(image)
             name = given if isinstance(given, str) else f'{index:06d}.jpg'
-            people = [self._one_person(image, name, box) for box in boxes]
+            about = dict(self.model.dataset_meta, img=image, img_path=name)
+            people = [
+                self.pipeline(dict(about, bbox=box[None, :4], bbox_score=box[4:]))
+                for box in boxes
+            ]
             yield (self.collate_fn(people) if people else name), [given]
-
-    def _one_person(self, image: np.ndarray, name: str, box: np.ndarray) -> Any:
-        """What the pipeline makes of one box ``(5,)``."""
-        info = dict(img=image, img_path=name, bbox=box[None, :4], bbox_score=box[4:])
-        return self.pipeline({**info, **self.model.dataset_meta})
 
     def forward(self, inputs: Any, **kwargs: Any) -> list[PoseDataSample]:
         """People of one image; none where ``inputs`` is only its name."""

@@ -97,10 +97,10 @@ def image_facts(path: str | os.PathLike[str], decode: bool = False) -> ImageFact
         ValueError: If OpenCV, and so MMPose, cannot make a whole image of it.
     """
     with open(path, 'rb') as file:
-        facts, place, mark = (not decode and _read_head(file)) or (None, 0, b'')
+        facts, place, mark = (None, 0, b'') if decode else _read_head(file)
         # Whether a PNG file is turned depends on the version of OpenCV.
         turned = facts and b'IEND' in mark and facts.orientation != 1
-        if facts and mark and not turned:
+        if facts is not None and mark and not turned:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(place, end - _TAIL))
             if mark in file.read():
@@ -109,11 +109,8 @@ def image_facts(path: str | os.PathLike[str], decode: bool = False) -> ImageFact
         return _decode(file.read())[1]
 
 
-def _read_head(file: BinaryIO) -> tuple[ImageFacts, int, bytes] | None:
-    """What a file says of itself, where its image data begin, and what ends them.
-
-    None where Pillow does not understand it.
-    """
+def _read_head(file: BinaryIO) -> tuple[ImageFacts | None, int, bytes]:
+    """What Pillow makes of a file's head, where its data begin, and what ends them."""
     start = file.read(4)
     file.seek(0)
     for prefix, (reader, mark) in _FORMATS.items():
@@ -121,7 +118,7 @@ def _read_head(file: BinaryIO) -> tuple[ImageFacts, int, bytes] | None:
             try:
                 image = reader(file)
             except Exception:  # Pillow raises nearly anything on damaged heads
-                return None
+                break
             kind = {'C': 'CMYK', **dict.fromkeys('1LIF', 'grey')}
             facts = ImageFacts(
                 image.size,
@@ -130,7 +127,7 @@ def _read_head(file: BinaryIO) -> tuple[ImageFacts, int, bytes] | None:
                 _orientation(image.info.get('exif', b'')),
             )
             return facts, file.tell(), mark
-    return None
+    return None, 0, b''
 
 
 def _orientation(exif: bytes) -> int:
@@ -156,10 +153,9 @@ def _decode(data: bytes) -> tuple[NDArray[np.uint8], ImageFacts]:
         raise ValueError('it is cut off, damaged or no image')
     image = cast('NDArray[np.uint8]', found)
     size = image.shape[1], image.shape[0]
-    head = _read_head(io.BytesIO(data))
-    if head is None:
+    facts, place, mark = _read_head(io.BytesIO(data))
+    if facts is None:
         return image, ImageFacts(size)
-    facts, place, mark = head
     if data[:4] == b'RIFF' and facts.orientation != 1 and not _turns_webp():
         raise ValueError(
             f'its EXIF data turn it (orientation {facts.orientation}), which '
