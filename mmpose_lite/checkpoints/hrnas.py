@@ -75,7 +75,7 @@ UNUSED = Drop(
 def mark_dead_blocks(
     weights: dict[str, Tensor],
 ) -> tuple[dict[str, Tensor], list[Dropped]]:
-    """Give blocks without convolutions, which add nothing, the constant of here."""
+    """Give blocks without convolutions, which add nothing, a constant that says so."""
     norms = [key.removesuffix('.pw_bn.weight') for key in weights]
     norms = [name for name in norms if f'{name}.pw_bn.weight' in weights]
     living = {match[1] for key in weights if (match := re.match(r'(.+)\.ops\.', key))}

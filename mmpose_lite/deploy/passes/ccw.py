@@ -35,7 +35,7 @@ def pooled(feats: Sequence[Tensor]) -> list[Tensor]:
 def gated(
     feats: Sequence[Tensor], gates: Sequence[Tensor], filters: nn.ModuleList
 ) -> list[Tensor]:
-    """Halving maps times gates, which are as large as the last map, then filtered."""
+    """Maps of halving sizes times gates of the last one's size, then filtered."""
     filtered = []
     for i, (feat, gate) in enumerate(zip(feats, gates, strict=True), 1):
         if i < len(feats):
