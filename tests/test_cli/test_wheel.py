@@ -217,6 +217,7 @@ COMMANDS = {
     'toy-data': ('few --train 2 --val 1', 'few'),
     'check-data': (f'{PEOPLE} toy/val', ''),
     'describe-keypoints': (f'{PEOPLE} keypoints.py', 'keypoints.py'),
+    'download': ('--list', 'tinypose-256x192-2022'),
     'convert': (f'random.pth converted.pth --config {NET}', 'load strictly'),
     'infer': (
         f'toy/val --model {NET} --weights converted.pth --boxes {PEOPLE} --out drawn',
