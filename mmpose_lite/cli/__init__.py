@@ -43,8 +43,8 @@ VERBS = {
 }
 """Verb to one line of help; its module is the verb with underscores."""
 
-FAILURES = (ImportError, OSError, RuntimeError, MemoryError)
-"""What work raises when it fails for a reason that the user can act upon."""
+FAILURES = (ImportError, RuntimeError, MemoryError)
+"""What failed work raises, beside OSError, that the user can act upon."""
 
 
 class Parser(argparse.ArgumentParser):

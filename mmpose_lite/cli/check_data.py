@@ -38,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List, count, write; 1 if there are errors."""
+    if args.mend:
+        common.check_output('--mend', args.mend, [args.annotations])
     found = data.check_annotations(args.annotations, args.keypoints)
     findings, images = found.findings, data.image_list(found)
     for finding in findings:
@@ -60,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
             show('images', done, len(images), line=line)
     print(found)
     if args.mend:
-        common.check_output('--mend', args.mend, [args.annotations])
         content, filled = data.fill_annotations(read_json(args.annotations))
         write_atomically(args.mend, json.dumps(content).encode())
         what = ', '.join(f'{count} {name}' for name, count in filled.items())

@@ -28,7 +28,7 @@ Fault = tuple[str, str]
 """One of :data:`GRADES`, and a sentence."""
 
 _VISIBILITIES = (0, 1, 2)  # COCO's: not labelled, labelled but hidden, visible
-NEEDED = ('area', 'bbox', 'keypoints', 'iscrowd')
+_NEEDED = ('area', 'bbox', 'keypoints', 'iscrowd')
 """What COCO's evaluation reads of every annotation; the last may be missing, not null."""
 _HUGE = 10**18  # whole numbers from here on are no places and no ids
 _MOST_OUTSIDE = 0.5  # part of a box outside of its image that is still usual
@@ -115,18 +115,22 @@ def fill_annotations(content: Any) -> tuple[Any, Counter[str]]:
     """
     if faults := [what for grade, what in table_faults(content) if grade != 'warning']:
         raise ValueError('; '.join(faults))
-    most = max(len(c.get('keypoints') or ()) for c in content['categories'])
+    if not all(isinstance(record, Mapping) for record in content['annotations']):
+        raise ValueError('its annotations must be objects')
+    counts = [len(c.get('keypoints') or ()) for c in content['categories']]
+    most = max(counts, default=0)
     filled: Counter[str] = Counter()
     records = []
     for given in content['annotations']:
         record = dict(given)
         points = record.get('keypoints') or [0, 0, 0] * most
-        box = record.get('bbox')
+        box: Any = record.get('bbox')
+        sound = _are_numbers(box) and len(box) == 4
         derived = dict(
             keypoints=points,
             num_keypoints=sum(flag > 0 for flag in points[2::3]),
             iscrowd=0,
-            area=AREA_OF_BOX * box[2] * box[3] if box else None,
+            area=AREA_OF_BOX * box[2] * box[3] if sound else None,
         )
         for name, value in derived.items():
             if record.get(name) is None and value is not None:
@@ -192,7 +196,7 @@ def _check_persons(found: Annotations, content: Mapping[str, Any], count: int) -
             )
             found.add('person', name, number, [('fatal', what)])
         seen[number] = owner
-        for entry in NEEDED:
+        for entry in _NEEDED:
             if record.get(entry) is None and (entry != 'iscrowd' or entry in record):
                 needs.setdefault(entry, []).append(number)
         size = None if image is None else (image['width'], image['height'])

@@ -30,15 +30,19 @@ def convention_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
 
     Boxes and keypoints of the people must be sound.
     """
+    points = [
+        np.array(record['keypoints'], np.float64).reshape(-1, 3) for record, _ in people
+    ]
+    visible = [one[one[:, 2] > 0, :2] for one in points]
     yield from _area_faults(people)
-    yield from _corner_faults(people)
-    yield from _twice_faults(people)
-    people = [one for one in people if _visible(one[0]).shape[0] > 2]
-    if len(people) < _FEWEST:
+    yield from _corner_faults(visible)
+    yield from _twice_faults(people, points)
+    clear = [index for index, one in enumerate(visible) if len(one) > 2]
+    if len(clear) < _FEWEST:
         return
+    people, places = [people[i] for i in clear], [visible[i] for i in clear]
     boxes = np.array([record['bbox'] for record, _ in people], np.float64)
     sizes = np.array([size for _, size in people], np.float64)
-    places = [_visible(record) for record, _ in people]
     ends = np.stack([np.concatenate([one.min(0), one.max(0)]) for one in places])
     largest = max(boxes.max(), ends.max())
     for whole, what in ((1, 'parts of the image (0 to 1)'), (100, 'per cent')):
@@ -91,9 +95,9 @@ def _area_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _corner_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
+def _corner_faults(visible: Sequence[Array]) -> Iterator[tuple[str, str]]:
     """Missing keypoints that some tools write as visible ones at (0, 0)."""
-    places = np.concatenate([np.zeros((0, 2)), *(_visible(one) for one, _ in people)])
+    places = np.concatenate([np.zeros((0, 2)), *visible])
     count = int((places == 0).all(1).sum())
     if count > _CORNER * len(places):
         yield (
@@ -105,16 +109,18 @@ def _corner_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _twice_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
+def _twice_faults(
+    people: Sequence[Person], points: Sequence[Array]
+) -> Iterator[tuple[str, str]]:
     """People who stand in the file twice, such as a prediction and its correction."""
-    by_image: dict[Any, list[Mapping[str, Any]]] = {}
-    for record, _ in people:
-        by_image.setdefault(record['image_id'], []).append(record)
+    by_image: dict[Any, list[tuple[Mapping[str, Any], Array]]] = {}
+    for (record, _), places in zip(people, points, strict=True):
+        by_image.setdefault(record['image_id'], []).append((record, places))
     pairs = [
         (first['id'], second['id'])
         for records in by_image.values()
-        for first, second in itertools.combinations(records, 2)
-        if _same(first, second)
+        for (first, a), (second, b) in itertools.combinations(records, 2)
+        if _same(first['bbox'], second['bbox'], a, b)
     ]
     if pairs:
         yield (
@@ -126,22 +132,14 @@ def _twice_faults(people: Sequence[Person]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _same(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    a, b = (
-        np.array(one['keypoints'], np.float64).reshape(-1, 3) for one in (first, second)
-    )
-    limit = _TWICE * max(first['bbox'][2:])
-    boxes = np.subtract(first['bbox'], second['bbox'])
-    if a.shape != b.shape or np.abs(boxes).max() > 5 * limit:
+def _same(box: Sequence[float], other: Sequence[float], a: Array, b: Array) -> bool:
+    """Whether boxes and keypoints of two people are nearly the same."""
+    limit = _TWICE * max(box[2:])
+    apart = max(abs(one - two) for one, two in zip(box, other, strict=True))
+    if apart > 5 * limit or a.shape != b.shape:
         return False
     both = (a[:, 2] > 0) & (b[:, 2] > 0)
     return both.sum() > 2 and bool(np.abs(a - b)[both, :2].max() < limit)
-
-
-def _visible(record: Mapping[str, Any]) -> Array:
-    """Labelled keypoints ``(N, 2)``."""
-    points = np.array(record['keypoints'], np.float64).reshape(-1, 3)
-    return points[points[:, 2] > 0, :2]
 
 
 def _overlap(first: Array, second: Array) -> float:

@@ -148,30 +148,25 @@ def read_boxes(
     rows: Mapping[str, Any]
     ids: dict[str, int] = {}
     people: Any = PERSON
-    try:
-        if isinstance(data, dict) and {'images', 'annotations'} <= set(data):
-            images = images_of(data, path, category)
-            rows = {image.name: [p.box for p in image.people] for image in images}
-            for image in images:
-                if image.name in ids:
-                    numbers = f'{ids[image.name]} and {image.id}'
-                    raise ValueError(f'{path}: {numbers} are both {image.name}')
-                ids[image.name] = image.id
-            given = (person.record for image in images for person in image.people)
-            people = next(given, {}).get('category_id', PERSON)
-        elif isinstance(data, dict):
-            rows = data
-        elif isinstance(data, list):
-            people, rows = _detected(data, category)
-        else:
-            raise ValueError(
-                f'{path} must hold image name to [[x1, y1, x2, y2], …], COCO '
-                f'annotations or COCO detections, got a {type(data).__name__}'
-            )
-    except (KeyError, TypeError, AttributeError) as error:
+    if isinstance(data, dict) and {'images', 'annotations'} <= set(data):
+        images = images_of(data, path, category)
+        rows = {image.name: [p.box for p in image.people] for image in images}
+        for image in images:
+            if image.name in ids:
+                numbers = f'{ids[image.name]} and {image.id}'
+                raise ValueError(f'{path}: {numbers} are both {image.name}')
+            ids[image.name] = image.id
+        given = (person.record for image in images for person in image.people)
+        people = next(given, {}).get('category_id', PERSON)
+    elif isinstance(data, dict):
+        rows = data
+    elif isinstance(data, list):
+        people, rows = _detected(path, data, category)
+    else:
         raise ValueError(
-            f'{path} is a list of no COCO detections ({type(error).__name__}: {error})'
-        ) from None
+            f'{path} must hold image name to [[x1, y1, x2, y2], …], COCO annotations '
+            f'or COCO detections, got a {type(data).__name__}'
+        )
     kept = {}
     for name, values in rows.items():
         found = as_boxes(values, f'boxes of {name} in {path}')
@@ -180,17 +175,25 @@ def read_boxes(
 
 
 def _detected(
-    found: Sequence[Mapping[str, Any]], category: str | None
+    path: str, found: Sequence[Mapping[str, Any]], category: str | None
 ) -> tuple[Any, dict[str, list[Sequence[float]]]]:
     """The people's category, and boxes and scores by number of the image."""
-    wanted = person_categories((), found, category)
     rows: dict[str, list[Sequence[float]]] = {}
-    for row in found:
-        box = corners(row['bbox'])
-        # A few are empty, which MMPose's data sets leave out, too.
-        if row.get('category_id') in wanted and box[0] < box[2] and box[1] < box[3]:
-            scored = (*box, row.get('score', 1.0))
-            rows.setdefault(str(row['image_id']), []).append(scored)
+    try:
+        wanted = person_categories((), found, category)
+        for row in found:
+            if row.get('category_id') in wanted:
+                box = corners(row['bbox'])
+                # A few are empty, which MMPose's data sets leave out, too.
+                if box[0] < box[2] and box[1] < box[3]:
+                    scored = (*box, row.get('score', 1.0))
+                    rows.setdefault(str(row['image_id']), []).append(scored)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{path} is a list of no COCO detections ({type(error).__name__}: {error})'
+        ) from None
     return next((i for i in wanted if i is not None), PERSON), rows
 
 

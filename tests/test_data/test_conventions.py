@@ -9,7 +9,7 @@ from command_line import run_verb
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
-from mmpose_lite.data import check_annotations, render_toy_image
+from mmpose_lite.data import check_annotations, fill_annotations, render_toy_image
 from mmpose_lite.data.keypoints import COCO_KEYPOINTS
 
 WIDTH, HEIGHT = SIZE = 320, 240
@@ -206,3 +206,27 @@ def test_what_evaluation_needs_is_reported_and_filled_in(tmp_path, name, value, 
         box = changed['bbox']
         area = filled['annotations'][-1 if ball else 3]['area']
         assert area == pytest.approx(0.53 * box[2] * box[3])
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(annotations=[3]), 'its annotations must be objects'),
+        (dict(categories=None), 'it has no categories'),
+        ([], 'it must hold an object'),
+    ],
+)
+def test_what_is_no_coco_file_is_not_filled_in(change, message):
+    content = {**TOY, **change} if change else change
+    with pytest.raises(ValueError, match=message):
+        fill_annotations(content)
+
+
+def test_nothing_is_filled_in_from_damaged_boxes_or_no_categories():
+    person = dict(id=1, image_id=0, category_id=1, bbox=['a', None])
+    content = {**TOY, 'categories': [], 'annotations': [person]}
+    filled, counts = fill_annotations(content)
+    assert filled['annotations'] == [
+        {**person, 'keypoints': [], 'num_keypoints': 0, 'iscrowd': 0}
+    ]
+    assert counts == dict(keypoints=1, num_keypoints=1, iscrowd=1)

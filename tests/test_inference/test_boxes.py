@@ -115,7 +115,7 @@ def test_only_category_of_detections_is_that_of_people(written, category):
 
 def test_category_of_detections_must_be_chosen_among_several(written):
     path = written([detection(1, 7), detection(2, 8)])
-    with pytest.raises(ValueError, match='one of 1, 2; got none'):
+    with pytest.raises(ValueError, match=r'boxes\.json: .*one of 1, 2; got none'):
         read_boxes(path)
     found = read_boxes(path, category='2')
     assert (of(found, '3.jpg')[:, 0].tolist(), found.category) == ([8], 2)
@@ -179,6 +179,10 @@ def test_images_of_one_number_are_refused_in_results(tmp_path):
         ('3', 'must hold image name .* got a int'),
         ([3], 'is a list of no COCO detections'),
         ([dict(category_id=1, image_id=3)], "KeyError: 'bbox'"),
+        (
+            [dict(category_id=1, image_id=3, bbox=[1, 2, 3])],
+            r'boxes\.json: bbox must be 4 finite numbers',
+        ),
         ({'a.jpg': [1, 2, 3, 4]}, r'boxes of a\.jpg in .* must be rows of \[x1'),
         ({'a.jpg': [[1, 2, 3]]}, r'boxes of a\.jpg in .* must be rows of \[x1'),
         ({'a.jpg': [[5, 2, 3, 4]]}, r'must have x1 < x2 and y1 < y2, got \[5'),
